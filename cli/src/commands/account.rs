@@ -1,0 +1,134 @@
+//! Who is logged in: `login`, `logout`, `auth:whoami`, `auth:token`.
+
+use std::io::{IsTerminal as _, Read as _};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use paas_wire::{Account, Authorization, AuthorizationCreate};
+
+use crate::client::Client;
+use crate::context::Context;
+use crate::credentials::{self, Login};
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::Action;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Log in with e-mail address and password, or with an API token
+    #[command(name = "login", visible_alias = "auth:login")]
+    Login {
+        /// Log in with this API token instead ("-" reads it from stdin)
+        #[arg(long, value_name = "TOKEN")]
+        token: Option<String>,
+    },
+    /// Log out: revoke the token and forget it
+    #[command(name = "logout", visible_alias = "auth:logout")]
+    Logout,
+    /// Show who is logged in
+    #[command(name = "auth:whoami", visible_alias = "whoami")]
+    Whoami,
+    /// Show the API token in use
+    #[command(name = "auth:token")]
+    Token,
+}
+
+impl Command {
+    pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
+        match self {
+            Self::Login { token } => login(context, token).await,
+            Self::Logout => logout(context).await,
+            Self::Whoami => {
+                let account: Account = context.client()?.get("/account").await?;
+                output::line(account.email);
+                Ok(())
+            }
+            Self::Token => {
+                context.client()?;
+                output::line(context.token()?.unwrap_or_default());
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn login(context: &Context, token: Option<String>) -> anyhow::Result<()> {
+    let settings = &context.settings;
+    let file = settings
+        .netrc
+        .as_ref()
+        .ok_or_else(|| Failure::new("There is no home folder to keep the token in.").hint("Set HOME or NETRC."))?;
+    let login = match token {
+        Some(token) => login_with_token(context, token).await?,
+        None => login_with_password(context).await?,
+    };
+    credentials::save(file, &settings.machine(), &login)?;
+    output::note(format_args!("Logged in to {} as {}", settings.base(), login.user));
+    if settings.api_key.is_some() {
+        output::complain("PAAS_API_KEY is set and goes before this login; unset it to use the login.");
+    }
+    Ok(())
+}
+
+async fn login_with_token(context: &Context, token: String) -> anyhow::Result<Login> {
+    let token = if token == "-" { read_stdin()?.trim().to_owned() } else { token };
+    let client = Client::new(&context.settings, Some(token.clone()))?;
+    let account: Account = client.get("/account").await?;
+    Ok(Login { user: account.email, token })
+}
+
+async fn login_with_password(context: &Context) -> anyhow::Result<Login> {
+    let (email, password) = if std::io::stdin().is_terminal() {
+        output::note(format_args!("Log in to {}", context.settings.base()));
+        let email = inquire::Text::new("E-mail address:").prompt()?;
+        let password = inquire::Password::new("Password:").without_confirmation().prompt()?;
+        (email, password)
+    } else {
+        let text = read_stdin()?;
+        let mut lines = text.lines().map(str::to_owned);
+        lines.next().zip(lines.next()).ok_or_else(|| {
+            Failure::usage("There is no terminal to ask on.").hint(
+                "Use `paas login --token TOKEN`, set PAAS_API_KEY, \
+                 or give e-mail address and password as two lines on stdin.",
+            )
+        })?
+    };
+    let client = Client::new(&context.settings, None)?;
+    let wanted = AuthorizationCreate {
+        scope: Some(vec!["global".to_owned()]),
+        description: Some("paas login".to_owned()),
+        ..AuthorizationCreate::default()
+    };
+    let made: Authorization = client.post_as(email.trim(), &password, "/oauth/authorizations", &wanted).await?;
+    let token = made.access_token.context("The server answered no token")?.token;
+    let user = made.user.map_or_else(|| email.trim().to_owned(), |user| user.email);
+    Ok(Login { user, token })
+}
+
+async fn logout(context: &Context) -> anyhow::Result<()> {
+    let settings = &context.settings;
+    let machine = settings.machine();
+    let kept = match &settings.netrc {
+        Some(file) => credentials::load(file, &machine)?,
+        None => None,
+    };
+    if let Some(login) = kept {
+        let client = Client::new(settings, Some(login.token))?;
+        // A token that is no longer good, or a server that is gone, must not keep one logged in.
+        let _ = client.delete("/oauth/sessions/~").await;
+        if let Some(file) = &settings.netrc {
+            credentials::remove(file, &machine)?;
+        }
+    }
+    Action::start(format!("Logging out of {}", settings.base())).done();
+    if settings.api_key.is_some() {
+        output::complain("PAAS_API_KEY is still set and still works.");
+    }
+    Ok(())
+}
+
+fn read_stdin() -> anyhow::Result<String> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).context("stdin can't be read")?;
+    Ok(text)
+}

@@ -1,0 +1,54 @@
+//! Shell completion, generated from the commands.
+
+use clap::{CommandFactory as _, ValueEnum};
+
+use crate::cli::Cli;
+use crate::output;
+
+/// Shells that there is completion for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Shell {
+    /// source <(paas completions bash)
+    Bash,
+    /// source <(paas completions zsh)
+    Zsh,
+    /// paas completions fish | source
+    Fish,
+}
+
+/// Bash ends a word at a colon, and our commands have one: this puts the words together again
+/// before the generated function sees them, and takes off what bash has in front of the colon.
+const BASH_WRAPPER: &str = r#"
+_paas_with_colons() {
+    local line="${COMP_LINE:0:COMP_POINT}"
+    local -a words
+    read -ra words <<< "$line"
+    [[ $line == *[[:space:]] ]] && words+=("")
+    COMP_WORDS=("${words[@]}")
+    COMP_CWORD=$((${#words[@]} - 1))
+    local cur="${words[COMP_CWORD]}" prev=""
+    ((COMP_CWORD > 0)) && prev="${words[COMP_CWORD - 1]}"
+    _paas paas "$cur" "$prev"
+    if [[ $cur == *:* && $COMP_WORDBREAKS == *:* ]]; then
+        local front="${cur%"${cur##*:}"}"
+        COMPREPLY=("${COMPREPLY[@]#"$front"}")
+    fi
+}
+complete -F _paas_with_colons -o bashdefault -o default paas
+"#;
+
+/// Prints the script of a shell.
+pub(crate) fn print(shell: Shell) -> anyhow::Result<()> {
+    let generator = match shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+        Shell::Fish => clap_complete::Shell::Fish,
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(generator, &mut Cli::command(), "paas", &mut script);
+    if matches!(shell, Shell::Bash) {
+        script.extend_from_slice(BASH_WRAPPER.as_bytes());
+    }
+    output::raw(&script);
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! What every command is given: the settings and, once it asks, the client.
+
+use std::cell::OnceCell;
+
+use crate::app::AppArgs;
+use crate::client::Client;
+use crate::credentials;
+use crate::failure::Failure;
+use crate::settings::Settings;
+
+/// The surroundings of a command.
+pub(crate) struct Context {
+    /// What the environment says.
+    pub(crate) settings: Settings,
+    client: OnceCell<Client>,
+}
+
+impl Context {
+    /// Surroundings without a client yet: commands that need none pay for none.
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self { settings, client: OnceCell::new() }
+    }
+
+    /// The client of the person who is logged in.
+    pub(crate) fn client(&self) -> anyhow::Result<&Client> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let token = self.token()?.ok_or_else(|| {
+            Failure::new(format!("You are not logged in to {}.", self.settings.base()))
+                .hint("Log in with `paas login`, or set PAAS_API_KEY to an API token.")
+        })?;
+        let client = Client::new(&self.settings, Some(token))?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    /// The token to use: `PAAS_API_KEY`, else the one of the netrc file.
+    pub(crate) fn token(&self) -> anyhow::Result<Option<String>> {
+        if let Some(key) = &self.settings.api_key {
+            return Ok(Some(key.clone()));
+        }
+        let Some(file) = &self.settings.netrc else { return Ok(None) };
+        Ok(credentials::load(file, &self.settings.machine())?.map(|login| login.token))
+    }
+
+    /// The app to work on and the client to do it with.
+    pub(crate) fn app(&self, arguments: &AppArgs) -> anyhow::Result<(String, &Client)> {
+        let app = arguments.name(&self.settings)?;
+        Ok((app, self.client()?))
+    }
+}

@@ -1,0 +1,94 @@
+//! What the environment says: the one place of this program that reads it.
+
+use std::env;
+use std::path::PathBuf;
+
+use reqwest::Url;
+
+use crate::failure::Failure;
+
+/// Where the API is when nothing else is said.
+const DEFAULT_HOST: &str = "http://localhost:5000";
+
+/// The settings of a run.
+pub(crate) struct Settings {
+    /// URL of the API (`PAAS_HOST`), without a path.
+    pub(crate) host: Url,
+    /// Token that goes before the one in the netrc file (`PAAS_API_KEY`).
+    pub(crate) api_key: Option<String>,
+    /// App to work on (`PAAS_APP`), after `--app` and `--remote`.
+    pub(crate) app: Option<String>,
+    /// A PEM file with certificate authorities to trust besides the system's (`PAAS_CA_CERT`).
+    pub(crate) ca_cert: Option<PathBuf>,
+    /// The netrc file: `NETRC`, else `~/.netrc`.
+    pub(crate) netrc: Option<PathBuf>,
+    /// Editor for `config:edit` (`VISUAL`, `EDITOR`).
+    pub(crate) editor: String,
+    /// Type of the terminal (`TERM`), for one-off dynos.
+    pub(crate) term: Option<String>,
+    /// Whether there is a desktop to open a browser on.
+    pub(crate) desktop: bool,
+}
+
+impl Settings {
+    /// Reads the environment.
+    pub(crate) fn read() -> Result<Self, Failure> {
+        Ok(Self {
+            host: parse_host(&text("PAAS_HOST").unwrap_or_else(|| DEFAULT_HOST.to_owned()))?,
+            api_key: text("PAAS_API_KEY"),
+            app: text("PAAS_APP"),
+            ca_cert: text("PAAS_CA_CERT").map(PathBuf::from),
+            netrc: text("NETRC")
+                .map(PathBuf::from)
+                .or_else(|| text("HOME").map(|home| PathBuf::from(home).join(".netrc"))),
+            editor: text("VISUAL").or_else(|| text("EDITOR")).unwrap_or_else(|| "vi".to_owned()),
+            term: text("TERM"),
+            desktop: cfg!(target_os = "macos") || text("DISPLAY").is_some() || text("WAYLAND_DISPLAY").is_some(),
+        })
+    }
+
+    /// The host as the netrc file names it: with the port where one is written.
+    pub(crate) fn machine(&self) -> String {
+        let host = self.host.host_str().unwrap_or_default();
+        match self.host.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        }
+    }
+
+    /// The API's URL without a slash at the end.
+    pub(crate) fn base(&self) -> String {
+        self.host.as_str().trim_end_matches('/').to_owned()
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "this is where the settings are read")]
+fn text(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn parse_host(text: &str) -> Result<Url, Failure> {
+    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let url = Url::parse(&with_scheme)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some());
+    url.ok_or_else(|| {
+        Failure::usage(format!("PAAS_HOST is {text:?}, which is no URL of an API."))
+            .hint(format!("Set it to something like {DEFAULT_HOST}."))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn hosts() {
+        assert_eq!(parse_host("http://localhost:5000").unwrap().as_str(), "http://localhost:5000/");
+        assert_eq!(parse_host("api.example.com").unwrap().as_str(), "https://api.example.com/");
+        assert!(parse_host("ftp://example.com").is_err());
+        assert!(parse_host("http://").is_err());
+    }
+}

@@ -1,0 +1,415 @@
+//! What the commands say and send, by topic. Each test shows some runs in one snapshot:
+//! `!` marks stderr, `=` an exit code other than 0.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod util;
+
+use paas_wire::domain::DomainKind;
+use paas_wire::*;
+use serde_json::{Value, json};
+use util::World;
+use util::things::*;
+
+#[test]
+fn apps() {
+    let world = World::new();
+    let mut paused = app("blog");
+    paused.maintenance = true;
+    world
+        .stub
+        .json("GET /apps", &[app("shop"), paused])
+        .json("POST /apps", &app("brave-river-1234"))
+        .json("GET /apps/myapp", &app("myapp"))
+        .json("GET /apps/myapp/addons", &[addon("redis-calm-1", AddonState::Provisioned)])
+        .json(
+            "GET /apps/myapp/dynos",
+            &[
+                dyno("worker.1", DynoState::Up, "x"),
+                dyno("web.1", DynoState::Up, "x"),
+                dyno("web.2", DynoState::Up, "x"),
+            ],
+        )
+        .json(
+            "GET /apps/myapp/collaborators",
+            &[collaborator("me@example.com", "owner"), collaborator("you@example.com", "collaborator")],
+        )
+        .json("PATCH /apps/myapp", &app("other"))
+        .json("DELETE /apps/myapp", &app("myapp"));
+    insta::assert_snapshot!(world.shows(&[
+        "apps",
+        "create",
+        "create brave-river-1234 --stack debian-12",
+        "info",
+        "rename other",
+        "destroy",
+        "destroy --confirm wrong",
+        "destroy --confirm myapp",
+        "open some/path",
+    ]));
+    let calls = world.stub.calls();
+    assert!(calls.contains(&r#"POST /apps {"name":"brave-river-1234","stack":"debian-12"}"#.to_owned()), "{calls:#?}");
+    assert_eq!(calls.iter().filter(|call| call.starts_with("DELETE")).count(), 1);
+}
+
+#[test]
+fn create_with_all() {
+    let world = World::new();
+    world
+        .stub
+        .json("POST /apps", &app("shop"))
+        .json("PUT /apps/shop/buildpack-installations", &[buildpack(0, "ruby")])
+        .json("POST /apps/shop/addons", &addon("redis-calm-1", AddonState::Provisioning));
+    insta::assert_snapshot!(world.shows(&["create shop -b ruby --addons redis:mini,redis"]));
+    assert_eq!(
+        world.stub.calls()[1..],
+        [
+            r#"PUT /apps/shop/buildpack-installations {"updates":[{"buildpack":"ruby"}]}"#,
+            r#"POST /apps/shop/addons {"plan":"redis:mini"}"#,
+            r#"POST /apps/shop/addons {"plan":"redis"}"#,
+        ]
+    );
+}
+
+#[test]
+fn config() {
+    let world = World::new();
+    let vars = json!({"LANG": "C", "GREETING": "hello world", "KEY": "line 1\nline 2"});
+    world
+        .stub
+        .json("GET /apps/myapp/config-vars", &vars)
+        .json("PATCH /apps/myapp/config-vars", &vars)
+        .json("PATCH /apps/myapp/config-vars?restart=false", &vars)
+        .json("GET /apps/myapp/releases", &[release(12, "Set LANG", ReleaseStatus::Succeeded)]);
+    insta::assert_snapshot!(world.shows(&[
+        "config",
+        "config --shell",
+        "config --json",
+        "config:get LANG",
+        "config:get GREETING NOPE -s",
+        "config:get NOPE",
+        "config:set LANG=C GREETING=x=y",
+        "config:set LANG=C --no-restart",
+        "config:unset LANG KEY",
+        "config:set LANG",
+        "config:set =x",
+    ]));
+    let patches: Vec<String> = world.stub.calls().into_iter().filter(|call| call.starts_with("PATCH")).collect();
+    assert_eq!(
+        patches,
+        [
+            r#"PATCH /apps/myapp/config-vars {"GREETING":"x=y","LANG":"C"}"#,
+            r#"PATCH /apps/myapp/config-vars?restart=false {"LANG":"C"}"#,
+            r#"PATCH /apps/myapp/config-vars {"KEY":null,"LANG":null}"#,
+        ]
+    );
+    let range = world.stub.requests().iter().rev().find_map(|r| r.headers.get("range").cloned());
+    assert_eq!(range.as_deref(), Some("version ..; max=1, order=desc"));
+}
+
+#[test]
+fn config_in_an_editor() {
+    let mut world = World::new();
+    let vars = json!({"A": "1", "B": "2", "C": "two\nlines"});
+    world
+        .stub
+        .json("GET /apps/myapp/config-vars", &vars)
+        .json("PATCH /apps/myapp/config-vars", &vars)
+        .json("GET /apps/myapp/releases", &Vec::<Value>::new());
+    world.env("EDITOR", Some("sed -i -e s/^A=1/A=x/ -e /^B=/d"));
+    insta::assert_snapshot!(world.shows(&["config:edit"]), @r"
+    $ paas config:edit
+    ! Setting A and unsetting B and restarting ⬢ myapp... done
+    ");
+    assert!(world.stub.calls().contains(&r#"PATCH /apps/myapp/config-vars {"A":"x","B":null}"#.to_owned()));
+    world.env("EDITOR", Some("true"));
+    insta::assert_snapshot!(world.shows(&["config:edit", "config:edit A"]), @r"
+    $ paas config:edit
+    ! Nothing changed.
+
+    $ paas config:edit A
+    ! Nothing changed.
+    ");
+    world.env("EDITOR", Some("false"));
+    assert_eq!(world.run(&["config:edit"]).code, 1);
+}
+
+#[test]
+fn dynos() {
+    let world = World::new();
+    world
+        .stub
+        .json(
+            "GET /apps/myapp/dynos",
+            &[
+                dyno("web.10", DynoState::Starting, "bundle exec puma"),
+                dyno("web.2", DynoState::Up, "bundle exec puma"),
+                dyno("worker.1", DynoState::Crashed, "bundle exec sidekiq"),
+                dyno("run.1234", DynoState::Up, "rails console"),
+            ],
+        )
+        .json("GET /apps/empty/dynos", &Vec::<Value>::new())
+        .status("DELETE /apps/myapp/dynos", 202, &json!({}))
+        .status("DELETE /apps/myapp/dynos/web.2", 202, &json!({}))
+        .status("DELETE /apps/myapp/formations/web", 202, &json!({}))
+        .status("POST /apps/myapp/dynos/run.1234/actions/stop", 202, &json!({}))
+        .status("POST /apps/myapp/formations/run/actions/stop", 202, &json!({}));
+    insta::assert_snapshot!(world.shows(&[
+        "ps",
+        "ps worker",
+        "ps -a empty",
+        "ps:restart",
+        "ps:restart web",
+        "restart web.2",
+        "ps:stop run.1234",
+        "ps:kill run",
+        "ps:stop",
+    ]));
+}
+
+#[test]
+fn scaling() {
+    let world = World::new();
+    let now = [formation("worker", 0, "Basic"), formation("web", 2, "Standard-1X")];
+    world
+        .stub
+        .json("GET /apps/myapp/formation", &now)
+        .json("GET /apps/new/formation", &Vec::<Value>::new())
+        .json("PATCH /apps/myapp/formation", &now);
+    insta::assert_snapshot!(world.shows(&[
+        "ps:scale",
+        "ps:scale -a new",
+        "ps:scale web=2:standard-1x worker+1",
+        "ps:scale web-1",
+        "ps:scale web=-1",
+        "ps:scale web=abc",
+        "ps:scale web",
+        "ps:resize",
+        "ps:resize web=standard-1x",
+        "ps:type basic",
+        "ps:resize web=",
+    ]));
+    let patches: Vec<String> = world.stub.calls().into_iter().filter(|call| call.starts_with("PATCH")).collect();
+    insta::assert_snapshot!(patches.join("\n"), @r#"
+    PATCH /apps/myapp/formation {"updates":[{"type":"web","quantity":2,"dyno_size":"standard-1x"},{"type":"worker","quantity":"+1"}]}
+    PATCH /apps/myapp/formation {"updates":[{"type":"web","quantity":"-1"}]}
+    PATCH /apps/myapp/formation {"updates":[{"type":"web","dyno_size":"standard-1x"}]}
+    PATCH /apps/myapp/formation {"updates":[{"type":"web","dyno_size":"basic"},{"type":"worker","dyno_size":"basic"}]}
+    "#);
+}
+
+#[test]
+fn releases() {
+    let world = World::new();
+    let mut current = release(12, "Set LANG config var", ReleaseStatus::Succeeded);
+    current.current = true;
+    let mut failed = release(13, "Deploy 0123abcd", ReleaseStatus::Failed);
+    failed.output_stream_url = Some("http://elsewhere:1/streams/release/r13?x=1".to_owned());
+    let all = [failed.clone(), current, release(11, "Deploy 1234abcd", ReleaseStatus::Succeeded)];
+    world
+        .stub
+        .json("GET /apps/myapp/releases", &all)
+        .json("GET /apps/new/releases", &Vec::<Value>::new())
+        .json("GET /apps/myapp/releases/11", &all[2])
+        .json("POST /apps/myapp/releases", &release(14, "Rollback to v11", ReleaseStatus::Succeeded))
+        .text("GET /streams/release/r13?x=1", "migrating\nfailed\n");
+    insta::assert_snapshot!(world.shows(&[
+        "releases",
+        "releases -a new",
+        "releases:info v11",
+        "releases:output",
+        "releases:output v11",
+        "rollback",
+        "rollback v11",
+        "rollback v99",
+        "rollback -a new",
+    ]));
+    let posts: Vec<String> = world.stub.calls().into_iter().filter(|call| call.starts_with("POST")).collect();
+    assert_eq!(posts[0], format!(r#"POST /apps/myapp/releases {{"release":"{}"}}"#, id(11)));
+    assert_eq!(posts.len(), 2);
+}
+
+#[test]
+fn builds() {
+    let world = World::new();
+    let one = format!("/apps/myapp/builds/{}", id(11));
+    world
+        .stub
+        .json("GET /apps/myapp/builds", &[build(BuildStatus::Pending)])
+        .json(&format!("GET {one}"), &build(BuildStatus::Failed))
+        .json(&format!("DELETE {one}"), &build(BuildStatus::Failed))
+        .status("DELETE /apps/myapp/build-cache", 202, &json!({}))
+        .json("GET /apps/new/builds", &Vec::<Value>::new())
+        .text("GET /streams/build/b1", "-----> Building\n");
+    insta::assert_snapshot!(world.shows(&[
+        "builds",
+        "builds:info",
+        "builds:output",
+        "builds:output -a new",
+        "builds:cancel",
+        "builds:cache:purge --confirm myapp",
+    ]));
+}
+
+#[test]
+fn buildpacks() {
+    let world = World::new();
+    world
+        .stub
+        .json("GET /apps/myapp/buildpack-installations", &[buildpack(0, "node"), buildpack(1, "ruby")])
+        .json("GET /apps/new/buildpack-installations", &Vec::<Value>::new())
+        .json("PUT /apps/myapp/buildpack-installations", &[buildpack(0, "ruby")]);
+    insta::assert_snapshot!(world.shows(&[
+        "buildpacks",
+        "buildpacks -a new",
+        "buildpacks:set python -i 2",
+        "buildpacks:add static",
+        "buildpacks:add ruby",
+        "buildpacks:remove node",
+        "buildpacks:remove nope",
+        "buildpacks:clear",
+    ]));
+    let puts: Vec<String> = world.stub.calls().into_iter().filter(|call| call.starts_with("PUT")).collect();
+    assert!(puts[1].ends_with(r#"{"updates":[{"buildpack":"node"},{"buildpack":"ruby"},{"buildpack":"static"}]}"#));
+    assert!(puts[3].ends_with(r#"{"updates":[]}"#));
+}
+
+#[test]
+fn addons() {
+    let world = World::new();
+    let made = addon("redis-calm-1", AddonState::Provisioned);
+    let making = addon("redis-calm-1", AddonState::Provisioning);
+    let mut gone = made.clone();
+    gone.state = AddonState::Deprovisioned;
+    let one = format!("/apps/myapp/addons/{}", id(21));
+    world
+        .stub
+        .json("GET /apps/myapp/addons", &[&made])
+        .json("GET /apps/new/addons", &Vec::<Value>::new())
+        .json("GET /apps/new/addon-attachments", &Vec::<Value>::new())
+        .json(
+            "GET /apps/myapp/addon-attachments",
+            &[
+                attachment("REDIS", "redis-calm-1", "myapp"),
+                attachment("CACHE", "redis-calm-1", "myapp"),
+                attachment("SHARED", "redis-far-2", "shop"),
+            ],
+        )
+        .json("GET /addons", &[&made])
+        .json("POST /apps/myapp/addons", &making)
+        .json(&format!("GET {one}"), &making)
+        .json(&format!("GET {one}"), &made)
+        .json("POST /actions/addons/resolve", &[&made])
+        .json(&format!("GET /addons/{}/addon-attachments", id(21)), &[attachment("REDIS", "redis-calm-1", "myapp")])
+        .json(&format!("DELETE {one}"), &gone)
+        .json(&format!("PATCH {one}"), &made)
+        .json("GET /addons/redis-calm-1", &made)
+        .json("POST /addon-attachments", &attachment("CACHE", "redis-calm-1", "myapp"))
+        .json("GET /apps/myapp/addon-attachments/CACHE", &attachment("CACHE", "redis-calm-1", "myapp"))
+        .json(&format!("DELETE /addon-attachments/{}", id(23)), &attachment("CACHE", "redis-calm-1", "myapp"));
+    insta::assert_snapshot!(world.shows(&[
+        "addons",
+        "addons -a new",
+        "addons --all",
+        "addons:create redis:mini --as CACHE maxmemory_policy=allkeys-lru",
+        "addons:create redis --wait",
+        "addons:create redis nonsense",
+        "addons:info redis",
+        "addons:destroy redis",
+        "addons:destroy redis --confirm myapp --force",
+        "addons:upgrade redis premium",
+        "addons:rename redis-calm-1 cache",
+        "addons:attach redis-calm-1 --as CACHE",
+        "addons:detach CACHE",
+    ]));
+    let calls = world.stub.calls();
+    for call in [
+        r#"POST /apps/myapp/addons {"plan":"redis:mini","attachment":{"name":"CACHE"},"config":{"maxmemory_policy":"allkeys-lru"}}"#.to_owned(),
+        format!(r#"DELETE {one} {{"force":true}}"#),
+        format!(r#"PATCH {one} {{"plan":"redis:premium"}}"#),
+        r#"POST /addon-attachments {"addon":"redis-calm-1","app":"myapp","name":"CACHE"}"#.to_owned(),
+    ] {
+        assert!(calls.contains(&call), "{call} is not in {calls:#?}");
+    }
+}
+
+#[test]
+fn redis() {
+    let world = World::new();
+    let database = "/redis/v0/databases/redis-calm-1";
+    world
+        .stub
+        .json("GET /apps/myapp/addons", &[addon("redis-calm-1", AddonState::Provisioned)])
+        .json(
+            "GET /apps/two/addons",
+            &[addon("redis-a", AddonState::Provisioned), addon("redis-b", AddonState::Provisioned)],
+        )
+        .json("GET /apps/new/addons", &Vec::<Value>::new())
+        .json(&format!("GET {database}"), &redis_info())
+        .json(&format!("PATCH {database}/config"), &redis_config("allkeys-lru"))
+        .json(&format!("POST {database}/credentials_rotation"), &json!({"message": "Rotated."}))
+        .json(&format!("GET {database}/wait"), &json!({"message": "available", "waiting?": false}));
+    insta::assert_snapshot!(world.shows(&[
+        "redis",
+        "redis:info REDIS -a new",
+        "redis:maxmemory --policy allkeys-lru",
+        "redis:credentials",
+        "redis:credentials REDIS_URL --reset",
+        "redis:credentials -a two",
+        "redis:wait",
+    ]));
+}
+
+#[test]
+fn domains_and_the_rest() {
+    let world = World::new();
+    let own = domain("myapp.example.net", DomainKind::Heroku);
+    let www = domain("www.example.com", DomainKind::Custom);
+    let mut paused = app("myapp");
+    paused.maintenance = true;
+    let stack =
+        |name: &str| json!({"created_at": at(), "updated_at": at(), "id": id(1), "name": name, "state": "public"});
+    world
+        .stub
+        .json("GET /apps/myapp/domains", &[own, www.clone()])
+        .json("POST /apps/myapp/domains", &www)
+        .json("GET /apps/myapp/domains/www.example.com", &www)
+        .json("DELETE /apps/myapp/domains/www.example.com", &www)
+        .json("GET /apps/myapp", &paused)
+        .json("PATCH /apps/myapp", &paused)
+        .json("GET /stacks", &[stack("debian-12"), stack("heroku-24")])
+        .json("GET /apps/myapp/collaborators", &[collaborator("me@example.com", "owner")])
+        .json("POST /apps/myapp/collaborators", &collaborator("you@example.com", "collaborator"))
+        .json("DELETE /apps/myapp/collaborators/you%40example.com", &collaborator("you@example.com", "collaborator"))
+        .json("GET /oauth/authorizations", &[authorization(None)])
+        .json("POST /oauth/authorizations", &authorization(Some("the-token")))
+        .json(&format!("DELETE /oauth/authorizations/{}", id(8)), &authorization(None));
+    let revoke = format!("authorizations:revoke {}", id(8));
+    insta::assert_snapshot!(world.shows(&[
+        "domains",
+        "domains:add www.example.com --wait",
+        "domains:info www.example.com",
+        "domains:clear",
+        "maintenance",
+        "maintenance:off",
+        "stack",
+        "stack:set heroku-24",
+        "access",
+        "access:add you@example.com",
+        "access:remove you@example.com",
+        "authorizations",
+        "authorizations:create -d CI -s read,write",
+        "authorizations:create -S",
+        &revoke,
+    ]));
+}
+
+#[test]
+fn listings_have_json_and_all_pages() {
+    let world = World::new();
+    world.stub.page("GET /apps", "name ]a..; max=1", &[app("a")]).json("GET /apps", &[app("b")]);
+    let run = world.run(&["apps", "--json"]);
+    let apps: Vec<App> = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(apps, [app("a"), app("b")]);
+    let ranges: Vec<_> = world.stub.requests().iter().map(|r| r.headers.get("range").cloned()).collect();
+    assert_eq!(ranges, [None, Some("name ]a..; max=1".to_owned())]);
+}

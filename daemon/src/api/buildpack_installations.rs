@@ -1,0 +1,46 @@
+//! `/apps/{app}/buildpack-installations`.
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    routing::get,
+};
+use paas_wire as wire;
+
+use super::{
+    error::ApiResult,
+    extract::{Auth, Body},
+};
+use crate::ops::{self, Platform, builds};
+
+pub(super) fn routes() -> Router<Platform> {
+    Router::new().route("/apps/{app}/buildpack-installations", get(index).put(update))
+}
+
+fn show(urls: &[String]) -> Json<Vec<wire::BuildpackInstallation>> {
+    let one = |(ordinal, url): (u32, &String)| wire::BuildpackInstallation {
+        ordinal,
+        buildpack: wire::buildpack_installation::InstalledBuildpack { url: url.clone(), name: builds::pack_name(url) },
+    };
+    Json((0..).zip(urls).map(one).collect())
+}
+
+async fn index(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(app): Path<String>,
+) -> ApiResult<Json<Vec<wire::BuildpackInstallation>>> {
+    let app = ops::apps::find(&p, &actor, &app).await?;
+    Ok(show(&builds::buildpacks(&p, &app).await?))
+}
+
+async fn update(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(app): Path<String>,
+    Body(body): Body<wire::BuildpackInstallationsUpdate>,
+) -> ApiResult<Json<Vec<wire::BuildpackInstallation>>> {
+    let app = ops::apps::find(&p, &actor, &app).await?;
+    let names: Vec<String> = body.updates.into_iter().map(|update| update.buildpack).collect();
+    Ok(show(&builds::set_buildpacks(&p, &actor, &app, &names).await?))
+}

@@ -1,0 +1,209 @@
+//! `/apps/{app}/builds`, the build cache, and the output of builds as a stream.
+
+use std::collections::HashMap;
+
+use axum::{
+    Json, Router,
+    body::Body as HttpBody,
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{delete, get},
+};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use paas_wire as wire;
+use uuid::Uuid;
+use wire::{BuildStatus, IdRef};
+
+use super::{
+    error::{ApiError, ApiResult},
+    extract::{Auth, Body},
+    list::list,
+    view,
+};
+use crate::{
+    context::new_id,
+    error::Error,
+    ops::{self, Platform},
+    store::{builds::Build, users},
+};
+
+pub(super) fn routes() -> Router<Platform> {
+    Router::new()
+        .route("/apps/{app}/builds", get(index).post(create))
+        .route("/apps/{app}/builds/{build}", get(info).delete(cancel))
+        .route("/apps/{app}/build-cache", delete(purge))
+        .route("/streams/builds/{build}", get(output))
+}
+
+fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build {
+    let status = match row.status.as_str() {
+        "queued" | "pending" => BuildStatus::Pending,
+        "succeeded" => BuildStatus::Succeeded,
+        _ => BuildStatus::Failed,
+    };
+    let packs = row.buildpacks.0.iter();
+    let packs =
+        packs.map(|url| wire::build::BuildBuildpack { url: url.clone(), name: Some(ops::builds::pack_name(url)) });
+    wire::Build {
+        app: IdRef { id: row.app_id },
+        buildpacks: Some(packs.collect()),
+        created_at: row.created_at,
+        generation: Some("cedar".into()),
+        id: row.id,
+        output_stream_url: format!("{}/streams/builds/{}", p.cx.config().api_url(), row.id),
+        release: row.release_id.map(|id| IdRef { id }),
+        slug: row.slug_id.map(|id| IdRef { id }),
+        source_blob: wire::build::SourceBlob {
+            checksum: None,
+            url: row.source_url.clone().unwrap_or_default(),
+            version: row.source_version.clone(),
+            version_description: row.source_description.clone(),
+        },
+        stack: row.stack.clone(),
+        status,
+        updated_at: row.updated_at,
+        user: view::user_ref(user),
+    }
+}
+
+async fn shown(p: &Platform, row: &Build) -> ApiResult<Json<wire::Build>> {
+    let user = users::by_id(&mut p.db.read().await.map_err(Error::from)?, row.user_id).await.map_err(Error::from)?;
+    let user = user.ok_or_else(|| Error::not_found("user", row.user_id.to_string()))?;
+    Ok(Json(show(p, row, &user)))
+}
+
+async fn index(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(app): Path<String>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    let app = ops::apps::find(&p, &actor, &app).await?;
+    let rows = users::list(&mut p.db.read().await.map_err(Error::from)?).await.map_err(Error::from)?;
+    let users: HashMap<Uuid, users::User> = rows.into_iter().map(|user| (user.id, user)).collect();
+    let rows = ops::builds::list(&p, &app).await?;
+    let items = rows.iter().filter_map(|row| Some(show(&p, row, users.get(&row.user_id)?))).collect();
+    Ok(list(&headers, "started_at", items, |item: &wire::Build| item.created_at.to_rfc3339()))
+}
+
+async fn info(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path((app, build)): Path<(String, String)>,
+) -> ApiResult<Json<wire::Build>> {
+    let app = ops::apps::find(&p, &actor, &app).await?;
+    shown(&p, &ops::builds::find(&p, &app, &build).await?).await
+}
+
+async fn create(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(app): Path<String>,
+    Body(body): Body<wire::BuildCreate>,
+) -> ApiResult<(StatusCode, Json<wire::Build>)> {
+    let app = ops::apps::find(&p, &actor, &app).await?;
+    let blob = body.source_blob;
+    if !(blob.url.starts_with("https://") || blob.url.starts_with("http://")) || blob.url.chars().any(char::is_control)
+    {
+        return Err(ApiError::invalid(
+            "source_blob.url: the http(s) address of a tar archive is needed; POST /sources gives one to upload to.",
+        ));
+    }
+    let packs = body.buildpacks.unwrap_or_default();
+    let new = ops::builds::New {
+        kind: "tarball",
+        url: Some(blob.url),
+        version: blob.version,
+        description: blob.version_description,
+        buildpacks: packs.into_iter().map(|pack| pack.url).collect(),
+    };
+    let row = ops::builds::create(&p, &actor, &app, new_id(), new).await?;
+    Ok((StatusCode::CREATED, shown(&p, &row).await?))
+}
+
+async fn cancel(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path((app, build)): Path<(String, String)>,
+) -> ApiResult<Json<wire::Build>> {
+    let app = ops::apps::find(&p, &actor, &app).await?;
+    shown(&p, &ops::builds::cancel(&p, &actor, &app, &build).await?).await
+}
+
+async fn purge(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(app): Path<String>,
+) -> ApiResult<Json<serde_json::Value>> {
+    let app = ops::apps::find(&p, &actor, &app).await?;
+    ops::builds::purge_cache(&p, &actor, &app).await?;
+    Ok(Json(serde_json::json!({})))
+}
+
+/// Where a client wants to go on: `Range: bytes=N-`, or `Last-Event-Id: N` of an event stream.
+fn offset(headers: &HeaderMap) -> u64 {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let range = text("range").and_then(|range| range.strip_prefix("bytes=")?.split('-').next()?.parse().ok());
+    range.or_else(|| text("last-event-id")?.parse().ok()).unwrap_or(0)
+}
+
+/// The output of a build as it comes: plain text, or events whose ids are the bytes so far. The
+/// address is the key to it: no credentials are asked for, since Heroku's clients send none.
+async fn output(State(p): State<Platform>, Path(build): Path<String>, headers: HeaderMap) -> ApiResult<Response> {
+    let id: Uuid = build.parse().map_err(|_| Error::not_found("build", build.clone()))?;
+    ops::builds::by_id(&p, id).await?.ok_or_else(|| Error::not_found("build", build))?;
+    let offset = offset(&headers);
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let pieces = ops::builds::output(&p, id, offset);
+    let (kind, body) = if accepts.contains("text/event-stream") {
+        let events = pieces.scan(Lines { at: offset, rest: Vec::new() }, |lines, piece| {
+            let piece = piece.map(|piece| lines.events(&piece));
+            async move { Some(piece) }
+        });
+        ("text/event-stream; charset=utf-8", HttpBody::from_stream(events))
+    } else {
+        ("text/plain; charset=utf-8", HttpBody::from_stream(pieces))
+    };
+    let mut response = body.into_response();
+    let status = if headers.contains_key(header::RANGE) { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(response)
+}
+
+/// Cuts output into lines, an event each.
+struct Lines {
+    at: u64,
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    fn events(&mut self, piece: &[u8]) -> Bytes {
+        self.rest.extend_from_slice(piece);
+        let mut events = Vec::new();
+        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.rest.drain(..=end).collect();
+            self.at += line.len() as u64;
+            let text = String::from_utf8_lossy(&line);
+            let text = text.trim_end_matches('\n').replace('\r', "");
+            events.extend(format!("id: {}\ndata: {text}\n\n", self.at).bytes());
+        }
+        Bytes::from(events)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_lines_with_the_place_to_resume_at() {
+        let mut lines = Lines { at: 10, rest: Vec::new() };
+        assert_eq!(lines.events(b"ab"), "");
+        assert_eq!(lines.events(b"c\r\nd"), "id: 15\ndata: abc\n\n");
+        assert_eq!(lines.events(b"\n"), "id: 17\ndata: d\n\n");
+    }
+}

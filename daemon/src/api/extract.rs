@@ -1,0 +1,149 @@
+//! What handlers take: who asks, which app, and a body.
+
+use axum::{
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{StatusCode, header, request::Parts},
+};
+use base64::Engine as _;
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use super::error::ApiError;
+use crate::ops::{Actor, Platform, accounts};
+
+/// Largest body of an API request, in bytes. Sources and slugs have their own uploads.
+pub const LARGEST_BODY: usize = 4 * 1024 * 1024;
+
+/// Who asks: by `Authorization: Bearer TOKEN`, or Basic with any user name and the token as
+/// the password.
+#[derive(Debug, Clone)]
+pub struct Auth(pub Actor);
+
+impl FromRequestParts<Platform> for Auth {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, ApiError> {
+        let token = credentials(parts).map(|(_, token)| token);
+        let actor = match token {
+            Some(token) => accounts::authenticate(platform, &token).await?,
+            None => None,
+        };
+        actor.map(Self).ok_or_else(unauthorized)
+    }
+}
+
+/// Whoever proves it by address and password, or by a token: for making tokens.
+#[derive(Debug, Clone)]
+pub struct PasswordAuth(pub Actor);
+
+impl FromRequestParts<Platform> for PasswordAuth {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, ApiError> {
+        let Some((user, secret)) = credentials(parts) else { return Err(unauthorized()) };
+        if let Some(actor) = accounts::authenticate(platform, &secret).await? {
+            return Ok(Self(actor));
+        }
+        let actor = match user {
+            Some(user) if user.contains('@') => accounts::login(platform, &user, &secret).await?,
+            Some(_) | None => None,
+        };
+        actor.map(Self).ok_or_else(unauthorized)
+    }
+}
+
+fn unauthorized() -> ApiError {
+    ApiError::new(
+        StatusCode::UNAUTHORIZED,
+        "unauthorized",
+        "Invalid credentials provided. Log in with: paas login (or set PAAS_API_KEY to a token that is still valid).",
+    )
+}
+
+/// User name and secret of a request.
+pub fn credentials(parts: &Parts) -> Option<(Option<String>, String)> {
+    let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, rest) = value.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some((None, rest.trim().to_owned()));
+    }
+    if scheme.eq_ignore_ascii_case("basic") {
+        let text = base64::engine::general_purpose::STANDARD.decode(rest.trim()).ok()?;
+        let text = String::from_utf8(text).ok()?;
+        let (user, secret) = text.split_once(':')?;
+        return Some((Some(user.to_owned()), secret.to_owned()));
+    }
+    None
+}
+
+/// A JSON body; an empty one reads as `{}`. A wrong type is told with its field.
+#[derive(Debug, Clone)]
+pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Platform> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, platform: &Platform) -> Result<Self, ApiError> {
+        let bytes = Bytes::from_request(request, platform).await.map_err(|rejection| {
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                ApiError::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "request_too_large",
+                    format!("The request's body is over {} MB.", LARGEST_BODY / (1024 * 1024)),
+                )
+            } else {
+                ApiError::bad_request("The request's body could not be read.")
+            }
+        })?;
+        let text: &[u8] = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { &bytes };
+        let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first.is_some_and(|byte| matches!(byte, b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n')) {
+            return Err(ApiError::invalid("The request's body must be a JSON object: {…}."));
+        }
+        if has_nul(text) {
+            return Err(ApiError::invalid("The request's body has a NUL character in a text, which can't be kept."));
+        }
+        let mut reader = serde_json::Deserializer::from_slice(text);
+        match serde_path_to_error::deserialize(&mut reader) {
+            Ok(value) => match reader.end() {
+                Ok(()) => Ok(Self(value)),
+                Err(error) => Err(ApiError::bad_request(format!("The request's body is not JSON: {error}."))),
+            },
+            Err(error) => {
+                let path = error.path().to_string();
+                let inner = error.into_inner();
+                Err(match inner.classify() {
+                    serde_json::error::Category::Data if path == "." => {
+                        ApiError::invalid(format!("The request's body is not as expected: {inner}."))
+                    }
+                    serde_json::error::Category::Data => ApiError::invalid(format!("{path}: {inner}.")),
+                    serde_json::error::Category::Io
+                    | serde_json::error::Category::Syntax
+                    | serde_json::error::Category::Eof => {
+                        ApiError::bad_request(format!("The request's body is not JSON: {inner}."))
+                    }
+                })
+            }
+        }
+    }
+}
+
+/// Whether a JSON text has an escaped NUL character: Postgres keeps none, and no environment
+/// carries one.
+fn has_nul(text: &[u8]) -> bool {
+    let escapes = text.windows(6).enumerate().filter(|(_, window)| *window == b"\\u0000");
+    escapes.into_iter().any(|(at, _)| text[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_nul;
+
+    #[test]
+    fn an_escaped_nul_is_told_from_a_text_about_one() {
+        assert!(has_nul(br#"{"a": "x\u0000y"}"#));
+        assert!(has_nul(br#"{"a": "\\\u0000"}"#));
+        assert!(!has_nul(br#"{"a": "\\u0000"}"#));
+        assert!(!has_nul(b"{}"));
+    }
+}

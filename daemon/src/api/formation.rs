@@ -1,0 +1,224 @@
+//! `/apps/{app}/formation` and `/apps/{app}/dynos`.
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    response::Response,
+    routing::{delete, get, post},
+};
+use paas_domain::size::Size;
+use paas_wire as wire;
+
+use super::{
+    error::{ApiError, ApiResult},
+    extract::{Auth, Body},
+    list::list,
+    view,
+};
+use crate::ops::{
+    self, Platform,
+    dynos::{Run, Which},
+    formation::{Quantity, Update},
+};
+
+pub(super) fn routes() -> Router<Platform> {
+    Router::new()
+        .route("/apps/{app}/formation", get(index).patch(batch))
+        .route("/apps/{app}/formation/{type}", get(info).patch(update))
+        .route("/apps/{app}/dynos", get(dynos).post(run).delete(restart_all))
+        .route("/apps/{app}/dynos/{dyno}", get(dyno).delete(restart_one))
+        .route("/apps/{app}/dynos/{dyno}/actions/stop", post(stop_one))
+        .route("/apps/{app}/formations/{type}", delete(restart_type))
+        .route("/apps/{app}/formations/{type}/actions/stop", post(stop_type))
+        .route("/dyno-sizes", get(sizes))
+        .route("/dyno-sizes/{size}", get(size))
+}
+
+fn wanted(kind: Option<&str>, update: &wire::FormationUpdate) -> ApiResult<Update> {
+    let process_type =
+        kind.or(update.kind.as_deref()).ok_or_else(|| ApiError::invalid("type: the process type is needed."))?;
+    Ok(Update {
+        process_type: process_type.to_owned(),
+        quantity: update.quantity.map(|quantity| match quantity {
+            wire::Quantity::Exactly(n) => Quantity::Exactly(n.into()),
+            wire::Quantity::More(n) => Quantity::Relative(n.into()),
+            wire::Quantity::Fewer(n) => Quantity::Relative(-i64::from(n)),
+        }),
+        size: update.dyno_size.as_ref().map(|size| size.0.clone()),
+    })
+}
+
+async fn index(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(app): Path<String>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    let app = ops::apps::find(&p, &actor, &app).await?;
+    let items = ops::formation::list(&p, &app).await?.iter().map(|process| view::formation(&app, process)).collect();
+    Ok(list(&headers, "type", items, |item: &wire::Formation| item.kind.clone()))
+}
+
+async fn info(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path((app, kind)): Path<(String, String)>,
+) -> ApiResult<Json<wire::Formation>> {
+    let app = ops::apps::find(&p, &actor, &app).await?;
+    Ok(Json(view::formation(&app, &ops::formation::find(&p, &app, &kind).await?)))
+}
+
+async fn batch(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(app): Path<String>,
+    Body(body): Body<wire::FormationBatchUpdate>,
+) -> ApiResult<Json<Vec<wire::Formation>>> {
+    let app = ops::apps::find(&p, &actor, &app).await?;
+    let updates = body.updates.iter().map(|update| wanted(None, update)).collect::<ApiResult<Vec<_>>>()?;
+    let all = ops::formation::update(&p, &actor, &app, &updates).await?;
+    let changed = |kind: &str| updates.iter().any(|update| update.process_type == kind);
+    Ok(Json(
+        all.iter()
+            .filter(|process| changed(&process.formation.process_type))
+            .map(|process| view::formation(&app, process))
+            .collect(),
+    ))
+}
+
+async fn update(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path((app, kind)): Path<(String, String)>,
+    Body(body): Body<wire::FormationUpdate>,
+) -> ApiResult<Json<wire::Formation>> {
+    let app = ops::apps::find(&p, &actor, &app).await?;
+    ops::formation::update(&p, &actor, &app, &[wanted(Some(&kind), &body)?]).await?;
+    Ok(Json(view::formation(&app, &ops::formation::find(&p, &app, &kind).await?)))
+}
+
+async fn dynos(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(app): Path<String>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    let app = ops::apps::find(&p, &actor, &app).await?;
+    let items = ops::dynos::list(&p, &app).await?.iter().map(|row| view::dyno(&app, row, None)).collect();
+    Ok(list(&headers, "name", items, |item: &wire::Dyno| item.name.clone()))
+}
+
+async fn dyno(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path((app, name)): Path<(String, String)>,
+) -> ApiResult<Json<wire::Dyno>> {
+    let app = ops::apps::find(&p, &actor, &app).await?;
+    Ok(Json(view::dyno(&app, &ops::dynos::find(&p, &app, &name).await?, None)))
+}
+
+async fn run(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(app): Path<String>,
+    Body(body): Body<wire::DynoCreate>,
+) -> ApiResult<(StatusCode, Json<wire::Dyno>)> {
+    let app = ops::apps::find(&p, &actor, &app).await?;
+    let attach = body.attach.unwrap_or(false);
+    let wanted = Run {
+        command: body.command,
+        attach,
+        tty: attach && !body.force_no_tty.unwrap_or(false),
+        env: body.env.unwrap_or_default(),
+        size: body.size,
+        process_type: body.kind,
+        time_to_live: body.time_to_live.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX)),
+    };
+    let (row, secret) = ops::dynos::run(&p, &actor, &app, wanted).await?;
+    let url = secret.map(|secret| view::attach_url(p.cx.config(), &secret));
+    Ok((StatusCode::CREATED, Json(view::dyno(&app, &row, url))))
+}
+
+async fn accepted(
+    p: &Platform,
+    which: Which,
+    app: &str,
+    actor: &ops::Actor,
+    stop: bool,
+) -> ApiResult<(StatusCode, Json<serde_json::Value>)> {
+    let app = ops::apps::find(p, actor, app).await?;
+    if stop {
+        ops::dynos::stop(p, actor, &app, &which).await?;
+    } else {
+        ops::dynos::restart(p, actor, &app, &which).await?;
+    }
+    Ok((StatusCode::ACCEPTED, Json(serde_json::json!({}))))
+}
+
+async fn restart_all(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(app): Path<String>,
+) -> ApiResult<(StatusCode, Json<serde_json::Value>)> {
+    accepted(&p, Which::All, &app, &actor, false).await
+}
+
+async fn restart_one(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path((app, name)): Path<(String, String)>,
+) -> ApiResult<(StatusCode, Json<serde_json::Value>)> {
+    accepted(&p, Which::One(name), &app, &actor, false).await
+}
+
+async fn restart_type(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path((app, kind)): Path<(String, String)>,
+) -> ApiResult<(StatusCode, Json<serde_json::Value>)> {
+    accepted(&p, Which::Type(kind), &app, &actor, false).await
+}
+
+async fn stop_one(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path((app, name)): Path<(String, String)>,
+) -> ApiResult<(StatusCode, Json<serde_json::Value>)> {
+    // Heroku's clients stop a type by this path too.
+    let which =
+        if name.contains('.') || name.parse::<uuid::Uuid>().is_ok() { Which::One(name) } else { Which::Type(name) };
+    accepted(&p, which, &app, &actor, true).await
+}
+
+async fn stop_type(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path((app, kind)): Path<(String, String)>,
+) -> ApiResult<(StatusCode, Json<serde_json::Value>)> {
+    accepted(&p, Which::Type(kind), &app, &actor, true).await
+}
+
+fn size_view(size: Size) -> wire::DynoSize {
+    wire::DynoSize {
+        architecture: std::env::consts::ARCH.replace("x86_64", "amd64").replace("aarch64", "arm64"),
+        compute: size.cpu_millis().div_ceil(1000),
+        cost: None,
+        dedicated: matches!(size, Size::PerformanceM | Size::PerformanceL),
+        generation: Some(view::named("generation", "cedar")),
+        id: view::id_of("dyno-size", size.name()),
+        memory: f64::from(size.memory_mb()) / 1024.0,
+        name: size.name().into(),
+        precise_dyno_units: 0.0,
+        private_space_only: false,
+    }
+}
+
+async fn sizes(Auth(_): Auth) -> Json<Vec<wire::DynoSize>> {
+    Json(Size::ALL.into_iter().map(size_view).collect())
+}
+
+async fn size(Auth(_): Auth, Path(name): Path<String>) -> ApiResult<Json<wire::DynoSize>> {
+    let size = Size::parse(&name).map_err(|_| crate::error::Error::not_found("dyno size", name))?;
+    Ok(Json(size_view(size)))
+}

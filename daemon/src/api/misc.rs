@@ -1,0 +1,65 @@
+//! What there is one of: region, stacks, the rate limit.
+
+use axum::{Json, Router, extract::State, routing::get};
+use paas_wire as wire;
+
+use super::{error::ApiResult, extract::Auth, view};
+use crate::{ops::Platform, store};
+
+pub(super) fn routes() -> Router<Platform> {
+    Router::new()
+        .route("/regions", get(regions))
+        .route("/stacks", get(stacks))
+        .route("/account/rate-limits", get(rate_limit))
+        .route("/health", get(health))
+}
+
+async fn regions(Auth(_): Auth) -> Json<Vec<wire::Region>> {
+    let at = chrono::DateTime::UNIX_EPOCH;
+    Json(vec![wire::Region {
+        country: "Here".into(),
+        created_at: at,
+        description: "This machine".into(),
+        id: view::id_of("region", "local"),
+        locale: "Local".into(),
+        name: "local".into(),
+        private_capable: false,
+        provider: wire::region::RegionProvider { name: "self-hosted".into(), region: "local".into() },
+        updated_at: at,
+    }])
+}
+
+/// The default stack, Heroku's, and whatever else apps use.
+async fn stacks(State(p): State<Platform>, Auth(_): Auth) -> ApiResult<Json<Vec<wire::Stack>>> {
+    let default = p.cx.config().stack.clone();
+    let mut names = vec![default.clone(), "heroku-24".to_owned()];
+    for app in store::apps::list(&mut p.db.read().await?).await? {
+        names.extend([app.stack, app.build_stack]);
+    }
+    names.sort();
+    names.dedup();
+    let at = chrono::DateTime::UNIX_EPOCH;
+    Ok(Json(
+        names
+            .into_iter()
+            .map(|name| wire::Stack {
+                created_at: at,
+                default: name == default,
+                id: view::id_of("stack", &name),
+                name,
+                state: "public".into(),
+                updated_at: at,
+            })
+            .collect(),
+    ))
+}
+
+async fn rate_limit(Auth(_): Auth) -> Json<wire::RateLimit> {
+    Json(wire::RateLimit { remaining: super::RATE_LIMIT })
+}
+
+/// For load balancers and `paasd doctor`: answers when the database does.
+async fn health(State(p): State<Platform>) -> ApiResult<&'static str> {
+    store::settings::get(&mut p.db.read().await?, "instance").await?;
+    Ok("ok\n")
+}

@@ -1,0 +1,167 @@
+//! `/redis/v0/databases`: the data API of the Redis add-on.
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State},
+    routing::get,
+};
+use paas_wire::{self as wire, redis as redis_wire};
+use serde_json::json;
+
+use super::{
+    addons::{AppQuery, find_redis},
+    error::{ApiError, ApiResult},
+    extract::{Auth, Body},
+    view,
+};
+use crate::{
+    addons::redis,
+    engine::Target,
+    ops::{self, Platform, addons::Shown},
+};
+
+pub(super) fn routes() -> Router<Platform> {
+    Router::new()
+        .route("/redis/v0/databases/{addon}", get(info))
+        .route("/redis/v0/databases/{addon}/wait", get(wait))
+        .route("/redis/v0/databases/{addon}/config", get(config).patch(configure))
+        .route("/redis/v0/databases/{addon}/credentials_rotation", axum::routing::post(rotate))
+        .route("/redis/v0/databases/{addon}/cli", axum::routing::post(cli))
+}
+
+async fn info(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(name): Path<String>,
+    query: Query<AppQuery>,
+) -> ApiResult<Json<redis_wire::RedisInfo>> {
+    let shown = find_redis(&p, &actor, &name, &query).await?;
+    let (provider, instance) = ops::addons::instance(&p, &shown.addon).await?;
+    let rows = if shown.addon.state == "provisioned" {
+        provider.info(p.engine.as_ref(), &instance).await.map_err(crate::error::Error::from)?
+    } else {
+        vec![("Status".to_owned(), shown.addon.message.clone().unwrap_or_else(|| shown.addon.state.clone()))]
+    };
+    let version = rows.iter().find(|(name, _)| name == "Version").map(|(_, value)| value.clone()).unwrap_or_default();
+    Ok(Json(redis_wire::RedisInfo {
+        addon_id: shown.addon.id,
+        created_at: shown.addon.created_at,
+        formation: redis_wire::RedisFormation { id: shown.addon.id, primary: None },
+        info: rows.into_iter().map(|(name, value)| redis_wire::RedisInfoRow { name, values: vec![value] }).collect(),
+        metaas_source: shown.addon.name.clone(),
+        name: shown.addon.name.clone(),
+        plan: shown.plan.name.into(),
+        port: 6379,
+        prefer_native_tls: false,
+        resource_url: instance.secrets.values.get("URL").cloned().unwrap_or_default(),
+        version,
+    }))
+}
+
+async fn wait(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(name): Path<String>,
+    query: Query<AppQuery>,
+) -> ApiResult<Json<redis_wire::RedisWait>> {
+    let shown = find_redis(&p, &actor, &name, &query).await?;
+    let waiting = shown.addon.state == "provisioning";
+    let message = if waiting { shown.addon.message.unwrap_or_else(|| "being made".into()) } else { "available".into() };
+    Ok(Json(redis_wire::RedisWait { message, waiting }))
+}
+
+fn config_view(p: &Platform, shown: &Shown) -> ApiResult<redis_wire::RedisConfig> {
+    let secrets = ops::config::open_addon(p, &shown.addon)?;
+    let setting = |desc: &str, value: serde_json::Value, default: serde_json::Value| redis_wire::RedisSetting {
+        desc: desc.into(),
+        value,
+        default,
+        values: Default::default(),
+    };
+    Ok(redis_wire::RedisConfig {
+        maxmemory_policy: redis_wire::RedisSetting {
+            values: wire::redis::MAXMEMORY_POLICIES.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+            ..setting("What happens when the memory is used up", json!(redis::policy(&secrets)), json!("noeviction"))
+        },
+        notify_keyspace_events: setting("Which events of keys are published", json!(""), json!("")),
+        timeout: setting(
+            "Seconds after which idle clients are cut off; 0: never",
+            json!(redis::timeout(&secrets)),
+            json!(300),
+        ),
+    })
+}
+
+async fn config(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(name): Path<String>,
+    query: Query<AppQuery>,
+) -> ApiResult<Json<redis_wire::RedisConfig>> {
+    let shown = find_redis(&p, &actor, &name, &query).await?;
+    Ok(Json(config_view(&p, &shown)?))
+}
+
+async fn configure(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(name): Path<String>,
+    query: Query<AppQuery>,
+    Body(body): Body<redis_wire::RedisConfigUpdate>,
+) -> ApiResult<Json<redis_wire::RedisConfig>> {
+    let mut shown = find_redis(&p, &actor, &name, &query).await?;
+    if body.notify_keyspace_events.is_some_and(|events| !events.is_empty()) {
+        return Err(ApiError::invalid("notify_keyspace_events: can't be set yet."));
+    }
+    if let Some(policy) = &body.maxmemory_policy {
+        if !redis::POLICIES.contains(&policy.as_str()) {
+            return Err(ApiError::invalid(format!(
+                "maxmemory_policy: {policy} is not a policy. There are: {}.",
+                redis::POLICIES.join(", ")
+            )));
+        }
+        shown = ops::addons::configure(&p, &actor, &shown, "maxmemory_policy", json!(policy)).await?;
+    }
+    if let Some(timeout) = body.timeout {
+        if timeout > 86_400 {
+            return Err(ApiError::invalid("timeout: must be from 0 to 86400 seconds."));
+        }
+        shown = ops::addons::configure(&p, &actor, &shown, "timeout", json!(timeout)).await?;
+    }
+    Ok(Json(config_view(&p, &shown)?))
+}
+
+async fn rotate(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(name): Path<String>,
+    query: Query<AppQuery>,
+) -> ApiResult<Json<redis_wire::RedisMessage>> {
+    let shown = find_redis(&p, &actor, &name, &query).await?;
+    ops::addons::rotate(&p, &actor, &shown).await?;
+    Ok(Json(redis_wire::RedisMessage { message: format!("Credentials of {} have been reset.", shown.addon.name) }))
+}
+
+/// Lets a `redis-cli` beside the server wait for its user: nothing is published, the stream
+/// goes through this API.
+async fn cli(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(name): Path<String>,
+    query: Query<AppQuery>,
+    Body(body): Body<redis_wire::RedisCliCreate>,
+) -> ApiResult<Json<redis_wire::RedisCli>> {
+    let shown = find_redis(&p, &actor, &name, &query).await?;
+    if shown.addon.state != "provisioned" {
+        return Err(ApiError::invalid(format!("{} is not ready yet: {}.", shown.addon.name, shown.addon.state)));
+    }
+    if body.args.iter().any(|argument| argument.contains('\0')) || body.args.len() > 1000 {
+        return Err(ApiError::invalid("args: at most 1000 arguments, none with a NUL byte."));
+    }
+    let secrets = ops::config::open_addon(&p, &shown.addon)?;
+    let arguments: Vec<&str> = body.args.iter().map(String::as_str).collect();
+    let mut spec = redis::cli(&secrets, &arguments, !body.force_no_tty.unwrap_or(false));
+    spec.size = body.columns.zip(body.lines);
+    let secret = p.attachments.offer(Target::Service(shown.addon.id), spec, p.cx.now());
+    Ok(Json(redis_wire::RedisCli { attach_url: view::attach_url(p.cx.config(), &secret) }))
+}

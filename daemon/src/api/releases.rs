@@ -1,0 +1,91 @@
+//! `/apps/{app}/releases`.
+
+use std::collections::HashMap;
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    response::Response,
+    routing::get,
+};
+use paas_wire as wire;
+use uuid::Uuid;
+
+use super::{
+    error::{ApiError, ApiResult},
+    extract::{Auth, Body},
+    list::list,
+    view,
+};
+use crate::{
+    ops::{self, Platform},
+    store::{apps::App, releases::Release, users},
+};
+
+pub(super) fn routes() -> Router<Platform> {
+    Router::new()
+        .route("/apps/{app}/releases", get(index).post(create))
+        .route("/apps/{app}/releases/{release}", get(info))
+}
+
+/// A release with its user, and whether it is the current one.
+pub(super) async fn show(p: &Platform, app: &App, row: &Release) -> ApiResult<wire::Release> {
+    let current = ops::releases::current(p, app).await?.map(|release| release.version);
+    let user = users::by_id(&mut p.db.read().await?, row.user_id)
+        .await?
+        .ok_or_else(|| crate::error::Error::not_found("user", row.user_id.to_string()))?;
+    Ok(view::release(app, row, &user, current))
+}
+
+async fn index(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(app): Path<String>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    let app = ops::apps::find(&p, &actor, &app).await?;
+    let current = ops::releases::current(&p, &app).await?.map(|release| release.version);
+    let users: HashMap<Uuid, users::User> =
+        users::list(&mut p.db.read().await?).await?.into_iter().map(|user| (user.id, user)).collect();
+    let items = ops::releases::list(&p, &app)
+        .await?
+        .iter()
+        .filter_map(|row| Some(view::release(&app, row, users.get(&row.user_id)?, current)))
+        .collect();
+    Ok(list(&headers, "version", items, |item: &wire::Release| item.version.to_string()))
+}
+
+async fn info(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path((app, release)): Path<(String, String)>,
+) -> ApiResult<Json<wire::Release>> {
+    let app = ops::apps::find(&p, &actor, &app).await?;
+    let row = ops::releases::find(&p, &app, &release).await?;
+    Ok(Json(show(&p, &app, &row).await?))
+}
+
+async fn create(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(app): Path<String>,
+    Body(body): Body<wire::ReleaseCreate>,
+) -> ApiResult<(StatusCode, Json<wire::Release>)> {
+    let app = ops::apps::find(&p, &actor, &app).await?;
+    let row = match (&body.release, &body.slug) {
+        (Some(release), _) => {
+            let to = ops::releases::find(&p, &app, release).await?;
+            ops::releases::rollback(&p, &actor, &app, &to).await?
+        }
+        (None, Some(slug)) => {
+            let id: Uuid = slug.parse().map_err(|_| ApiError::invalid("slug: must be the identity of a slug."))?;
+            let description = body.description.clone().unwrap_or_else(|| "Deploy".into());
+            ops::releases::deploy(&p, &actor, &app, id, &description).await?
+        }
+        (None, None) => {
+            return Err(ApiError::invalid("Give either slug, or release (the one to roll back to)."));
+        }
+    };
+    Ok((StatusCode::CREATED, Json(show(&p, &app, &row).await?)))
+}

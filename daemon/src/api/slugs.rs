@@ -1,0 +1,126 @@
+//! `/apps/{app}/slugs`, and the bytes of slugs. The address of the bytes is the key to them.
+
+use std::{
+    future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use axum::{
+    Json, Router,
+    body::Body as HttpBody,
+    extract::{DefaultBodyLimit, Path, State},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use futures_util::TryStreamExt as _;
+use paas_wire as wire;
+use tokio_util::io::{ReaderStream, StreamReader};
+use uuid::Uuid;
+
+use super::{
+    error::{ApiError, ApiResult},
+    extract::{Auth, Body},
+    view,
+};
+use crate::{
+    error::Error,
+    ops::{self, Platform, slugs},
+    store::slugs::Slug,
+};
+
+/// Largest slug, in bytes: Heroku's hard limit, as for those that are built here.
+const LARGEST: u64 = 1 << 30;
+
+pub(super) fn routes() -> Router<Platform> {
+    Router::new()
+        .route("/apps/{app}/slugs", post(create))
+        .route("/apps/{app}/slugs/{slug}", get(info))
+        .route("/slugs/{slug}/blob", get(download).put(upload).layer(DefaultBodyLimit::disable()))
+}
+
+fn show(p: &Platform, slug: &Slug) -> Json<wire::Slug> {
+    let method = if slug.sha256.is_some() { "GET" } else { "PUT" };
+    Json(wire::Slug {
+        blob: wire::slug::SlugBlob {
+            method: method.into(),
+            url: format!("{}/slugs/{}/blob", p.cx.config().api_url(), slug.id),
+        },
+        buildpack_provided_description: slug.buildpack_description.clone(),
+        checksum: slug.sha256.as_ref().map(|sum| format!("SHA256:{sum}")),
+        commit: slug.commit_id.clone(),
+        commit_description: slug.commit_description.clone(),
+        created_at: slug.created_at,
+        deleted_at: None,
+        id: slug.id,
+        process_types: slug.process_types.0.clone(),
+        size: slug.size.map(view::unsigned),
+        stack: view::named("stack", &slug.stack),
+        updated_at: slug.updated_at,
+    })
+}
+
+async fn info(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path((app, slug)): Path<(String, String)>,
+) -> ApiResult<Json<wire::Slug>> {
+    let app = ops::apps::find(&p, &actor, &app).await?;
+    Ok(show(&p, &slugs::find(&p, &app, &slug).await?))
+}
+
+async fn create(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(app): Path<String>,
+    Body(body): Body<wire::SlugCreate>,
+) -> ApiResult<(StatusCode, Json<wire::Slug>)> {
+    let app = ops::apps::find(&p, &actor, &app).await?;
+    let new = slugs::New {
+        process_types: body.process_types,
+        buildpack_description: body.buildpack_provided_description,
+        commit: body.commit,
+        commit_description: body.commit_description,
+        stack: body.stack.map(|stack| stack.0),
+    };
+    let slug = slugs::create(&p, &actor, &app, new).await?;
+    Ok((StatusCode::CREATED, show(&p, &slug)))
+}
+
+async fn found(p: &Platform, id: &str) -> ApiResult<Slug> {
+    let id: Uuid = id.parse().map_err(|_| Error::not_found("slug", id))?;
+    Ok(slugs::by_id(p, id).await?)
+}
+
+async fn upload(State(p): State<Platform>, Path(id): Path<String>, body: HttpBody) -> ApiResult<StatusCode> {
+    let slug = found(&p, &id).await?;
+    if slug.sha256.is_some() {
+        return Err(Error::Conflict("That slug has been uploaded already; make a new one.".into()).into());
+    }
+    let size = Arc::new(AtomicU64::new(0));
+    let counted = size.clone();
+    let pieces = body.into_data_stream().map_err(std::io::Error::other).and_then(move |piece| {
+        let size = counted.fetch_add(piece.len() as u64, Relaxed) + piece.len() as u64;
+        ready(if size > LARGEST { Err(std::io::Error::other("it is over 1 GB")) } else { Ok(piece) })
+    });
+    let stored = p.slug_store.put(Box::pin(StreamReader::new(pieces))).await;
+    if size.load(Relaxed) > LARGEST {
+        let text = "The slug is over 1 GB; leave out what the app does not need.";
+        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", text));
+    }
+    let blob = stored.map_err(|e| Error::internal("The slug could not be stored; send it again.", e))?;
+    slugs::uploaded(&p, &slug, &blob).await?;
+    Ok(StatusCode::OK)
+}
+
+async fn download(State(p): State<Platform>, Path(id): Path<String>) -> ApiResult<Response> {
+    let slug = found(&p, &id).await?;
+    let sha256 = slug.sha256.as_deref().ok_or_else(|| Error::not_found("slug", id))?;
+    let reader = p.slug_store.get(sha256).await.map_err(|e| Error::internal("The slug can't be read.", e))?;
+    let mut response = HttpBody::from_stream(ReaderStream::new(reader)).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/zstd"));
+    Ok(response)
+}

@@ -1,0 +1,279 @@
+//! Rows as Heroku's clients want to see them.
+
+use paas_domain::size::Size;
+use paas_wire as wire;
+use uuid::Uuid;
+use wire::{IdRef, Named, UserRef};
+
+use crate::{
+    config::Config,
+    ops::{addons::Shown, apps::OwnedApp, formation::Process},
+    store::{self, apps::App, users::User},
+};
+
+/// A stable identity for what has a name but no row: stacks, regions, plans, sizes.
+pub(super) fn id_of(kind: &str, name: &str) -> Uuid {
+    use sha2::{Digest as _, Sha256};
+    let hash = Sha256::digest(format!("{kind}/{name}").as_bytes());
+    let mut bytes = [0u8; 16];
+    bytes.copy_from_slice(&hash[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+pub(super) fn named(kind: &str, name: &str) -> Named {
+    Named { id: id_of(kind, name), name: name.to_owned() }
+}
+
+pub(super) fn app_ref(app: &App) -> Named {
+    Named { id: app.id, name: app.name.clone() }
+}
+
+pub(super) fn user_ref(user: &User) -> UserRef {
+    UserRef { id: user.id, email: user.email.clone() }
+}
+
+pub(super) fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or_default()
+}
+
+/// Where the holder of a secret attaches; Heroku's clients want this scheme.
+pub(super) fn attach_url(config: &Config, secret: &str) -> String {
+    let api = config.api_url();
+    let authority = api.split_once("://").map_or(api.as_str(), |(_, rest)| rest);
+    format!("rendezvous://{authority}/{secret}")
+}
+
+pub(super) fn app(config: &Config, owned: &OwnedApp) -> wire::App {
+    let app = &owned.app;
+    wire::App {
+        acm: false,
+        archived_at: None,
+        build_stack: named("stack", &app.build_stack),
+        buildpack_provided_description: app.buildpack_description.clone(),
+        create_status: Some("complete".into()),
+        created_at: app.created_at,
+        generation: Some(named("generation", "cedar")),
+        git_url: format!("{}/{}.git", config.api_url(), app.name),
+        id: app.id,
+        internal_routing: None,
+        maintenance: app.maintenance,
+        name: app.name.clone(),
+        organization: None,
+        owner: user_ref(&owned.owner),
+        process_tier: Some("production".into()),
+        region: named("region", "local"),
+        released_at: app.released_at,
+        repo_size: app.repo_size.map(unsigned),
+        slug_size: app.slug_size.map(unsigned),
+        space: None,
+        stack: named("stack", &app.stack),
+        team: None,
+        updated_at: app.updated_at,
+        web_url: Some(config.web_url(&app.name)),
+    }
+}
+
+pub(super) fn account(user: &User) -> wire::Account {
+    wire::Account {
+        allow_tracking: false,
+        beta: false,
+        country_of_residence: None,
+        created_at: user.created_at,
+        default_organization: None,
+        default_team: None,
+        delinquent_at: None,
+        email: user.email.clone(),
+        federated: false,
+        id: user.id,
+        identity_provider: None,
+        last_login: None,
+        name: user.name.clone(),
+        sms_number: None,
+        suspended_at: None,
+        two_factor_authentication: false,
+        updated_at: user.updated_at,
+        verified: true,
+    }
+}
+
+pub(super) fn size_name(size: &str) -> String {
+    Size::parse(size).map_or_else(|_| size.to_owned(), |size| size.name().to_owned())
+}
+
+pub(super) fn formation(app: &App, process: &Process) -> wire::Formation {
+    let row = &process.formation;
+    let size = size_name(&row.size);
+    wire::Formation {
+        app: app_ref(app),
+        command: process.command.clone(),
+        created_at: row.created_at,
+        dyno_size: named("dyno-size", &size),
+        id: row.id,
+        quantity: u32::try_from(row.quantity).unwrap_or_default(),
+        size,
+        kind: row.process_type.clone(),
+        updated_at: row.updated_at,
+    }
+}
+
+pub(super) fn dyno(app: &App, dyno: &store::dynos::Dyno, attach_url: Option<String>) -> wire::Dyno {
+    use wire::DynoState::{Crashed, Down, Starting, Up};
+    wire::Dyno {
+        app: app_ref(app),
+        attach_url,
+        command: dyno.command.clone(),
+        created_at: dyno.created_at,
+        id: dyno.id,
+        name: dyno.name(),
+        release: wire::dyno::DynoRelease { id: dyno.release_id, version: unsigned(dyno.release_version) },
+        size: size_name(&dyno.size),
+        state: match dyno.phase.as_str() {
+            "starting" => Starting,
+            "up" => Up,
+            "crashed" => Crashed,
+            _ => Down,
+        },
+        kind: dyno.process_type.clone(),
+        updated_at: dyno.phase_at,
+    }
+}
+
+pub(super) fn release(app: &App, row: &store::releases::Release, user: &User, current: Option<i64>) -> wire::Release {
+    use wire::ReleaseStatus::{Expired, Failed, Pending, Succeeded};
+    let status = match row.status.as_str() {
+        "pending" => Pending,
+        "failed" => Failed,
+        "expired" => Expired,
+        _ => Succeeded,
+    };
+    wire::Release {
+        addon_plan_names: row.addon_plans.0.clone(),
+        app: app_ref(app),
+        artifacts: row.slug_id.map(|id| wire::release::Artifact { kind: "slug".into(), id }).into_iter().collect(),
+        created_at: row.created_at,
+        current: current == Some(row.version),
+        description: row.description.clone(),
+        eligible_for_rollback: status == Succeeded && row.slug_id.is_some(),
+        id: row.id,
+        // What a release phase says is in the app's log, under release.N.
+        output_stream_url: None,
+        slug: row.slug_id.map(|id| IdRef { id }),
+        status,
+        updated_at: row.updated_at,
+        user: user_ref(user),
+        version: unsigned(row.version),
+    }
+}
+
+pub(super) fn domain(config: &Config, app: &App, row: &store::domains::Domain) -> wire::Domain {
+    wire::Domain {
+        acm_status: None,
+        acm_status_reason: None,
+        app: app_ref(app),
+        cname: Some(config.app_host(&app.name)),
+        created_at: row.created_at,
+        hostname: row.hostname.clone(),
+        id: row.id,
+        kind: wire::domain::DomainKind::Custom,
+        sni_endpoint: None,
+        status: "succeeded".into(),
+        updated_at: row.updated_at,
+    }
+}
+
+/// The name that every app has by itself.
+pub(super) fn own_domain(config: &Config, app: &App) -> wire::Domain {
+    let hostname = config.app_host(&app.name);
+    wire::Domain {
+        acm_status: None,
+        acm_status_reason: None,
+        app: app_ref(app),
+        cname: None,
+        created_at: app.created_at,
+        id: id_of("domain", &app.id.to_string()),
+        hostname,
+        kind: wire::domain::DomainKind::Heroku,
+        sni_endpoint: None,
+        status: "succeeded".into(),
+        updated_at: app.created_at,
+    }
+}
+
+pub(super) fn addon_state(state: &str) -> wire::AddonState {
+    match state {
+        "provisioning" => wire::AddonState::Provisioning,
+        "deprovisioning" => wire::AddonState::Deprovisioning,
+        "deprovisioned" => wire::AddonState::Deprovisioned,
+        _ => wire::AddonState::Provisioned,
+    }
+}
+
+pub(super) fn service_ref(shown: &Shown) -> wire::addon_service::AddonServiceRef {
+    let service = shown.provider.service();
+    wire::addon_service::AddonServiceRef {
+        id: id_of("addon-service", service.name),
+        name: service.name.into(),
+        human_name: Some(service.human_name.into()),
+    }
+}
+
+pub(super) fn plan_ref(shown: &Shown) -> wire::plan::PlanRef {
+    let name = format!("{}:{}", shown.addon.service, shown.plan.name);
+    wire::plan::PlanRef {
+        id: id_of("plan", &name),
+        human_name: Some(shown.plan.name.into()),
+        description: Some(shown.plan.description.into()),
+        price: Some(wire::Price::default()),
+        name,
+    }
+}
+
+pub(super) fn addon(shown: &Shown) -> wire::Addon {
+    let addon = &shown.addon;
+    wire::Addon {
+        actions: Vec::new(),
+        addon_service: service_ref(shown),
+        app: app_ref(&shown.app),
+        billed_price: Some(wire::Price::default()),
+        billing_entity: Some(wire::addon::BillingEntity {
+            id: shown.app.id,
+            name: shown.app.name.clone(),
+            kind: "app".into(),
+        }),
+        config_vars: shown.config_vars.clone(),
+        created_at: addon.created_at,
+        id: addon.id,
+        name: addon.name.clone(),
+        plan: plan_ref(shown),
+        provider_id: Some(addon.id.to_string()),
+        provision_message: addon.message.clone(),
+        state: addon_state(&addon.state),
+        updated_at: addon.updated_at,
+        web_url: None,
+    }
+}
+
+pub(super) fn attachment(
+    shown: &Shown,
+    row: &store::addons::Attachment,
+    app: &App,
+    config_vars: Vec<String>,
+) -> wire::AddonAttachment {
+    wire::AddonAttachment {
+        addon: wire::addon_attachment::AttachedAddon {
+            app: app_ref(&shown.app),
+            id: shown.addon.id,
+            name: shown.addon.name.clone(),
+            plan: Some(plan_ref(shown)),
+        },
+        app: app_ref(app),
+        config_vars,
+        created_at: row.created_at,
+        id: row.id,
+        log_input_url: None,
+        name: row.name.clone(),
+        namespace: None,
+        updated_at: row.updated_at,
+        web_url: None,
+    }
+}

@@ -1,0 +1,193 @@
+//! What the daemon is told at its start: flags, and the same in the environment.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// Settings of `paasd serve`. Every flag is also an environment variable; nothing else of
+/// the environment is read.
+#[derive(Clone, clap::Args)]
+pub struct Config {
+    /// Where everything that must survive is kept (mode 0700).
+    #[arg(long, env = "PAAS_DATA_DIR", default_value = "/var/lib/paas")]
+    pub data_dir: PathBuf,
+
+    /// `postgres://…`, or `sqlite:PATH`; without it, SQLite in the data directory.
+    #[arg(long, env = "PAAS_DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+
+    /// Where the API, git and streams listen: HTTP and TLS on the same port.
+    #[arg(long, env = "PAAS_API_LISTEN", default_value = "127.0.0.1:5000")]
+    pub api_listen: SocketAddr,
+
+    /// Where the router listens for HTTP.
+    #[arg(long, env = "PAAS_HTTP_LISTEN", default_value = "0.0.0.0:80")]
+    pub http_listen: SocketAddr,
+
+    /// Where the router listens for HTTPS.
+    #[arg(long, env = "PAAS_HTTPS_LISTEN", default_value = "0.0.0.0:443")]
+    pub https_listen: SocketAddr,
+
+    /// Apps answer at NAME.BASE; the API also at api.BASE and git.BASE.
+    #[arg(long, env = "PAAS_BASE_DOMAIN", default_value = "localhost")]
+    pub base_domain: String,
+
+    /// The Docker engine: `unix:///…` or `tcp://…`; without it, Docker's own default.
+    #[arg(long, env = "PAAS_DOCKER_HOST")]
+    pub docker_host: Option<String>,
+
+    /// The stack of new apps.
+    #[arg(long, env = "PAAS_STACK", default_value = "debian-12")]
+    pub stack: String,
+
+    /// Who runs the router: this daemon (which adopts one that already runs), or somebody else (a systemd unit).
+    #[arg(long, env = "PAAS_ROUTER", value_enum, default_value_t = RouterMode::Managed)]
+    pub router: RouterMode,
+
+    /// Where paas-router and paas-init are; without it, beside paasd itself.
+    #[arg(long, env = "PAAS_LIBEXEC_DIR")]
+    pub libexec_dir: Option<PathBuf>,
+
+    /// A bundle of CA certificates for builds and dynos (behind a company proxy, say); without it, the stack's own.
+    #[arg(long, env = "PAAS_CA_BUNDLE")]
+    pub ca_bundle: Option<PathBuf>,
+
+    /// Environment of builds, as KEY=VALUE: proxies and package indexes. May be repeated; in the environment, separated by newlines.
+    #[arg(long = "build-env", env = "PAAS_BUILD_ENV", value_delimiter = '\n', hide_env_values = true)]
+    pub build_env: Vec<String>,
+
+    /// How many builds run at once.
+    #[arg(long, env = "PAAS_BUILD_SLOTS", default_value_t = 1)]
+    pub build_slots: usize,
+
+    /// Memory of a build, in MiB.
+    #[arg(long, env = "PAAS_BUILD_MEMORY", default_value_t = 2048)]
+    pub build_memory_mib: u64,
+
+    /// Time a build may take, in seconds.
+    #[arg(long, env = "PAAS_BUILD_TIMEOUT", default_value_t = 900)]
+    pub build_timeout_s: u64,
+
+    /// Disk a build may fill, in MiB.
+    #[arg(long, env = "PAAS_BUILD_DISK", default_value_t = 8192)]
+    pub build_disk_mib: u64,
+
+    /// Free disk below which builds are refused and running ones ended, in MiB.
+    #[arg(long, env = "PAAS_DISK_RESERVE", default_value_t = 1024)]
+    pub disk_reserve_mib: u64,
+
+    /// Seconds a web dyno has to bind to $PORT. Heroku: 60.
+    #[arg(long, env = "PAAS_BOOT_TIMEOUT", default_value_t = 60)]
+    pub boot_timeout_s: u64,
+
+    /// Seconds between SIGTERM and SIGKILL. Heroku: 30.
+    #[arg(long, env = "PAAS_STOP_GRACE", default_value_t = 30)]
+    pub stop_grace_s: u64,
+
+    /// Seconds a release phase may take. Heroku: 3600.
+    #[arg(long, env = "PAAS_RELEASE_TIMEOUT", default_value_t = 3600)]
+    pub release_timeout_s: u64,
+
+    /// How crashed dynos come back: quick (5 times at once, then after 10 s, then 30 s) or Heroku's own (20, 40, 60, 180, 320 minutes).
+    #[arg(long, env = "PAAS_CRASH_POLICY", value_enum, default_value_t = CrashPolicy::Quick)]
+    pub crash_policy: CrashPolicy,
+
+    /// Where the apps' networks are taken from, a /24 each: an IPv4 network that nothing else on the machine uses.
+    #[arg(long, env = "PAAS_NETWORK_POOL", default_value = "10.208.0.0/12")]
+    pub network_pool: String,
+
+    /// Most dynos of one process type. Heroku: 100.
+    #[arg(long, env = "PAAS_MAX_DYNOS", default_value_t = 100)]
+    pub max_dynos: u32,
+
+    /// Scheme and authority that users reach the API by, when it is not the listening address (http://api.example.com).
+    #[arg(long, env = "PAAS_PUBLIC_URL")]
+    pub public_url: Option<String>,
+}
+
+/// Who runs the router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum RouterMode {
+    /// The daemon starts one, and adopts one that already runs.
+    Managed,
+    /// Something else starts it; the daemon only feeds it.
+    External,
+}
+
+/// How crashed dynos come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum CrashPolicy {
+    /// Five times at once, then after 10 s, then every 30 s.
+    Quick,
+    /// At once, then after up to 20, 40, 60, 180 and 320 minutes.
+    Heroku,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The database's address and the builds' environment may carry passwords.
+        f.debug_struct("Config")
+            .field("data_dir", &self.data_dir)
+            .field("api_listen", &self.api_listen)
+            .field("http_listen", &self.http_listen)
+            .field("https_listen", &self.https_listen)
+            .field("base_domain", &self.base_domain)
+            .field("router", &self.router)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// The address of the database: what was set, or SQLite in the data directory.
+    pub fn database_url(&self) -> String {
+        self.database_url.clone().unwrap_or_else(|| format!("sqlite:{}", self.data_dir.join("paas.db").display()))
+    }
+
+    /// Where one of our other programs is: `paas-router`, `paas-init`.
+    pub fn program(&self, name: &str) -> PathBuf {
+        let beside =
+            || std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf)).unwrap_or_default();
+        self.libexec_dir.clone().unwrap_or_else(beside).join(name)
+    }
+
+    /// The Docker image that runs and builds apps of a stack; `build` asks for the one that builds.
+    pub fn stack_image(&self, stack: &str, build: bool) -> String {
+        match stack.strip_prefix("heroku-") {
+            Some(version) if build => format!("heroku/heroku:{version}-build"),
+            Some(version) => format!("heroku/heroku:{version}"),
+            None => format!("paas/stack:{stack}"),
+        }
+    }
+
+    /// The host name at which an app answers: NAME.BASE.
+    pub fn app_host(&self, app: &str) -> String {
+        format!("{app}.{}", self.base_domain)
+    }
+
+    /// The address at which a user's browser finds an app, with a slash at its end.
+    pub fn web_url(&self, app: &str) -> String {
+        let port = match self.http_listen.port() {
+            80 => String::new(),
+            other => format!(":{other}"),
+        };
+        format!("http://{}{port}/", self.app_host(app))
+    }
+
+    /// Scheme and authority that users reach the API by, without a slash at its end.
+    pub fn api_url(&self) -> String {
+        match &self.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("http://localhost:{}", self.api_listen.port()),
+        }
+    }
+
+    /// Builds' environment as pairs; an entry without `=` is left out.
+    pub fn build_env(&self) -> Vec<(String, String)> {
+        self.build_env
+            .iter()
+            .filter_map(|entry| entry.split_once('='))
+            .map(|(key, value)| (key.trim().to_owned(), value.to_owned()))
+            .collect()
+    }
+}

@@ -1,0 +1,19 @@
+//! Git over smart HTTP: authenticates, spawns git, and turns a push into a build.
+//!
+//! A push travels like this. [`http`] checks who comes and starts `git receive-pack`; git puts
+//! the objects into quarantine and runs the hook, which is `paasd hook pre-receive` ([`hook`]).
+//! The hook hands the ref updates over a unix socket to [`push`], which writes the commit's
+//! tree into a build's directory ([`tree`]), queues the build and sends its output back; git shows
+//! it as `remote:` lines. Only after the verdict does git move the refs, so a build that fails
+//! rejects the push. A pusher who goes away changes nothing of that: git's pipes end in this
+//! process, not in their connection.
+
+pub mod hook;
+mod http;
+mod push;
+mod repository;
+mod tree;
+
+pub use http::routes;
+pub use push::{Git, serve_hooks};
+pub use repository::recover;

@@ -1,0 +1,232 @@
+//! Apps: made, found, renamed, put into maintenance, destroyed.
+
+use paas_domain::name::AppName;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Actor, Platform, releases};
+use crate::{
+    context::new_id,
+    error::{Error, Result},
+    store::{
+        addons,
+        apps::{self, App},
+        cleanups,
+        events::Event,
+        users::{self, User},
+    },
+};
+
+/// An app with its owner: what is shown of it.
+#[derive(Debug, Clone)]
+pub struct OwnedApp {
+    /// The app.
+    pub app: App,
+    /// Whose it is.
+    pub owner: User,
+}
+
+/// What may be changed of an app.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// A new name: its host name and git address change with it.
+    pub name: Option<String>,
+    /// Answer with the maintenance page, or no longer.
+    pub maintenance: Option<bool>,
+    /// The stack of the next build.
+    pub build_stack: Option<String>,
+}
+
+/// Finds an app by name or identity, for somebody who may work on it.
+pub async fn find(p: &Platform, actor: &Actor, name: &str) -> Result<App> {
+    if name.contains('\0') {
+        return Err(Error::not_found("app", "a name with a NUL"));
+    }
+    let mut c = p.db.read().await?;
+    let app = match name.parse::<Uuid>() {
+        Ok(id) => apps::by_id(&mut c, id).await?,
+        Err(_) => apps::by_name(&mut c, name).await?,
+    };
+    let app = app.filter(|app| !app.deleting).ok_or_else(|| Error::not_found("app", name))?;
+    let member = actor.user.admin
+        || app.owner_id == actor.user.id
+        || apps::is_collaborator(&mut c, app.id, actor.user.id).await?;
+    if !member {
+        return Err(Error::Forbidden(format!("You do not have access to the app {}.", app.name)));
+    }
+    Ok(app)
+}
+
+/// The same, for what only its owner may do.
+pub async fn find_owned(p: &Platform, actor: &Actor, name: &str) -> Result<App> {
+    let app = find(p, actor, name).await?;
+    if app.owner_id != actor.user.id && !actor.user.admin {
+        return Err(Error::Forbidden(format!("Only the owner of {} may do this.", app.name)));
+    }
+    Ok(app)
+}
+
+/// Adds the owner to an app.
+pub async fn with_owner(p: &Platform, app: App) -> Result<OwnedApp> {
+    let owner = users::by_id(&mut p.db.read().await?, app.owner_id)
+        .await?
+        .ok_or_else(|| Error::internal("The app's owner is missing.", "no such row in users"))?;
+    Ok(OwnedApp { app, owner })
+}
+
+/// The apps that somebody may work on, by name; an administrator sees all.
+pub async fn list(p: &Platform, actor: &Actor) -> Result<Vec<OwnedApp>> {
+    let mut c = p.db.read().await?;
+    let found = if actor.user.admin {
+        apps::list(&mut c).await?.into_iter().filter(|app| !app.deleting).collect()
+    } else {
+        apps::of_user(&mut c, actor.user.id).await?
+    };
+    let owners: std::collections::HashMap<Uuid, User> =
+        users::list(&mut c).await?.into_iter().map(|user| (user.id, user)).collect();
+    Ok(found
+        .into_iter()
+        .filter_map(|app| owners.get(&app.owner_id).cloned().map(|owner| OwnedApp { app, owner }))
+        .collect())
+}
+
+/// Makes an app, with a name of its own or a made-up one, and its first release.
+pub async fn create(p: &Platform, actor: &Actor, name: Option<&str>, stack: Option<&str>) -> Result<OwnedApp> {
+    let stack = check_stack(p, stack.unwrap_or(&p.cx.config().stack))?;
+    let chosen = name.map(AppName::parse).transpose().map_err(|e| Error::invalid(sentence(&e)))?;
+    for attempt in 0..20 {
+        let name = chosen.clone().unwrap_or_else(|| AppName::random(rand::random::<u64>));
+        check_free(p, name.as_str())?;
+        let now = p.cx.now();
+        let app = App {
+            id: new_id(),
+            name: name.to_string(),
+            owner_id: actor.user.id,
+            stack: stack.clone(),
+            build_stack: stack.clone(),
+            maintenance: false,
+            buildpack_description: None,
+            generation: 0,
+            deleting: false,
+            last_version: 0,
+            repo_size: None,
+            slug_size: None,
+            route_state: None,
+            created_at: now,
+            updated_at: now,
+            released_at: None,
+        };
+        let mut tx = p.db.begin().await?;
+        match apps::insert(&mut tx, &app).await {
+            Ok(()) => {}
+            Err(e) if e.is_duplicate() && chosen.is_none() && attempt < 19 => continue,
+            Err(e) if e.is_duplicate() => {
+                return Err(Error::invalid(format!("Name {name} is already taken.")));
+            }
+            Err(e) => return Err(e.into()),
+        }
+        tx.commit(None).await?;
+        let mut change = p.change(app.id).await?;
+        releases::insert(p, &mut change, actor, releases::New::first("Initial release")).await?;
+        p.commit(change, Event::new("app.create", actor.name(), json!({"name": app.name, "stack": app.stack}))).await?;
+        p.tell(app.id, format!("Initial release by user {}", actor.name()));
+        let app = apps::by_id(&mut p.db.read().await?, app.id).await?.unwrap_or(app);
+        return with_owner(p, app).await;
+    }
+    Err(Error::Unavailable("No free name was found. Try again, or give a name.".into()))
+}
+
+/// Changes name, maintenance or the stack of the next build.
+pub async fn update(p: &Platform, actor: &Actor, app: &App, changes: Changes) -> Result<OwnedApp> {
+    let name = changes.name.map(|name| AppName::parse(&name)).transpose().map_err(|e| Error::invalid(sentence(&e)))?;
+    let build_stack = changes.build_stack.map(|stack| check_stack(p, &stack)).transpose()?;
+    if let Some(name) = &name {
+        check_free(p, name.as_str())?;
+    }
+    let mut change = p.change(app.id).await?;
+    let mut row = current(&mut change, app.id).await?;
+    let mut told = Vec::new();
+    if let Some(name) = name.filter(|name| name.as_str() != row.name) {
+        told.push(format!("Rename app to {name} by user {}", actor.name()));
+        row.name = name.to_string();
+    }
+    if let Some(on) = changes.maintenance.filter(|on| *on != row.maintenance) {
+        told.push(format!("{} maintenance mode by user {}", if on { "Enabled" } else { "Disabled" }, actor.name()));
+        row.maintenance = on;
+    }
+    if let Some(stack) = build_stack.filter(|stack| *stack != row.build_stack) {
+        told.push(format!("Upgrade stack from {} to {stack} by user {}", row.build_stack, actor.name()));
+        row.build_stack = stack;
+    }
+    row.updated_at = p.cx.now();
+    apps::update(&mut change, &row).await.map_err(|e| {
+        if e.is_duplicate() { Error::invalid(format!("Name {} is already taken.", row.name)) } else { e.into() }
+    })?;
+    let event = json!({"name": row.name, "maintenance": row.maintenance, "build_stack": row.build_stack});
+    p.commit(change, Event::new("app.update", actor.name(), event)).await?;
+    for line in told {
+        p.tell(app.id, line);
+    }
+    with_owner(p, row).await
+}
+
+/// Destroys an app: it is gone for users at once; its dynos, add-ons, network, slugs,
+/// repository and logs are removed by the tasks that look after them, however often the
+/// daemon is killed in between.
+pub async fn destroy(p: &Platform, actor: &Actor, app: &App) -> Result<OwnedApp> {
+    let now = p.cx.now();
+    let mut change = p.change(app.id).await?;
+    let mut row = current(&mut change, app.id).await?;
+    row.deleting = true;
+    // The name is free again at once.
+    row.name = format!("{}~{}", row.name, row.id.simple());
+    row.updated_at = now;
+    apps::update(&mut change, &row).await?;
+    for mut addon in addons::of_app(&mut change, app.id).await? {
+        addon.state = "deprovisioning".into();
+        addon.updated_at = now;
+        addons::update(&mut change, &addon).await?;
+    }
+    cleanups::insert(&mut change, "app", json!({"app_id": app.id, "name": app.name}), now).await?;
+    p.commit(change, Event::new("app.destroy", actor.name(), json!({"name": app.name}))).await?;
+    let mut shown = app.clone();
+    shown.updated_at = now;
+    with_owner(p, shown).await
+}
+
+/// The app's row as it stands inside a change.
+pub(super) async fn current(c: &mut crate::store::Conn, id: Uuid) -> Result<App> {
+    let row = apps::by_id(c, id).await?;
+    row.filter(|app| !app.deleting).ok_or_else(|| Error::not_found("app", id.to_string()))
+}
+
+/// A typed error of the domain as a sentence: capital first, full stop last.
+pub(super) fn sentence(error: &dyn std::fmt::Display) -> String {
+    let text = error.to_string();
+    let mut chars = text.chars();
+    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let stop = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{}{stop}", chars.as_str())
+}
+
+fn check_free(p: &Platform, name: &str) -> Result<()> {
+    // These host names are the platform's own.
+    if matches!(name, "api" | "git" | "www") {
+        return Err(Error::invalid(format!(
+            "Name {name} is reserved: {} is the platform's own.",
+            p.cx.config().app_host(name)
+        )));
+    }
+    Ok(())
+}
+
+/// The name of a stack: it becomes part of an image's.
+pub(super) fn check_stack(p: &Platform, stack: &str) -> Result<String> {
+    let good = !stack.is_empty()
+        && stack.len() <= 40
+        && stack.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if good {
+        return Ok(stack.to_owned());
+    }
+    Err(Error::invalid(format!("{stack:?} is not a stack. The default one here is {}.", p.cx.config().stack)))
+}

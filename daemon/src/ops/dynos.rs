@@ -1,0 +1,234 @@
+//! Dynos as users see them: listed, restarted, stopped, run once.
+
+use std::collections::BTreeMap;
+
+use paas_domain::{
+    name::{ConfigKey, DynoName},
+    size::Size,
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Actor, Platform, apps::sentence, releases};
+use crate::{
+    context::new_id,
+    error::{Error, Result},
+    secret,
+    store::{
+        apps::App,
+        dynos::{self, Dyno},
+        events::Event,
+        formations,
+    },
+};
+
+/// What to restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// Every dyno of the formation.
+    All,
+    /// Those of one process type.
+    Type(String),
+    /// One, by name or identity.
+    One(String),
+}
+
+/// A one-off dyno to be run.
+#[derive(Debug, Clone, Default)]
+pub struct Run {
+    /// What to run; a process type as its first word stands for that type's command.
+    pub command: String,
+    /// Somebody will attach to it.
+    pub attach: bool,
+    /// With a terminal.
+    pub tty: bool,
+    /// Extra environment.
+    pub env: BTreeMap<String, String>,
+    /// Its size, else the default.
+    pub size: Option<String>,
+    /// The word before the number in its name; `run` when none is given.
+    pub process_type: Option<String>,
+    /// Seconds after which it is stopped.
+    pub time_to_live: Option<i64>,
+}
+
+/// Most seconds that a one-off may be given to live: a day, Heroku's limit.
+const LONGEST_LIFE: i64 = 86_400;
+
+/// The dynos of an app that users care for. Of two generations of one name both are there.
+pub async fn list(p: &Platform, app: &App) -> Result<Vec<Dyno>> {
+    Ok(dynos::list(&mut p.db.read().await?, app.id)
+        .await?
+        .into_iter()
+        .filter(|dyno| dyno.phase != "exited" && dyno.phase != "stopping")
+        .collect())
+}
+
+/// One of them, by name (`web.1`) or identity; of two of one name the newer.
+pub async fn find(p: &Platform, app: &App, name: &str) -> Result<Dyno> {
+    dynos::list(&mut p.db.read().await?, app.id)
+        .await?
+        .into_iter()
+        .rfind(|dyno| dyno.name() == name || dyno.id.to_string() == name)
+        .ok_or_else(|| Error::not_found("dyno", name))
+}
+
+/// Restarts dynos; those of a web type are replaced without a gap.
+pub async fn restart(p: &Platform, actor: &Actor, app: &App, which: &Which) -> Result<()> {
+    let now = p.cx.now();
+    let mut change = p.change(app.id).await?;
+    let told = match which {
+        Which::All => {
+            formations::restart(&mut change, app.id, None, now).await?;
+            "all dynos".to_owned()
+        }
+        Which::Type(name) => {
+            if formations::restart(&mut change, app.id, Some(name), now).await? == 0 {
+                return Err(Error::not_found("formation", name.as_str()));
+            }
+            format!("{name} dynos")
+        }
+        Which::One(name) => {
+            let dyno = find(p, app, name).await?;
+            let what = if dyno.kind == "formation" { "restart" } else { "stop" };
+            dynos::request(&mut change, dyno.id, what, now).await?;
+            dyno.name()
+        }
+    };
+    p.commit(change, Event::new("dyno.restart", actor.name(), json!({"which": told}))).await?;
+    p.tell(app.id, format!("Restart {told} by user {}", actor.name()));
+    Ok(())
+}
+
+/// Stops dynos: a one-off ends; one of the formation is started anew, as the formation
+/// asks for it (scale to 0 to have none).
+pub async fn stop(p: &Platform, actor: &Actor, app: &App, which: &Which) -> Result<()> {
+    let Which::One(name) = which else { return restart(p, actor, app, which).await };
+    let dyno = find(p, app, name).await?;
+    let mut change = p.change(app.id).await?;
+    dynos::request(&mut change, dyno.id, "stop", p.cx.now()).await?;
+    p.commit(change, Event::new("dyno.stop", actor.name(), json!({"dyno": dyno.name()}))).await?;
+    p.tell(app.id, format!("Stop {} by user {}", dyno.name(), actor.name()));
+    Ok(())
+}
+
+/// Runs a one-off dyno. With `attach`, it starts when somebody comes with the secret that
+/// is returned.
+pub async fn run(p: &Platform, actor: &Actor, app: &App, run: Run) -> Result<(Dyno, Option<String>)> {
+    let command = run.command.trim();
+    if command.is_empty() || command.contains('\0') || command.len() > 128 * 1024 {
+        return Err(Error::invalid("The command must not be empty, longer than 128 KB, or have a NUL byte in it."));
+    }
+    for key in run.env.keys() {
+        ConfigKey::parse(key).map_err(|e| Error::invalid(sentence(&e)))?;
+    }
+    let size = match &run.size {
+        Some(size) => Size::parse(size).map_err(|e| Error::invalid(sentence(&e)))?,
+        None => Size::default(),
+    };
+    if run.time_to_live.is_some_and(|seconds| !(1..=LONGEST_LIFE).contains(&seconds)) {
+        return Err(Error::invalid(format!("time_to_live must be from 1 to {LONGEST_LIFE} seconds.")));
+    }
+    let process_type = run.process_type.as_deref().unwrap_or("run");
+    DynoName::parse(&format!("{process_type}.1")).map_err(|e| Error::invalid(sentence(&e)))?;
+    let now = p.cx.now();
+    let mut change = p.change(app.id).await?;
+    let release = crate::store::releases::current(&mut change, app.id).await?;
+    let slug = match &release {
+        Some(release) => releases::slug_of(&mut change, release).await?,
+        None => None,
+    };
+    let (Some(release), Some(slug)) = (release, slug) else {
+        return Err(Error::invalid(format!(
+            "{} has nothing to run yet: deploy it first, with git push paas main.",
+            app.name
+        )));
+    };
+    let (first, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
+    let command = match slug.process_types.get(first) {
+        Some(known) => format!("{known} {rest}").trim_end().to_owned(),
+        None => command.to_owned(),
+    };
+    let taken: Vec<i64> = dynos::list(&mut change, app.id)
+        .await?
+        .iter()
+        .filter(|dyno| dyno.process_type == process_type)
+        .map(|dyno| dyno.number)
+        .collect();
+    let number = (0..)
+        .map(|_| i64::from(rand::random::<u16>() % 9000) + 1000)
+        .find(|number| !taken.contains(number))
+        .unwrap_or(1000);
+    let secret = run.attach.then(secret::random_password);
+    let id = new_id();
+    let env = serde_json::to_vec(&run.env).map_err(|e| Error::internal("The environment could not be kept.", e))?;
+    let dyno = Dyno {
+        id,
+        app_id: app.id,
+        kind: "oneoff".into(),
+        process_type: process_type.to_owned(),
+        number,
+        release_id: release.id,
+        release_version: release.version,
+        size: size.name().to_lowercase(),
+        command,
+        epoch: 0,
+        phase: "starting".into(),
+        phase_at: now,
+        created_at: now,
+        updated_at: now,
+        started_at: None,
+        stop_at: None,
+        stop_reason: None,
+        request: None,
+        crashes: 0,
+        next_start_at: None,
+        exit_code: None,
+        time_to_live: run.time_to_live,
+        attach: run.attach,
+        tty: run.tty,
+        env: Some(p.cx.sealer().seal(&format!("dyno/{id}"), &env)),
+        user_id: Some(actor.user.id),
+        address: None,
+        killed_at: None,
+        kill_reason: None,
+        routed: false,
+        unrouted_at: None,
+        attributes: sqlx::types::Json(match &secret {
+            Some(secret) => json!({"attach": hex::encode(secret::token_hash(secret))}),
+            None => json!({}),
+        }),
+    };
+    dynos::insert(&mut change, &dyno).await?;
+    p.commit(change, Event::new("dyno.create", actor.name(), json!({"dyno": dyno.name()}))).await?;
+    p.tell(app.id, format!("Starting process with command `{}` by user {}", dyno.command, actor.name()));
+    Ok((dyno, secret))
+}
+
+/// The dyno that waits for somebody with this secret.
+pub async fn by_attach_secret(p: &Platform, secret: &str) -> Result<Dyno> {
+    let hash = hex::encode(secret::token_hash(secret));
+    dynos::all(&mut p.db.read().await?)
+        .await?
+        .into_iter()
+        .find(|dyno| dyno.attach && dyno.attributes.get("attach").and_then(|v| v.as_str()) == Some(hash.as_str()))
+        .ok_or_else(|| Error::not_found("dyno", "by an attach secret"))
+}
+
+/// The dyno's own environment of a one-off.
+pub fn own_env(p: &Platform, dyno: &Dyno) -> Result<BTreeMap<String, String>> {
+    let Some(sealed) = &dyno.env else { return Ok(BTreeMap::new()) };
+    let text =
+        p.cx.sealer()
+            .open(&format!("dyno/{}", dyno.id), sealed)
+            .map_err(|e| Error::internal("The dyno's environment can't be read.", e))?;
+    serde_json::from_slice(&text).map_err(|e| Error::internal("The dyno's environment can't be read.", e))
+}
+
+/// Asks the reconciler to kill a dyno (memory vastly exceeded).
+pub async fn request_kill(p: &Platform, dyno_id: Uuid) -> Result<()> {
+    let Some(dyno) = dynos::by_id(&mut p.db.read().await?, dyno_id).await? else { return Ok(()) };
+    let mut change = p.change(dyno.app_id).await?;
+    dynos::request(&mut change, dyno.id, "memory-vastly", p.cx.now()).await?;
+    p.commit(change, Event::new("dyno.kill", "paas", json!({"dyno": dyno.name()}))).await
+}

@@ -1,0 +1,90 @@
+//! One function per use case; every change is decided here, with its event, in one
+//! transaction.
+//!
+//! Handlers parse and show, background tasks wait and call; what may be done, by whom and
+//! with what effect is told here. Start with [`releases`]: every change of what an app
+//! runs is a release. [`Platform`] is what each function gets; [`Actor`] is who asks.
+
+pub mod accounts;
+pub mod addons;
+pub mod apps;
+pub mod attach;
+pub mod builds;
+pub mod collaborators;
+pub mod config;
+pub mod domains;
+pub mod dynos;
+pub mod formation;
+pub mod logs;
+pub mod releases;
+pub mod slugs;
+pub mod sources;
+pub mod spec;
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::{
+    addons::Catalog,
+    context::Context,
+    engine::Engine,
+    error::{Error, Result},
+    logs::LogSink,
+    slugs::{SlugCache, SlugStore},
+    store::{Change, Db, events::Event, users::User},
+};
+
+/// Everything that operations work with; cheap to clone.
+#[derive(Clone)]
+pub struct Platform {
+    /// Settings, sealer, clock.
+    pub cx: Context,
+    /// What is remembered.
+    pub db: Db,
+    /// Where dynos run.
+    pub engine: Arc<dyn Engine>,
+    /// Who makes add-ons.
+    pub catalog: Catalog,
+    /// Where lines go.
+    pub logs: LogSink,
+    /// What dynos run from: slugs, unpacked.
+    pub slugs: Arc<SlugCache>,
+    /// Where slugs are kept.
+    pub slug_store: Arc<dyn SlugStore>,
+    /// Programs that wait for their users.
+    pub attachments: attach::Attachments,
+}
+
+impl Platform {
+    /// Begins a change of an app; an app that has gone meanwhile is told so.
+    pub async fn change(&self, app_id: Uuid) -> Result<Change> {
+        self.db.change(app_id).await?.ok_or_else(|| Error::not_found("app", app_id.to_string()))
+    }
+
+    /// Ends a change with its event.
+    pub async fn commit(&self, change: Change, event: Event) -> Result<()> {
+        Ok(change.commit(event, self.cx.now()).await?)
+    }
+
+    /// A line of `app[api]` in the app's log.
+    pub fn tell(&self, app_id: Uuid, text: impl Into<String>) {
+        self.logs.api(app_id, &text.into());
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub struct Actor {
+    /// Their account.
+    pub user: User,
+    /// The token they came with.
+    pub authorization_id: Option<Uuid>,
+}
+
+impl Actor {
+    /// How they are named in events and logs.
+    pub fn name(&self) -> &str {
+        &self.user.email
+    }
+}

@@ -1,0 +1,203 @@
+//! Apps and who works on them.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{
+    Conn, StoreResult,
+    db::{execute, rows},
+    users::User,
+};
+
+/// An app.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct App {
+    /// Identity.
+    pub id: Uuid,
+    /// Its name, which is its host name too.
+    pub name: String,
+    /// The account it belongs to.
+    pub owner_id: Uuid,
+    /// The stack of its current release.
+    pub stack: String,
+    /// The stack of its next build.
+    pub build_stack: String,
+    /// The router answers for it with the maintenance page.
+    pub maintenance: bool,
+    /// What the last build's buildpacks called it.
+    pub buildpack_description: Option<String>,
+    /// Raised by every change.
+    pub generation: i64,
+    /// Going away: its dynos and add-ons are being removed, then its row.
+    pub deleting: bool,
+    /// The version of its newest release.
+    pub last_version: i64,
+    /// Bytes of its git repository.
+    pub repo_size: Option<i64>,
+    /// Bytes of its current slug.
+    pub slug_size: Option<i64>,
+    /// What the router was last told of it besides its dynos.
+    pub route_state: Option<String>,
+    /// When made.
+    pub created_at: DateTime<Utc>,
+    /// When last changed.
+    pub updated_at: DateTime<Utc>,
+    /// When last released.
+    pub released_at: Option<DateTime<Utc>>,
+}
+
+/// Adds an app.
+pub async fn insert(c: &mut Conn, app: &App) -> StoreResult<()> {
+    execute!(
+        c,
+        "insert into apps (id, name, owner_id, stack, build_stack, created_at, updated_at) values ($1, $2, $3, $4, $5, $6, $7)",
+        app.id,
+        &app.name,
+        app.owner_id,
+        &app.stack,
+        &app.build_stack,
+        app.created_at,
+        app.updated_at
+    )?;
+    Ok(())
+}
+
+/// By identity.
+pub async fn by_id(c: &mut Conn, id: Uuid) -> StoreResult<Option<App>> {
+    rows!(c, App, fetch_optional, "select * from apps where id = $1", id)
+}
+
+/// By name.
+pub async fn by_name(c: &mut Conn, name: &str) -> StoreResult<Option<App>> {
+    rows!(c, App, fetch_optional, "select * from apps where name = $1", name)
+}
+
+/// All, by name.
+pub async fn list(c: &mut Conn) -> StoreResult<Vec<App>> {
+    rows!(c, App, fetch_all, "select * from apps order by name")
+}
+
+/// Those that a user owns or works on, by name.
+pub async fn of_user(c: &mut Conn, user_id: Uuid) -> StoreResult<Vec<App>> {
+    rows!(
+        c,
+        App,
+        fetch_all,
+        "select * from apps where not deleting and (owner_id = $1 or id in (select app_id from collaborators where user_id = $1)) order by name",
+        user_id
+    )
+}
+
+/// Identities of all, those going away too.
+pub async fn ids(c: &mut Conn) -> StoreResult<Vec<Uuid>> {
+    let ids: Vec<(Uuid,)> = rows!(c, (Uuid,), fetch_all, "select id from apps order by id")?;
+    Ok(ids.into_iter().map(|(id,)| id).collect())
+}
+
+/// Writes what may change of an app's row: everything but identity, generation and version.
+pub async fn update(c: &mut Conn, app: &App) -> StoreResult<()> {
+    execute!(
+        c,
+        "update apps set name = $2, owner_id = $3, stack = $4, build_stack = $5, maintenance = $6, buildpack_description = $7, deleting = $8, repo_size = $9, slug_size = $10, updated_at = $11, released_at = $12 where id = $1",
+        app.id,
+        &app.name,
+        app.owner_id,
+        &app.stack,
+        &app.build_stack,
+        app.maintenance,
+        &app.buildpack_description,
+        app.deleting,
+        app.repo_size,
+        app.slug_size,
+        app.updated_at,
+        app.released_at
+    )?;
+    Ok(())
+}
+
+/// Takes the next release version of an app.
+pub async fn next_version(c: &mut Conn, id: Uuid) -> StoreResult<i64> {
+    let (version,): (i64,) = rows!(
+        c,
+        (i64,),
+        fetch_one,
+        "update apps set last_version = last_version + 1 where id = $1 returning last_version",
+        id
+    )?;
+    Ok(version)
+}
+
+/// Removes an app's row and with it all that belongs to it.
+pub async fn delete(c: &mut Conn, id: Uuid) -> StoreResult<()> {
+    execute!(c, "delete from dynos where app_id = $1", id)?;
+    execute!(c, "delete from builds where app_id = $1", id)?;
+    execute!(c, "delete from releases where app_id = $1", id)?;
+    execute!(c, "delete from apps where id = $1", id)?;
+    Ok(())
+}
+
+/// A collaborator with their account.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Collaborator {
+    /// Identity of the collaboration.
+    pub collaborator_id: Uuid,
+    /// Since when.
+    pub collaborator_since: DateTime<Utc>,
+    /// Who.
+    #[sqlx(flatten)]
+    pub user: User,
+}
+
+/// Who works on an app besides its owner, by address.
+pub async fn collaborators(c: &mut Conn, app_id: Uuid) -> StoreResult<Vec<Collaborator>> {
+    rows!(
+        c,
+        Collaborator,
+        fetch_all,
+        "select c.id as collaborator_id, c.created_at as collaborator_since, u.* from collaborators c join users u on u.id = c.user_id where c.app_id = $1 order by u.email",
+        app_id
+    )
+}
+
+/// Whether a user works on an app.
+pub async fn is_collaborator(c: &mut Conn, app_id: Uuid, user_id: Uuid) -> StoreResult<bool> {
+    let row: Option<(Uuid,)> = rows!(
+        c,
+        (Uuid,),
+        fetch_optional,
+        "select id from collaborators where app_id = $1 and user_id = $2",
+        app_id,
+        user_id
+    )?;
+    Ok(row.is_some())
+}
+
+/// Lets a user work on an app.
+pub async fn add_collaborator(
+    c: &mut Conn,
+    id: Uuid,
+    app_id: Uuid,
+    user_id: Uuid,
+    now: DateTime<Utc>,
+) -> StoreResult<()> {
+    execute!(
+        c,
+        "insert into collaborators (id, app_id, user_id, created_at, updated_at) values ($1, $2, $3, $4, $4)",
+        id,
+        app_id,
+        user_id,
+        now
+    )?;
+    Ok(())
+}
+
+/// Ends it; whether it was so.
+pub async fn remove_collaborator(c: &mut Conn, app_id: Uuid, user_id: Uuid) -> StoreResult<bool> {
+    Ok(execute!(c, "delete from collaborators where app_id = $1 and user_id = $2", app_id, user_id)? > 0)
+}
+
+/// What the router is told of an app besides its dynos.
+pub async fn set_route_state(c: &mut Conn, id: Uuid, state: &str) -> StoreResult<()> {
+    execute!(c, "update apps set route_state = $2 where id = $1", id, state)?;
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! Releases: slug, config and add-ons, by version.
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{
+    Conn, StoreResult,
+    db::{execute, rows},
+};
+
+/// A release.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Release {
+    /// Identity.
+    pub id: Uuid,
+    /// Whose.
+    pub app_id: Uuid,
+    /// From 1, without gaps in what an app was ever given.
+    pub version: i64,
+    /// What made it, in Heroku's words: `Set FOO config vars`, `Deploy 5ec1351`.
+    pub description: String,
+    /// `pending` (its release phase has not ended), `succeeded`, `failed`, `expired`.
+    pub status: String,
+    /// Who made it.
+    pub user_id: Uuid,
+    /// What it runs; none before the first deploy.
+    pub slug_id: Option<Uuid>,
+    /// The stack it runs on.
+    pub stack: String,
+    /// Its config vars, sealed JSON.
+    pub config: Vec<u8>,
+    /// The plans of the add-ons attached.
+    pub addon_plans: Json<Vec<String>>,
+    /// Whether its release phase is still to run.
+    pub phase: bool,
+    /// Its dynos don't come up, and its user was told so.
+    pub stalled: bool,
+    /// Whether running dynos move to it.
+    pub restart: bool,
+    /// Why it failed.
+    pub message: Option<String>,
+    /// When made.
+    pub created_at: DateTime<Utc>,
+    /// When last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Adds one.
+pub async fn insert(c: &mut Conn, r: &Release) -> StoreResult<()> {
+    execute!(
+        c,
+        "insert into releases (id, app_id, version, description, status, user_id, slug_id, stack, config, addon_plans, phase, restart, message, created_at, updated_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+        r.id,
+        r.app_id,
+        r.version,
+        &r.description,
+        &r.status,
+        r.user_id,
+        r.slug_id,
+        &r.stack,
+        &r.config,
+        &r.addon_plans,
+        r.phase,
+        r.restart,
+        &r.message,
+        r.created_at,
+        r.updated_at
+    )?;
+    Ok(())
+}
+
+/// By identity.
+pub async fn by_id(c: &mut Conn, id: Uuid) -> StoreResult<Option<Release>> {
+    rows!(c, Release, fetch_optional, "select * from releases where id = $1", id)
+}
+
+/// By version.
+pub async fn by_version(c: &mut Conn, app_id: Uuid, version: i64) -> StoreResult<Option<Release>> {
+    rows!(c, Release, fetch_optional, "select * from releases where app_id = $1 and version = $2", app_id, version)
+}
+
+/// All of an app, oldest first.
+pub async fn list(c: &mut Conn, app_id: Uuid) -> StoreResult<Vec<Release>> {
+    rows!(c, Release, fetch_all, "select * from releases where app_id = $1 order by version", app_id)
+}
+
+/// The newest, whatever became of it: what the next one starts from.
+pub async fn latest(c: &mut Conn, app_id: Uuid) -> StoreResult<Option<Release>> {
+    rows!(c, Release, fetch_optional, "select * from releases where app_id = $1 order by version desc limit 1", app_id)
+}
+
+/// The one that counts: the newest that succeeded.
+pub async fn current(c: &mut Conn, app_id: Uuid) -> StoreResult<Option<Release>> {
+    rows!(
+        c,
+        Release,
+        fetch_optional,
+        "select * from releases where app_id = $1 and status = 'succeeded' order by version desc limit 1",
+        app_id
+    )
+}
+
+/// The one that running dynos are to have: the newest that succeeded and asked them to move.
+pub async fn running(c: &mut Conn, app_id: Uuid) -> StoreResult<Option<Release>> {
+    rows!(
+        c,
+        Release,
+        fetch_optional,
+        "select * from releases where app_id = $1 and status = 'succeeded' and restart order by version desc limit 1",
+        app_id
+    )
+}
+
+/// Those whose release phase has not ended, oldest first, of one app.
+pub async fn pending(c: &mut Conn, app_id: Uuid) -> StoreResult<Vec<Release>> {
+    rows!(
+        c,
+        Release,
+        fetch_all,
+        "select * from releases where app_id = $1 and status = 'pending' order by version",
+        app_id
+    )
+}
+
+/// How its release phase ended. Only once; whether this was the one.
+pub async fn finish(
+    c: &mut Conn,
+    id: Uuid,
+    status: &str,
+    message: Option<&str>,
+    now: DateTime<Utc>,
+) -> StoreResult<bool> {
+    Ok(execute!(
+        c,
+        "update releases set status = $2, message = $3, updated_at = $4 where id = $1 and status = 'pending'",
+        id,
+        status,
+        message,
+        now
+    )? > 0)
+}
+
+/// Gives a pending release another slug: that of the release which serves, because the one
+/// it was based on has failed.
+pub async fn rebase(c: &mut Conn, id: Uuid, slug_id: Option<Uuid>, stack: &str, phase: bool) -> StoreResult<()> {
+    execute!(c, "update releases set slug_id = $2, stack = $3, phase = $4 where id = $1", id, slug_id, stack, phase)?;
+    Ok(())
+}
+
+/// Its dynos don't come up: remembered, so that it is told once.
+pub async fn set_stalled(c: &mut Conn, app_id: Uuid, version: i64) -> StoreResult<()> {
+    execute!(c, "update releases set stalled = true where app_id = $1 and version = $2", app_id, version)?;
+    Ok(())
+}
+
+/// The first release of a slug.
+pub async fn by_slug(c: &mut Conn, slug_id: Uuid) -> StoreResult<Option<Release>> {
+    rows!(c, Release, fetch_optional, "select * from releases where slug_id = $1 order by version limit 1", slug_id)
+}

@@ -1,0 +1,81 @@
+//! Slugs: what builds make and releases run.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{
+    Conn, StoreResult,
+    db::{execute, rows},
+};
+
+/// A slug's row; its bytes are in the slug store, under their SHA-256.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Slug {
+    /// Identity.
+    pub id: Uuid,
+    /// Whose.
+    pub app_id: Uuid,
+    /// SHA-256 of the stored bytes in hexadecimal digits; none before they are uploaded.
+    pub sha256: Option<String>,
+    /// Bytes, compressed.
+    pub size: Option<i64>,
+    /// The commit that it was built from.
+    pub commit_id: Option<String>,
+    /// First line of the commit's message.
+    pub commit_description: Option<String>,
+    /// What the buildpacks called the app.
+    pub buildpack_description: Option<String>,
+    /// Process type → command.
+    pub process_types: Json<BTreeMap<String, String>>,
+    /// The stack that it was built for.
+    pub stack: String,
+    /// When made.
+    pub created_at: DateTime<Utc>,
+    /// When last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Adds one.
+pub async fn insert(c: &mut Conn, slug: &Slug) -> StoreResult<()> {
+    execute!(
+        c,
+        "insert into slugs (id, app_id, sha256, size, commit_id, commit_description, buildpack_description, process_types, stack, created_at, updated_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        slug.id,
+        slug.app_id,
+        &slug.sha256,
+        slug.size,
+        &slug.commit_id,
+        &slug.commit_description,
+        &slug.buildpack_description,
+        &slug.process_types,
+        &slug.stack,
+        slug.created_at,
+        slug.updated_at
+    )?;
+    Ok(())
+}
+
+/// By identity.
+pub async fn by_id(c: &mut Conn, id: Uuid) -> StoreResult<Option<Slug>> {
+    rows!(c, Slug, fetch_optional, "select * from slugs where id = $1", id)
+}
+
+/// All of an app, newest first.
+pub async fn list(c: &mut Conn, app_id: Uuid) -> StoreResult<Vec<Slug>> {
+    rows!(c, Slug, fetch_all, "select * from slugs where app_id = $1 order by created_at desc, id desc", app_id)
+}
+
+/// Writes checksum and size after an upload.
+pub async fn uploaded(c: &mut Conn, id: Uuid, sha256: &str, size: i64, now: DateTime<Utc>) -> StoreResult<()> {
+    execute!(c, "update slugs set sha256 = $2, size = $3, updated_at = $4 where id = $1", id, sha256, size, now)?;
+    Ok(())
+}
+
+/// How many slugs have these bytes: when none has, they may go.
+pub async fn count_of_sha256(c: &mut Conn, sha256: &str) -> StoreResult<i64> {
+    let (count,): (i64,) = rows!(c, (i64,), fetch_one, "select count(*) from slugs where sha256 = $1", sha256)?;
+    Ok(count)
+}

@@ -1,0 +1,86 @@
+//! The control socket: where the router gets its table and leaves its lines.
+
+use std::{os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Query, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use paas_domain::route::LogBatch;
+use tokio::{net::UnixListener, sync::watch};
+
+use super::routes::Routes;
+use crate::{api::error::ApiError, logs::LogSink};
+
+/// How long a router's question is held when there is nothing newer.
+const HOLD: Duration = Duration::from_secs(25);
+
+#[derive(Clone)]
+struct Control {
+    routes: Routes,
+    logs: LogSink,
+}
+
+#[derive(serde::Deserialize)]
+struct After {
+    #[serde(default)]
+    after: u64,
+}
+
+/// Opens the socket at `path`, taking the place of what an earlier daemon left.
+pub fn bind(path: &Path) -> std::io::Result<UnixListener> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    match std::fs::remove_file(path) {
+        Ok(()) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves the router until `stop` becomes true.
+pub async fn serve(listener: UnixListener, routes: Routes, logs: LogSink, mut stop: watch::Receiver<bool>) {
+    let app = Router::new()
+        .route("/router/table", get(table))
+        .route("/router/log", post(log))
+        .layer(axum::extract::DefaultBodyLimit::max(64 * 1024 * 1024))
+        .with_state(Control { routes, logs });
+    let ended = async move {
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    tokio::select! {
+        result = axum::serve(listener, app) => if let Err(error) = result {
+            tracing::error!(%error, "the control socket ended");
+        },
+        () = ended => {}
+    }
+}
+
+async fn table(State(control): State<Control>, Query(After { after }): Query<After>) -> Response {
+    control.routes.acknowledge(after);
+    let mut table = control.routes.table();
+    let newer = tokio::time::timeout(HOLD, table.wait_for(|table| table.generation > after)).await;
+    match newer {
+        Ok(Ok(table)) => {
+            let table = table.clone();
+            Json(table.as_ref()).into_response()
+        }
+        Ok(Err(_)) | Err(_) => StatusCode::NO_CONTENT.into_response(),
+    }
+}
+
+async fn log(State(control): State<Control>, Json(batch): Json<LogBatch>) -> Result<StatusCode, ApiError> {
+    control
+        .logs
+        .router_batch(batch)
+        .await
+        .map_err(|e| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", e.to_string()))?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,12 @@
+//! Background tasks: take no input, look at the state, act. Each is woken by changes and by
+//! a period, and may be killed at any point.
+
+pub mod addons;
+pub mod build;
+pub mod cleanup;
+pub mod collect;
+pub mod control;
+pub mod metrics;
+pub mod reconcile;
+pub mod router;
+pub mod routes;

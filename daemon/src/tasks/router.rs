@@ -1,0 +1,135 @@
+//! Keeps a router running: adopts one that answers, else starts one. It outlives the
+//! daemon on purpose; its own sign of life is its status socket.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixStream,
+    sync::watch,
+};
+
+use crate::context::Context;
+
+/// How often it looks whether the router answers.
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// How long a router may take to answer after its start.
+const BOOT: Duration = Duration::from_secs(10);
+
+/// Where the router answers for its state.
+pub fn status_socket(cx: &Context) -> PathBuf {
+    cx.path("run/router.sock")
+}
+
+/// What the router says of itself; nothing when none answers.
+pub async fn status(socket: &Path) -> Option<serde_json::Value> {
+    let ask = async {
+        let mut stream = UnixStream::connect(socket).await.ok()?;
+        stream.write_all(b"GET /status HTTP/1.1\r\nHost: router\r\nConnection: close\r\n\r\n").await.ok()?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.ok()?;
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        let (_, body) = text.split_once("\r\n\r\n")?;
+        let (from, to) = (body.find('{')?, body.rfind('}')?);
+        serde_json::from_str(body.get(from..=to)?).ok()
+    };
+    tokio::time::timeout(Duration::from_secs(2), ask).await.ok().flatten()
+}
+
+/// Looks after the router until `stop` becomes true, and leaves it running then.
+pub async fn run(cx: Context, mut stop: watch::Receiver<bool>) {
+    let socket = status_socket(&cx);
+    let mut failures = 0u32;
+    let mut adopted = false;
+    loop {
+        match status(&socket).await {
+            Some(state) => {
+                if !adopted {
+                    tracing::info!(router.pid = %state["pid"], "a router answers");
+                }
+                adopted = true;
+                failures = 0;
+            }
+            None => {
+                adopted = false;
+                if let Err(why) = start(&cx, &socket).await {
+                    failures += 1;
+                    tracing::error!(%why, "the router could not be started; apps are not reachable");
+                }
+            }
+        }
+        let wait = PERIOD * (1 << failures.min(4));
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+async fn start(cx: &Context, socket: &Path) -> Result<(), String> {
+    let config = cx.config();
+    let program = config.program("paas-router");
+    let dir = cx.path("router");
+    std::fs::create_dir_all(&dir).map_err(|e| format!("{} can't be made: {e}", dir.display()))?;
+    let log_path = dir.join("router.log");
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&log_path)
+        .map_err(|e| format!("{} can't be opened: {e}", log_path.display()))?;
+    let errors = log.try_clone().map_err(|e| e.to_string())?;
+    let mut command = std::process::Command::new(&program);
+    command
+        .arg("--data-dir")
+        .arg(&config.data_dir)
+        .arg("--http-listen")
+        .arg(config.http_listen.to_string())
+        .arg("--https-listen")
+        .arg(config.https_listen.to_string())
+        .arg("--tls-cert")
+        .arg(cx.path("tls/cert.pem"))
+        .arg("--tls-key")
+        .arg(cx.path("tls/key.pem"))
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(errors);
+    // A group of its own: Ctrl-C at the daemon's terminal is not meant for it.
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut child = command.spawn().map_err(|e| {
+        format!("{} can't be started ({e}); put paas-router beside paasd or set PAAS_LIBEXEC_DIR", program.display())
+    })?;
+    let pid = child.id();
+    let started = std::time::Instant::now();
+    loop {
+        if status(socket).await.is_some() {
+            let _ = std::fs::write(cx.path("run/router.pid"), format!("{pid}\n"));
+            tracing::info!(router.pid = pid, "router started");
+            // Reaped by whoever ends it; a thread waits so that it leaves no zombie.
+            std::thread::spawn(move || {
+                let _ = child.wait();
+            });
+            return Ok(());
+        }
+        match child.try_wait() {
+            Ok(Some(status)) => {
+                let said = std::fs::read_to_string(&log_path).unwrap_or_default();
+                let last =
+                    said.lines().rev().take(3).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join(" / ");
+                return Err(format!("it ended at once ({status}): {last}"));
+            }
+            Ok(None) => {}
+            Err(e) => return Err(e.to_string()),
+        }
+        if started.elapsed() > BOOT {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(format!("it did not answer within {} s; see {}", BOOT.as_secs(), log_path.display()));
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}

@@ -1,0 +1,240 @@
+//! The router's table: made of the rows, handed to the router when it asks for a newer one.
+//!
+//! Which dynos take requests is recorded with the rows, so a daemon that starts anew has
+//! the same table at once. The router asks over the control socket with the generation it
+//! has, which tells the reconciler that it follows it.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use paas_domain::route::{AppRoute, Backend, ControlRoute, RouteState, RouteTable};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::{
+    error::Result,
+    ops::{Platform, config, spec},
+    store::{apps, domains, dynos, releases},
+};
+
+/// A router that has not asked for so long is gone: one that waits asks again after 25 s.
+const GONE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// The table and who follows it; cheap to clone.
+#[derive(Clone)]
+pub struct Routes {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    p: Platform,
+    table: watch::Sender<Arc<RouteTable>>,
+    acknowledged: watch::Sender<u64>,
+    /// Apps whose last change the router has not followed yet, with its generation.
+    waiting: Mutex<HashMap<Uuid, u64>>,
+    /// Error and maintenance pages by app, with the release that they are of.
+    pages: Mutex<HashMap<Uuid, (i64, Pages)>>,
+    /// When a router last asked.
+    asked: Mutex<Option<std::time::Instant>>,
+    making: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Pages {
+    error: Option<String>,
+    maintenance: Option<String>,
+}
+
+impl Routes {
+    /// The table as the rows tell it.
+    pub async fn new(p: Platform) -> Result<Self> {
+        let this = Self {
+            inner: Arc::new(Inner {
+                p,
+                table: watch::channel(Arc::new(RouteTable::default())).0,
+                acknowledged: watch::channel(0).0,
+                waiting: Mutex::default(),
+                pages: Mutex::default(),
+                asked: Mutex::default(),
+                making: tokio::sync::Mutex::default(),
+            }),
+        };
+        this.refresh().await?;
+        Ok(this)
+    }
+
+    /// Makes the table anew; a generation passes only when something is different.
+    pub async fn refresh(&self) -> Result<u64> {
+        let _one_at_a_time = self.inner.making.lock().await;
+        let mut table = self.make().await?;
+        let current = self.inner.table.borrow().clone();
+        table.generation = current.generation;
+        if table == *current {
+            return Ok(current.generation);
+        }
+        // Microseconds since 1970: grows over restarts without being kept.
+        let clock = u64::try_from(self.inner.p.cx.now().timestamp_micros()).unwrap_or_default();
+        table.generation = clock.max(current.generation + 1);
+        let generation = table.generation;
+        self.inner.table.send_replace(Arc::new(table));
+        Ok(generation)
+    }
+
+    /// An app's dynos or state have changed: makes the table anew and waits for nobody.
+    pub async fn changed(&self, app_id: Uuid) -> Result<()> {
+        let generation = self.refresh().await?;
+        self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(app_id, generation);
+        Ok(())
+    }
+
+    /// Whether the router follows the last change of an app. True when none is known, and
+    /// when no router has asked for so long that there is none to wait for.
+    pub fn acknowledged(&self, app_id: Uuid) -> bool {
+        let asked = *self.inner.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.is_none_or(|at| at.elapsed() > GONE) {
+            return true;
+        }
+        let has = *self.inner.acknowledged.borrow();
+        let waiting = self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.get(&app_id).is_none_or(|generation| *generation <= has)
+    }
+
+    /// Tells when the router follows a newer table.
+    pub fn acknowledgements(&self) -> watch::Receiver<u64> {
+        self.inner.acknowledged.subscribe()
+    }
+
+    /// The apps that waited for what the router follows now.
+    pub fn newly_acknowledged(&self) -> Vec<Uuid> {
+        let has = *self.inner.acknowledged.borrow();
+        let mut waiting = self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let done: Vec<Uuid> = waiting.iter().filter(|(_, generation)| **generation <= has).map(|(id, _)| *id).collect();
+        for id in &done {
+            waiting.remove(id);
+        }
+        done
+    }
+
+    /// The router has this generation.
+    pub fn acknowledge(&self, generation: u64) {
+        *self.inner.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::time::Instant::now());
+        self.inner.acknowledged.send_if_modified(|has| {
+            let newer = generation > *has;
+            if newer {
+                *has = generation;
+            }
+            newer
+        });
+    }
+
+    /// The table, to be read or waited on.
+    pub fn table(&self) -> watch::Receiver<Arc<RouteTable>> {
+        self.inner.table.subscribe()
+    }
+
+    async fn make(&self) -> Result<RouteTable> {
+        let p = &self.inner.p;
+        let settings = p.cx.config();
+        let mut c = p.db.read().await?;
+        let all = apps::list(&mut c).await?;
+        let mut hosts: HashMap<Uuid, Vec<String>> = HashMap::new();
+        for domain in domains::all(&mut c).await? {
+            hosts.entry(domain.app_id).or_default().push(domain.hostname);
+        }
+        let mut backends: HashMap<Uuid, Vec<Backend>> = HashMap::new();
+        for dyno in dynos::routed(&mut c).await? {
+            let Some(ip) = dyno.address.as_deref().and_then(|text| text.parse::<IpAddr>().ok()) else { continue };
+            let addr = SocketAddr::new(ip, spec::port(dyno.id));
+            backends.entry(dyno.app_id).or_default().push(Backend { dyno: dyno.name(), id: dyno.id, addr });
+        }
+        let mut routes = Vec::with_capacity(all.len());
+        for app in all.into_iter().filter(|app| !app.deleting) {
+            let pages = self.pages(&mut c, &app).await?;
+            let mut names = vec![settings.app_host(&app.name)];
+            names.append(hosts.entry(app.id).or_default());
+            let backends = backends.remove(&app.id).unwrap_or_default();
+            routes.push(AppRoute {
+                id: app.id,
+                hosts: names,
+                state: match app.route_state.as_deref() {
+                    Some("no-web") => RouteState::NoWeb,
+                    Some("crashed") => RouteState::Crashed,
+                    Some("booting") => RouteState::Booting,
+                    Some("serving") if backends.is_empty() => RouteState::Booting,
+                    Some("serving") => RouteState::Serving,
+                    Some(_) | None => RouteState::Blank,
+                },
+                maintenance: app.maintenance,
+                error_page_url: pages.error,
+                maintenance_page_url: pages.maintenance,
+                backends,
+                name: app.name,
+            });
+        }
+        let base = &settings.base_domain;
+        Ok(RouteTable {
+            instance: p.cx.instance(),
+            generation: 0,
+            base_domain: base.clone(),
+            apps: routes,
+            control: Some(ControlRoute {
+                hosts: vec![format!("api.{base}"), format!("git.{base}")],
+                addr: reachable(settings.api_listen),
+            }),
+        })
+    }
+
+    async fn pages(&self, c: &mut crate::store::Conn, app: &apps::App) -> Result<Pages> {
+        let known = self.inner.pages.lock().unwrap_or_else(PoisonError::into_inner).get(&app.id).cloned();
+        if let Some((version, pages)) = known.filter(|(version, _)| *version == app.last_version) {
+            let _ = version;
+            return Ok(pages);
+        }
+        let mut pages = Pages::default();
+        if let Some(release) = releases::current(c, app.id).await? {
+            let vars = config::of_release(&self.inner.p, &release)?.merged();
+            pages.error = vars.get("ERROR_PAGE_URL").cloned();
+            pages.maintenance = vars.get("MAINTENANCE_PAGE_URL").cloned();
+        }
+        let mut all = self.inner.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(app.id, (app.last_version, pages.clone()));
+        Ok(pages)
+    }
+}
+
+/// An address that listens everywhere is reached on the loopback.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(IpAddr::from([127, 0, 0, 1]), listen.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]), listen.port()),
+        IpAddr::V4(_) | IpAddr::V6(_) => listen,
+    }
+}
+
+/// Makes the table anew after changes that touch it, until `stop` becomes true.
+pub async fn run(routes: Routes, mut stop: watch::Receiver<bool>) {
+    let mut wakes = routes.inner.p.db.wakes();
+    let mut period = tokio::time::interval(std::time::Duration::from_secs(30));
+    loop {
+        tokio::select! {
+            wake = wakes.recv() => match wake {
+                Ok(wake) => {
+                    let touches = ["app.", "domain.", "config.", "release."];
+                    if !touches.iter().any(|prefix| wake.kind.starts_with(prefix)) {
+                        continue;
+                    }
+                }
+                Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+                Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+            },
+            _ = period.tick() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        if let Err(error) = routes.refresh().await {
+            tracing::warn!(%error, "the router's table could not be made anew");
+        }
+    }
+}

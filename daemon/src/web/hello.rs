@@ -1,0 +1,157 @@
+//! Tells Heroku's rendezvous from HTTP by the first bytes after the TLS handshake.
+//!
+//! A rendezvous begins with its secret, mostly with a line end behind it: hexadecimal digits
+//! and no blank. An HTTP request has a blank after a method that is shorter than any secret.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+
+/// Digits of a secret.
+const SECRET: usize = 64;
+
+/// What a connection begins with.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Hello {
+    /// HTTP, or nothing that we know: HTTP will say so.
+    Http,
+    /// A rendezvous with this secret.
+    Rendezvous(String),
+}
+
+/// A connection whose first bytes have been looked at; they are read again.
+#[derive(Debug)]
+pub struct Rewound<S> {
+    first: BytesMut,
+    stream: S,
+    /// What of a line end may still come before the bytes that count.
+    line_end: &'static [u8],
+}
+
+/// Reads as much as is needed to tell. Nothing of HTTP is taken away; of a rendezvous, its
+/// secret and the line end.
+pub(super) async fn hello<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(Hello, Rewound<S>)> {
+    let mut first = BytesMut::new();
+    loop {
+        match tell(&first) {
+            Some(Hello::Rendezvous(secret)) => {
+                first.advance(secret.len());
+                return Ok((Hello::Rendezvous(secret), Rewound { first, stream, line_end: b"\r\n" }));
+            }
+            Some(Hello::Http) => return Ok((Hello::Http, Rewound { first, stream, line_end: b"" })),
+            None => {
+                if stream.read_buf(&mut first).await? == 0 {
+                    return Ok((Hello::Http, Rewound { first, stream, line_end: b"" }));
+                }
+            }
+        }
+    }
+}
+
+fn tell(first: &[u8]) -> Option<Hello> {
+    let digits = first.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    if digits < first.len() && digits < SECRET || digits > SECRET {
+        return Some(Hello::Http);
+    }
+    let secret = first.get(..SECRET).and_then(|secret| std::str::from_utf8(secret).ok())?;
+    match first.get(SECRET) {
+        None | Some(b'\r' | b'\n') => Some(Hello::Rendezvous(secret.to_owned())),
+        Some(_) => Some(Hello::Http),
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        while let Some((expected, after)) = self.line_end.split_first() {
+            if self.first.is_empty() {
+                let mut byte = [0];
+                let mut one = ReadBuf::new(&mut byte);
+                std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, &mut one))?;
+                if one.filled().is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+                self.first.extend_from_slice(&byte);
+            }
+            if self.first.first() == Some(expected) {
+                self.first.advance(1);
+            }
+            self.line_end = after;
+        }
+        if !self.first.is_empty() {
+            let n = self.first.len().min(buffer.remaining());
+            buffer.put_slice(&self.first[..n]);
+            self.first.advance(n);
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that can't go on should stop")]
+    use super::*;
+
+    #[test]
+    fn http_and_rendezvous_are_told_apart_in_any_pieces() {
+        let secret = "0123456789abcdef".repeat(4);
+        for text in ["GET / HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "DELETE /apps/x HTTP/1.1\r\n", "\0\0"] {
+            let told: Vec<_> = (0..=text.len()).filter_map(|n| tell(&text.as_bytes()[..n])).collect();
+            assert!(!told.is_empty() && told.iter().all(|hello| *hello == Hello::Http), "{text}: {told:?}");
+        }
+        for text in [secret.clone(), format!("{secret}\r\n"), format!("{secret}\nls\n")] {
+            let told: Vec<_> = (0..=text.len()).filter_map(|n| tell(&text.as_bytes()[..n])).collect();
+            assert!(told.iter().all(|hello| *hello == Hello::Rendezvous(secret.clone())), "{text}: {told:?}");
+            assert!(!told.is_empty());
+        }
+        assert_eq!(tell(format!("{secret}0").as_bytes()), Some(Hello::Http));
+        assert_eq!(tell(format!("{secret} ").as_bytes()), Some(Hello::Http));
+    }
+
+    #[tokio::test]
+    async fn what_follows_is_not_lost() {
+        let secret = "f".repeat(64);
+        let text = format!("{secret}\r\nls -l\n");
+        let (hello, mut rest) = hello(text.as_bytes()).await.unwrap();
+        assert_eq!(hello, Hello::Rendezvous(secret));
+        let mut left = String::new();
+        rest.read_to_string(&mut left).await.unwrap();
+        assert_eq!(left, "ls -l\n");
+        let (hello, mut rest) = super::hello(&b"GET / HTTP/1.1\r\n"[..]).await.unwrap();
+        assert_eq!(hello, Hello::Http);
+        let mut left = String::new();
+        rest.read_to_string(&mut left).await.unwrap();
+        assert_eq!(left, "GET / HTTP/1.1\r\n");
+    }
+}

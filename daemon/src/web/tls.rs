@@ -1,0 +1,140 @@
+//! The local CA and the certificate that it signs for this installation.
+//!
+//! Made at the first start when no other certificate is configured: Heroku's clients speak
+//! TLS to git and rendezvous whatever the API's address is. `tls/ca.pem` is what a client
+//! is to trust; `tls/cert.pem` and `tls/key.pem` are the API's and the router's.
+
+use std::{
+    io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+
+/// What can go wrong with certificates.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file can't be read or written.
+    #[error("the certificate file {path} can't be used: {source}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A certificate can't be made.
+    #[error("a certificate can't be made: {0}")]
+    Make(#[from] rcgen::Error),
+    /// What is in the files is no certificate with its key.
+    #[error("the certificate in {path} can't be used: {why}. Remove the directory to have new ones made.")]
+    Bad {
+        /// Where.
+        path: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// Where certificate and key are.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// What clients are to trust.
+    pub ca: PathBuf,
+    /// The certificate with its chain.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
+
+/// Makes CA and certificate in `dir` where there are none for `base_domain` yet.
+pub fn ensure(dir: &Path, base_domain: &str) -> Result<Files, TlsError> {
+    let files = Files { ca: dir.join("ca.pem"), cert: dir.join("cert.pem"), key: dir.join("key.pem") };
+    let made_for = dir.join("names");
+    let names = names(base_domain);
+    let all_there = [&files.ca, &files.cert, &files.key].iter().all(|path| path.exists());
+    if all_there && std::fs::read_to_string(&made_for).is_ok_and(|text| text == names.join("\n")) {
+        return Ok(files);
+    }
+    std::fs::create_dir_all(dir).map_err(|source| TlsError::File { path: dir.display().to_string(), source })?;
+    let ca_key_path = dir.join("ca.key");
+    let (ca_pem, issuer) = match (std::fs::read_to_string(&files.ca), std::fs::read_to_string(&ca_key_path)) {
+        (Ok(pem), Ok(key)) => {
+            let issuer = Issuer::from_ca_cert_pem(&pem, KeyPair::from_pem(&key)?)?;
+            (pem, issuer)
+        }
+        (Ok(_), Err(_)) | (Err(_), Ok(_) | Err(_)) => {
+            let key = KeyPair::generate()?;
+            let mut params = CertificateParams::new(Vec::new())?;
+            params.distinguished_name = name("paas local CA");
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+            params.not_after = rcgen::date_time_ymd(2046, 1, 1);
+            let cert = params.self_signed(&key)?;
+            write(&ca_key_path, &key.serialize_pem())?;
+            let pem = cert.pem();
+            (pem, Issuer::new(params, key))
+        }
+    };
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new(names.clone())?;
+    params.distinguished_name = name(base_domain);
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    params.not_after = rcgen::date_time_ymd(2036, 1, 1);
+    let cert = params.signed_by(&key, &issuer)?;
+    write(&files.ca, &ca_pem)?;
+    write(&files.key, &key.serialize_pem())?;
+    write(&files.cert, &format!("{}{ca_pem}", cert.pem()))?;
+    write(&made_for, &names.join("\n"))?;
+    Ok(files)
+}
+
+/// The server's TLS settings out of these files: HTTP/2 and HTTP/1.1.
+pub fn server_config(files: &Files) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+    let bad = |path: &Path, why: String| TlsError::Bad { path: path.display().to_string(), why };
+    let chain = CertificateDer::pem_file_iter(&files.cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|e| bad(&files.cert, e.to_string()))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| bad(&files.key, e.to_string()))?;
+    let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .map_err(|e| bad(&files.cert, e.to_string()))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn names(base: &str) -> Vec<String> {
+    let mut names: Vec<String> = [base.to_owned(), format!("*.{base}")].into();
+    for name in ["localhost", "*.localhost", "127.0.0.1", "::1"] {
+        if !names.iter().any(|have| have == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+fn name(common: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, common);
+    name
+}
+
+fn write(path: &Path, text: &str) -> Result<(), TlsError> {
+    let problem = |source| TlsError::File { path: path.display().to_string(), source };
+    let temp = path.with_extension("new");
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(if path.extension().is_some_and(|e| e == "key") || path.ends_with("key.pem") { 0o600 } else { 0o644 })
+        .open(&temp)
+        .map_err(problem)?;
+    io::Write::write_all(&mut file, text.as_bytes()).map_err(problem)?;
+    file.sync_all().map_err(problem)?;
+    std::fs::rename(&temp, path).map_err(problem)
+}

@@ -1,0 +1,187 @@
+//! The API's answers, good and bad, on whichever database is set.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod util;
+
+use serde_json::json;
+use util::TestApp;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_from_creation_to_destruction() {
+    let t = TestApp::fake().await;
+    let app = t.create("brave-river").await;
+    assert_eq!(app["name"], "brave-river");
+    assert_eq!(app["stack"]["name"], "debian-12");
+    assert!(app["git_url"].as_str().unwrap().ends_with("/brave-river.git"));
+    let made_up = t.post("/apps", json!({})).await.ok();
+    let name = made_up["name"].as_str().unwrap();
+    assert_eq!(name.split('-').count(), 3, "{name}");
+
+    let releases = t.get("/apps/brave-river/releases").await.ok();
+    assert_eq!(releases[0]["description"], "Initial release");
+    assert_eq!(releases[0]["version"], 1);
+
+    let renamed = t.patch("/apps/brave-river", json!({"name": "calm-river", "maintenance": true})).await.ok();
+    assert_eq!((&renamed["name"], &renamed["maintenance"]), (&json!("calm-river"), &json!(true)));
+    t.get("/apps/brave-river").await.error(404);
+    t.destroy("calm-river").await;
+    t.get("/apps/calm-river").await.error(404);
+    // The name is free again.
+    t.create("calm-river").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn config_vars_make_releases_and_come_back_with_a_rollback() {
+    let t = TestApp::fake().await;
+    t.create("conf").await;
+    t.deploy("conf", &[("x", "y")], &[("worker", "sleep 1000")]).await;
+    let vars = t.patch("/apps/conf/config-vars", json!({"A": "1", "B": "two words", "E": ""})).await.ok();
+    assert_eq!(vars, json!({"A": "1", "B": "two words", "E": ""}));
+    let version = |list: &serde_json::Value| list.as_array().unwrap().last().unwrap()["version"].as_i64().unwrap();
+    let after_set = version(&t.get("/apps/conf/releases").await.ok());
+    // The same once more changes nothing, so nothing is released.
+    t.patch("/apps/conf/config-vars", json!({"A": "1"})).await.ok();
+    assert_eq!(version(&t.get("/apps/conf/releases").await.ok()), after_set);
+    let vars = t.patch("/apps/conf/config-vars", json!({"A": null, "C": "3"})).await.ok();
+    assert_eq!(vars, json!({"B": "two words", "C": "3", "E": ""}));
+    let list = t.get("/apps/conf/releases").await.ok();
+    let descriptions: Vec<&str> = list.as_array().unwrap().iter().map(|r| r["description"].as_str().unwrap()).collect();
+    assert_eq!(
+        descriptions,
+        ["Initial release", "Deploy 5ec1351", "Set A, B, E config vars", "Set C and remove A config vars"]
+    );
+    let back = t.post("/apps/conf/releases", json!({"release": "v3"})).await.ok();
+    assert_eq!(back["description"], "Rollback to v3");
+    assert_eq!(t.get("/apps/conf/config-vars").await.ok(), json!({"A": "1", "B": "two words", "E": ""}));
+    let (_, why) = t.post("/apps/conf/releases", json!({"release": "v1"})).await.error(422);
+    assert!(why.contains("no slug"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn config_is_sealed_at_rest() {
+    let t = TestApp::fake().await;
+    t.create("sealed").await;
+    t.patch("/apps/sealed/config-vars", json!({"PASSPHRASE": "squeamish-ossifrage-4711"})).await.ok();
+    for file in std::fs::read_dir(&t.dir).unwrap().flatten().filter(|entry| entry.path().is_file()) {
+        let bytes = std::fs::read(file.path()).unwrap();
+        let found = bytes.windows(24).any(|w| w == b"squeamish-ossifrage-4711");
+        assert!(!found, "{} has the value in the clear", file.path().display());
+    }
+    use std::os::unix::fs::PermissionsExt as _;
+    let key = std::fs::metadata(t.dir.join("secret.key")).unwrap();
+    assert_eq!(key.permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_gets_a_clear_answer() {
+    let t = TestApp::fake().await;
+    t.create("one").await;
+    t.deploy("one", &[("x", "y")], &[("web", "sleep 1000"), ("worker", "sleep 1000")]).await;
+
+    for name in ["", "a", "1abc", "Abc", "has space", "a_b", "ends-", &"x".repeat(31), "../../etc", "api"] {
+        let (id, why) = t.post("/apps", json!({"name": name})).await.error(422);
+        assert_eq!(id, "invalid_params");
+        assert!(why.ends_with('.'), "{why}");
+    }
+    let (_, why) = t.post("/apps", json!({"name": "one"})).await.error(422);
+    assert_eq!(why, "Name one is already taken.");
+
+    let (id, why) = t.send("POST", "/apps", Some(&t.token), Some(b"{\"name\": ".to_vec())).await.error(400);
+    assert_eq!(id, "bad_request");
+    assert!(why.contains("not JSON"), "{why}");
+    let (_, why) = t.post("/apps", json!({"name": 5})).await.error(422);
+    assert!(why.starts_with("name:"), "the field is named: {why}");
+    t.send("POST", "/apps", Some(&t.token), Some(b"[]".to_vec())).await.error(422);
+    t.send("POST", "/apps", Some(&t.token), Some(vec![0xff, 0xfe])).await.error(400);
+    t.send("POST", "/apps", Some(&t.token), Some(vec![b' '; 5 * 1024 * 1024])).await.error(413);
+    t.send("PUT", "/apps/one", Some(&t.token), None).await.error(405);
+    t.get("/nothing/here").await.error(404);
+
+    t.get("/apps/nobody").await.error(404);
+    t.get("/apps/%00").await.error(404);
+    for (quantity, status) in
+        [(json!(-1), 422), (json!("abc"), 422), (json!(1000), 422), (json!("-5"), 422), (json!(1.5), 422)]
+    {
+        let (_, why) = t.patch("/apps/one/formation/web", json!({"quantity": quantity})).await.error(status);
+        assert!(!why.is_empty());
+    }
+    let (id, why) = t.patch("/apps/one/formation/clock", json!({"quantity": 1})).await.error(404);
+    assert_eq!((id.as_str(), why.contains("clock")), ("not_found", true), "{why}");
+    let (_, why) = t.patch("/apps/one/formation/web", json!({"dyno_size": "huge"})).await.error(422);
+    assert!(why.contains("standard-1x"), "{why}");
+
+    for key in ["1A", "A B", "", "__X", "HEROKU_X", "A-B", "É"] {
+        t.patch("/apps/one/config-vars", json!({ key: "x" })).await.error(422);
+    }
+    t.patch("/apps/one/config-vars", json!({"A": "x".repeat(65 * 1024)})).await.error(422);
+    t.patch("/apps/one/config-vars", json!({"A": "a\u{0}b"})).await.error(422);
+    t.patch("/apps/one/config-vars", json!({"A": {"nested": 1}})).await.error(422);
+    assert_eq!(t.get("/apps/one/config-vars").await.ok(), json!({}), "nothing of it was kept");
+
+    for host in ["no dots", "-a.com", "a..b", "x.localhost", "localhost", &format!("{}.com", "a".repeat(64))] {
+        t.post("/apps/one/domains", json!({"hostname": host})).await.error(422);
+    }
+    let (_, why) = t.post("/apps/one/addons", json!({"plan": "mongodb"})).await.error(404);
+    assert!(why.contains("redis"), "{why}");
+    t.post("/apps/one/addons", json!({"plan": "redis:enormous"})).await.error(404);
+    t.post("/apps/one/dynos", json!({"command": " "})).await.error(422);
+    t.post("/apps/one/releases", json!({"slug": "not-an-id"})).await.error(422);
+    t.get("/apps/one/releases/999").await.error(404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_do_what() {
+    let t = TestApp::fake().await;
+    t.create("mine").await;
+    let other = t.other("other@example.com").await;
+    t.send("GET", "/apps/mine", None, None).await.error(401);
+    t.send("GET", "/apps/mine", Some("HRKU-wrong"), None).await.error(401);
+    let (id, why) = t.send("GET", "/apps/mine", Some(&other), None).await.error(403);
+    assert_eq!((id.as_str(), why.as_str()), ("forbidden", "You do not have access to the app mine."));
+    assert_eq!(t.send("GET", "/apps", Some(&other), None).await.ok(), json!([]));
+    t.post("/apps/mine/collaborators", json!({"user": "other@example.com"})).await.ok();
+    t.send("GET", "/apps/mine", Some(&other), None).await.ok();
+    t.send("DELETE", "/apps/mine", Some(&other), None).await.error(403);
+    t.delete("/apps/mine/collaborators/other@example.com").await.ok();
+    t.send("GET", "/apps/mine", Some(&other), None).await.error(403);
+
+    let made = t.post("/oauth/authorizations", json!({"description": "laptop"})).await.ok();
+    let token = made["access_token"]["token"].as_str().unwrap().to_owned();
+    t.send("GET", "/account", Some(&token), None).await.ok();
+    t.delete(&format!("/oauth/authorizations/{}", made["id"].as_str().unwrap())).await.ok();
+    t.send("GET", "/account", Some(&token), None).await.error(401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_survives_a_restart() {
+    let mut t = TestApp::fake().await;
+    t.create("kept").await;
+    t.deploy("kept", &[("x", "y")], &[("worker", "sleep 1000")]).await;
+    t.patch("/apps/kept/config-vars", json!({"A": "1"})).await.ok();
+    t.patch("/apps/kept/formation/worker", json!({"quantity": "+2", "dyno_size": "Standard-2X"})).await.ok();
+    t.until_dynos("kept", &["worker.1 up", "worker.2 up"]).await;
+    let before = t.get("/apps/kept/dynos").await.ok();
+    let log = t.log("kept").await;
+    t.restart().await;
+    assert_eq!(t.get("/apps/kept/config-vars").await.ok(), json!({"A": "1"}));
+    t.until_dynos("kept", &["worker.1 up", "worker.2 up"]).await;
+    assert_eq!(t.get("/apps/kept/dynos").await.ok(), before, "running dynos are not touched");
+    assert_eq!(t.log("kept").await, log, "no line lost or repeated");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sources_and_slugs_are_taken_only_where_they_were_asked_for() {
+    let t = TestApp::fake().await;
+    t.create("sources").await;
+    let body = || Some(b"an archive".to_vec());
+    let made = t.post("/sources", json!({})).await.ok();
+    let url = made["source_blob"]["put_url"].as_str().unwrap();
+    let path = &url[url.find("/sources/").unwrap()..];
+    t.send("PUT", path, None, body()).await.ok();
+    // The right shape, but nobody was given it.
+    let made_up = format!("/sources/{}", uuid::Uuid::new_v4());
+    t.send("PUT", &made_up, None, body()).await.error(404);
+    t.send("GET", &made_up, None, None).await.error(404);
+    let bad = json!({"process_types": {"web": "x"}, "stack": "../x"});
+    t.post("/apps/sources/slugs", bad).await.error(422);
+}

@@ -1,0 +1,13 @@
+//! From source to release with real git, real Docker and the real stack image: each test has a
+//! `paasd` of its own, as a process, so that it can be killed.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step of a test is a failed test")]
+#![allow(clippy::disallowed_methods, reason = "a test reads its settings where it needs them")]
+
+mod absence;
+mod builds;
+mod engine;
+mod git;
+mod kills;
+mod load;
+mod misfortune;
+mod util;

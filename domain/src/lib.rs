@@ -1,0 +1,9 @@
+//! The pure heart of paas. No I/O, no async, no clock: time and randomness come in as
+//! arguments.
+
+pub mod manifest;
+pub mod name;
+pub mod plan;
+pub mod procfile;
+pub mod route;
+pub mod size;

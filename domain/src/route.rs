@@ -1,0 +1,289 @@
+//! What the router knows: the routing table that the daemon makes, and the access lines
+//! that come back. Both sides of the socket between them speak these types.
+//!
+//! The table is whole, never a difference: a router that has one table can serve, whatever
+//! happened to the daemon since.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Every app's route at one moment.
+///
+/// `GET /router/table?after=GENERATION` on the control socket answers with one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RouteTable {
+    /// Which database the table comes from. Generations are compared only between tables
+    /// of one instance: a router takes the table of another instance whatever its number,
+    /// since a database that was made anew counts from 1 again.
+    #[serde(default)]
+    pub instance: Uuid,
+    /// Grows with every change. A router refuses a table that is older than its own.
+    pub generation: u64,
+    /// Apps are at NAME.BASE; the daemon lists that name in [`AppRoute::hosts`] too.
+    pub base_domain: String,
+    /// Every app that exists, whether it runs or not.
+    #[serde(default)]
+    pub apps: Vec<AppRoute>,
+    /// The daemon's own names (`api.BASE`, `git.BASE`), when it wants to be reached
+    /// through the router.
+    #[serde(default)]
+    pub control: Option<ControlRoute>,
+}
+
+/// The daemon's own API and git server, seen from outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlRoute {
+    /// Host names, lower-case.
+    pub hosts: Vec<String>,
+    /// Where the daemon takes plain HTTP.
+    pub addr: SocketAddr,
+}
+
+/// One app as the router sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppRoute {
+    /// The app's id: its access lines carry it.
+    pub id: Uuid,
+    /// The app's name, for pages and diagnosis.
+    pub name: String,
+    /// Every name it answers to: exact and lower-case, or `*.example.com` for all names
+    /// below `example.com` at any depth. NAME.BASE is among them.
+    pub hosts: Vec<String>,
+    /// Why there are no backends, when there are none.
+    pub state: RouteState,
+    /// Maintenance mode: every request gets H80 and the dynos get none.
+    #[serde(default)]
+    pub maintenance: bool,
+    /// Config var ERROR_PAGE_URL: what visitors see in place of our error page.
+    #[serde(default)]
+    pub error_page_url: Option<String>,
+    /// Config var MAINTENANCE_PAGE_URL.
+    #[serde(default)]
+    pub maintenance_page_url: Option<String>,
+    /// Web dynos that are up, in any order.
+    #[serde(default)]
+    pub backends: Vec<Backend>,
+}
+
+/// What an app is able to do with a request.
+///
+/// Backends win over the state: while a rollout goes on, an app that is `Booting` and has
+/// backends is served by those.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteState {
+    /// Nothing was ever released: H81.
+    Blank,
+    /// Scaled to no web dynos: H14.
+    NoWeb,
+    /// Every web dyno crashed: H10.
+    Crashed,
+    /// Web dynos are on their way: requests wait for one, H20 after 75 s.
+    Booting,
+    /// Web dynos take requests. With none in the list (a short gap) requests wait, too.
+    Serving,
+}
+
+/// A web dyno that takes requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backend {
+    /// Its name in logs, `web.1`.
+    pub dyno: String,
+    /// The dyno's id; a restarted `web.1` is another backend, even at the same address.
+    pub id: Uuid,
+    /// Container address and `$PORT`.
+    pub addr: SocketAddr,
+}
+
+/// Access lines on their way to the apps' logs: body of `POST /router/log`.
+///
+/// A router repeats a batch until it is acknowledged; the daemon drops a batch whose
+/// `seq` it has already stored for that router.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogBatch {
+    /// The router process: a restarted one has a new id and counts from 1 again.
+    pub router: Uuid,
+    /// Number of the batch: 1, 2, 3 …
+    pub seq: u64,
+    /// The lines, oldest first.
+    pub lines: Vec<LogLine>,
+}
+
+/// One line of `heroku[router]` in an app's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Whose log it belongs to.
+    pub app_id: Uuid,
+    /// End of the request, microseconds since 1970 UTC.
+    pub at_micros: i64,
+    /// `at=info method=GET path="/" …`, without time and source.
+    pub line: String,
+}
+
+/// Who answers for a host name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The app at this place of [`RouteTable::apps`].
+    App(usize),
+    /// The daemon itself.
+    Control,
+}
+
+/// Host names of a table, made once for each table and asked for each request.
+#[derive(Debug, Default)]
+pub struct HostIndex {
+    exact: HashMap<String, Target>,
+    below: HashMap<String, Target>,
+}
+
+impl HostIndex {
+    /// Index of `table`. Where two routes claim a name, the daemon's own wins, then the
+    /// app that comes first.
+    #[must_use]
+    pub fn new(table: &RouteTable) -> HostIndex {
+        let mut index = HostIndex::default();
+        for host in table.control.iter().flat_map(|control| &control.hosts) {
+            index.insert(host, Target::Control);
+        }
+        for (at, app) in table.apps.iter().enumerate() {
+            for host in &app.hosts {
+                index.insert(host, Target::App(at));
+            }
+        }
+        index
+    }
+
+    fn insert(&mut self, host: &str, target: Target) {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        match host.strip_prefix("*.") {
+            Some(suffix) => self.below.entry(suffix.to_owned()).or_insert(target),
+            None => self.exact.entry(host).or_insert(target),
+        };
+    }
+
+    /// Finds who answers for the value of a `Host` header: the exact name first, then the
+    /// longest wildcard. Port, letter case and a final dot make no difference.
+    #[must_use]
+    pub fn find(&self, host_header: &str) -> Option<Target> {
+        let name = host_name(host_header);
+        if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            self.find_lower(&name.to_ascii_lowercase())
+        } else {
+            self.find_lower(name)
+        }
+    }
+
+    fn find_lower(&self, name: &str) -> Option<Target> {
+        if let Some(target) = self.exact.get(name) {
+            return Some(*target);
+        }
+        if self.below.is_empty() {
+            return None;
+        }
+        let mut rest = name;
+        while let Some((_, parent)) = rest.split_once('.') {
+            if let Some(target) = self.below.get(parent) {
+                return Some(*target);
+            }
+            rest = parent;
+        }
+        None
+    }
+}
+
+/// The name in a `Host` header: without port, brackets of an IPv6 address kept, without a
+/// final dot.
+#[must_use]
+pub fn host_name(host_header: &str) -> &str {
+    let host = host_header.trim();
+    let name = match host.rfind(']') {
+        Some(end) if host.starts_with('[') => &host[..=end],
+        _ => host.split_once(':').map_or(host, |(name, _)| name),
+    };
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that can't go on should stop")]
+    use super::*;
+
+    fn app(name: &str, hosts: &[&str]) -> AppRoute {
+        AppRoute {
+            id: Uuid::from_u128(1),
+            name: name.to_owned(),
+            hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
+            state: RouteState::Serving,
+            maintenance: false,
+            error_page_url: None,
+            maintenance_page_url: None,
+            backends: vec![],
+        }
+    }
+
+    fn index() -> HostIndex {
+        HostIndex::new(&RouteTable {
+            apps: vec![
+                app("zero", &["zero.localhost", "example.com", "*.example.com"]),
+                app("one", &["one.localhost", "www.example.com", "*.deep.example.com"]),
+                app("thief", &["api.localhost", "zero.localhost"]),
+            ],
+            control: Some(ControlRoute {
+                hosts: vec!["api.localhost".to_owned()],
+                addr: ([127, 0, 0, 1], 5000).into(),
+            }),
+            ..RouteTable::default()
+        })
+    }
+
+    #[test]
+    fn exact_names_come_before_wildcards_and_longer_wildcards_before_shorter() {
+        let index = index();
+        for (host, target) in [
+            ("zero.localhost", Some(Target::App(0))),
+            ("one.localhost", Some(Target::App(1))),
+            ("example.com", Some(Target::App(0))),
+            ("www.example.com", Some(Target::App(1))),
+            ("a.example.com", Some(Target::App(0))),
+            ("a.b.example.com", Some(Target::App(0))),
+            ("a.deep.example.com", Some(Target::App(1))),
+            ("deep.example.com", Some(Target::App(0))),
+            ("api.localhost", Some(Target::Control)),
+            ("localhost", None),
+            ("com", None),
+            ("", None),
+            ("notexample.com", None),
+        ] {
+            assert_eq!(index.find(host), target, "{host}");
+        }
+    }
+
+    #[test]
+    fn port_case_and_final_dot_make_no_difference() {
+        let index = index();
+        for host in
+            ["ZERO.LocalHost", "zero.localhost:8080", "zero.localhost.", "Zero.localhost.:80", " zero.localhost"]
+        {
+            assert_eq!(index.find(host), Some(Target::App(0)), "{host}");
+        }
+        assert_eq!(host_name("[::1]:80"), "[::1]");
+        assert_eq!(host_name("[::1]"), "[::1]");
+        assert_eq!(host_name("[broken:80"), "[broken");
+    }
+
+    #[test]
+    fn a_table_without_the_optional_fields_is_read() {
+        let table: RouteTable = serde_json::from_str(
+            r#"{"generation": 3, "base_domain": "localhost", "apps": [
+                {"id": "00000000-0000-0000-0000-000000000001", "name": "a", "hosts": ["a.localhost"], "state": "no_web"}]}"#,
+        )
+        .unwrap();
+        assert_eq!(table.apps[0].state, RouteState::NoWeb);
+        assert_eq!(table.instance, Uuid::nil());
+        let again: RouteTable = serde_json::from_str(&serde_json::to_string(&table).unwrap()).unwrap();
+        assert_eq!(again, table);
+    }
+}

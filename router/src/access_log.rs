@@ -1,0 +1,308 @@
+//! One line for each request, in Heroku's words. What a line needs is noted on the request
+//! path and costs no formatting there; formatting and shipping are another thread's work.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use hyper::header::HeaderValue;
+use hyper::{Method, StatusCode, Uri, Version};
+use paas_domain::route::LogLine;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::failure::{Facts, Failure};
+use crate::table::OnDyno;
+
+/// What a request was, for its line.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) app: Uuid,
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) host: HeaderValue,
+    pub(crate) request_id: HeaderValue,
+    pub(crate) forwarded_for: HeaderValue,
+    pub(crate) version: Version,
+    /// `1.3`, `1.2`, or nothing for plain HTTP.
+    pub(crate) tls: Option<&'static str>,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) at: SystemTime,
+    pub(crate) dyno: Option<Arc<str>>,
+    pub(crate) connect: Option<Duration>,
+    pub(crate) service: Option<Duration>,
+    pub(crate) status: StatusCode,
+    pub(crate) bytes: u64,
+    pub(crate) failure: Option<Failure>,
+}
+
+/// A finished request on its way to the formatter.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) seen: Seen,
+    pub(crate) ended: Ended,
+}
+
+/// Where requests leave their entries; never blocks, counts what doesn't fit.
+#[derive(Debug, Clone)]
+pub(crate) struct AccessLog {
+    sender: mpsc::Sender<Entry>,
+    dropped: Arc<Dropped>,
+}
+
+impl AccessLog {
+    pub(crate) fn new(queue: usize) -> (AccessLog, mpsc::Receiver<Entry>, Arc<Dropped>) {
+        let (sender, receiver) = mpsc::channel(queue);
+        let dropped = Arc::new(Dropped::default());
+        (AccessLog { sender, dropped: Arc::clone(&dropped) }, receiver, dropped)
+    }
+
+    pub(crate) fn push(&self, entry: Entry) {
+        if let Err(error) = self.sender.try_send(entry) {
+            self.dropped.count(error.into_inner().seen.app);
+        }
+    }
+}
+
+/// Lines lost, by app, until a line can tell of them.
+#[derive(Debug, Default)]
+pub(crate) struct Dropped {
+    by_app: Mutex<HashMap<Uuid, u64>>,
+    total: AtomicU64,
+}
+
+impl Dropped {
+    pub(crate) fn count(&self, app: Uuid) {
+        self.total.fetch_add(1, Ordering::Relaxed);
+        *self.by_app.lock().unwrap_or_else(PoisonError::into_inner).entry(app).or_default() += 1;
+    }
+
+    /// Since the start.
+    pub(crate) fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// One line for each app that lost some; they count as told.
+    pub(crate) fn take(&self) -> Vec<LogLine> {
+        let by_app = std::mem::take(&mut *self.by_app.lock().unwrap_or_else(PoisonError::into_inner));
+        let at_micros = micros(SystemTime::now());
+        let line = |(app_id, count)| LogLine {
+            app_id,
+            at_micros,
+            line: format!("Error L12 (Local buffer overflow) -> {count} router lines dropped"),
+        };
+        by_app.into_iter().map(line).collect()
+    }
+}
+
+pub(crate) fn micros(at: SystemTime) -> i64 {
+    at.duration_since(UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_micros()).ok()).unwrap_or(0)
+}
+
+/// The line of a request, as Heroku writes it.
+pub(crate) fn line(entry: &Entry) -> LogLine {
+    let Entry { seen, ended } = entry;
+    let mut line = String::with_capacity(320);
+    match ended.failure.map(Failure::facts) {
+        None => line.push_str("at=info"),
+        Some(Facts { code, description, level, socket, cause, status: _ }) => {
+            if let Some(socket) = socket {
+                put(&mut line, format_args!("sock={socket} "));
+            }
+            put(&mut line, format_args!("at={level} code={code} desc=\"{description}\""));
+            if let Some(cause) = cause {
+                put(&mut line, format_args!(" cause=\"{cause}\""));
+            }
+        }
+    }
+    put(&mut line, format_args!(" method={} path=\"", seen.method));
+    quoted(&mut line, seen.uri.path_and_query().map_or("*", |path| path.as_str()));
+    put(
+        &mut line,
+        format_args!(
+            "\" host={} request_id={} fwd=\"",
+            String::from_utf8_lossy(seen.host.as_bytes()),
+            String::from_utf8_lossy(seen.request_id.as_bytes()),
+        ),
+    );
+    quoted(&mut line, &String::from_utf8_lossy(seen.forwarded_for.as_bytes()));
+    put(&mut line, format_args!("\" dyno={} connect=", ended.dyno.as_deref().unwrap_or_default()));
+    if let Some(connect) = ended.connect {
+        put(&mut line, format_args!("{}ms", connect.as_millis()));
+    }
+    line.push_str(" service=");
+    if let Some(service) = ended.service {
+        put(&mut line, format_args!("{}ms", service.as_millis()));
+    }
+    let protocol = if seen.version == Version::HTTP_2 { "http2.0" } else { "http1.1" };
+    put(
+        &mut line,
+        format_args!(
+            " status={} bytes={} protocol={protocol} tls={}",
+            ended.status.as_u16(),
+            ended.bytes,
+            seen.tls.is_some()
+        ),
+    );
+    if let Some(version) = seen.tls {
+        put(&mut line, format_args!(" tls_version={version}"));
+    }
+    LogLine { app_id: seen.app, at_micros: micros(ended.at), line }
+}
+
+fn put(line: &mut String, what: std::fmt::Arguments<'_>) {
+    // Writing to a String can't fail.
+    let _ = line.write_fmt(what);
+}
+
+/// Keeps a quoted value inside its quotes and on its line.
+fn quoted(line: &mut String, text: &str) {
+    for letter in text.chars() {
+        match letter {
+            '"' => line.push_str("\\\""),
+            '\\' => line.push_str("\\\\"),
+            letter if letter.is_control() => put(line, format_args!("\\u{{{:x}}}", u32::from(letter))),
+            letter => line.push(letter),
+        }
+    }
+}
+
+/// A request's record. It is written when it is dropped, whatever way the request ends:
+/// hyper drops the handler of a client that went away, so only a drop sees every end.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    seen: Option<Seen>,
+    log: AccessLog,
+    pub(crate) dyno: Option<OnDyno>,
+    pub(crate) connect: Option<Duration>,
+    /// From the moment the request could be sent.
+    pub(crate) service: Option<Instant>,
+    pub(crate) status: StatusCode,
+    pub(crate) bytes: u64,
+    failure: Option<Failure>,
+}
+
+impl Flight {
+    /// A request that, if nothing else is said, ends because its client goes away.
+    pub(crate) fn new(seen: Seen, log: AccessLog) -> Flight {
+        Flight {
+            seen: Some(seen),
+            log,
+            dyno: None,
+            connect: None,
+            service: None,
+            status: Failure::ClientInterrupted.status(),
+            bytes: 0,
+            failure: Some(Failure::ClientInterrupted),
+        }
+    }
+
+    /// It failed; the line says so.
+    pub(crate) fn fail(&mut self, failure: Failure) {
+        self.failure = Some(failure);
+        self.status = failure.status();
+    }
+
+    /// It went well.
+    pub(crate) fn done(&mut self, status: StatusCode) {
+        self.failure = None;
+        self.status = status;
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let Some(seen) = self.seen.take() else { return };
+        self.log.push(Entry {
+            seen,
+            ended: Ended {
+                at: SystemTime::now(),
+                dyno: self.dyno.as_ref().map(|on| Arc::clone(&on.0.dyno)),
+                connect: self.connect,
+                service: self.service.map(|since| since.elapsed()),
+                status: self.status,
+                bytes: self.bytes,
+                failure: self.failure,
+            },
+        });
+    }
+}
+
+/// An address as logs and headers show it: IPv4 that came through an IPv6 socket is IPv4.
+pub(crate) fn shown(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(failure: Option<Failure>) -> Entry {
+        Entry {
+            seen: Seen {
+                app: Uuid::from_u128(7),
+                method: Method::GET,
+                uri: Uri::from_static("/a?b=c"),
+                host: HeaderValue::from_static("example.com"),
+                request_id: HeaderValue::from_static("8601b555-6a83-4c12-8269-97c8e32cdb22"),
+                forwarded_for: HeaderValue::from_static("204.204.204.204, 1.2.3.4"),
+                version: Version::HTTP_11,
+                tls: None,
+            },
+            ended: Ended {
+                at: UNIX_EPOCH + Duration::from_micros(1_290_000_000_677_020),
+                dyno: Some("web.1".into()),
+                connect: Some(Duration::from_micros(900)),
+                service: Some(Duration::from_millis(18)),
+                status: StatusCode::OK,
+                bytes: 13,
+                failure,
+            },
+        }
+    }
+
+    #[test]
+    fn lines_are_herokus() {
+        let mut info = entry(None);
+        assert_eq!(
+            line(&info),
+            LogLine {
+                app_id: Uuid::from_u128(7),
+                at_micros: 1_290_000_000_677_020,
+                line: "at=info method=GET path=\"/a?b=c\" host=example.com \
+                       request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd=\"204.204.204.204, 1.2.3.4\" dyno=web.1 \
+                       connect=0ms service=18ms status=200 bytes=13 protocol=http1.1 tls=false"
+                    .to_owned(),
+            }
+        );
+        info.seen.version = Version::HTTP_2;
+        info.seen.tls = Some("tls1.3");
+        assert!(line(&info).line.ends_with("protocol=http2.0 tls=true tls_version=tls1.3"));
+        let mut interrupted = entry(Some(Failure::ServerInterrupted));
+        interrupted.ended.connect = None;
+        interrupted.ended.service = None;
+        interrupted.ended.dyno = None;
+        interrupted.ended.status = StatusCode::SERVICE_UNAVAILABLE;
+        interrupted.ended.bytes = 0;
+        assert_eq!(
+            line(&interrupted).line,
+            "sock=backend at=error code=H18 desc=\"Server Request Interrupted\" method=GET path=\"/a?b=c\" \
+             host=example.com request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd=\"204.204.204.204, 1.2.3.4\" dyno= \
+             connect= service= status=503 bytes=0 protocol=http1.1 tls=false"
+        );
+    }
+
+    #[test]
+    fn a_quoted_value_stays_inside_its_quotes() {
+        let mut text = String::new();
+        quoted(&mut text, "a\" status=200 \\\n");
+        assert_eq!(text, "a\\\" status=200 \\\\\\u{a}");
+    }
+}

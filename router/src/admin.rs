@@ -1,0 +1,158 @@
+//! What the router says of itself on `run/router.sock`: by it the daemon finds a router that
+//! is already running, and learns when a dyno has had its last request.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixListener;
+use uuid::Uuid;
+
+use crate::access_log::Dropped;
+use crate::worker::Shared;
+
+/// Answer to `GET /status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Process.
+    pub pid: u32,
+    /// Of the program.
+    pub version: String,
+    /// This run of it; its log batches carry it.
+    pub router: Uuid,
+    /// Database that the table in use comes from.
+    pub instance: Uuid,
+    /// Of the table in use.
+    pub generation: u64,
+    /// Apps in it.
+    pub apps: usize,
+    /// Whether the daemon answered last time.
+    pub daemon_connected: bool,
+    /// Client connections and tunnels that are open.
+    pub connections: usize,
+    /// Requests that wait for a dyno to come up.
+    pub waiting: usize,
+    /// Since the start.
+    pub uptime_seconds: u64,
+    /// Addresses of the HTTP listeners.
+    pub http: Vec<String>,
+    /// Addresses of the HTTPS listeners.
+    pub https: Vec<String>,
+    /// Access lines that wait for the daemon.
+    pub log_waiting: usize,
+    /// Access lines that were lost since the start.
+    pub log_dropped: u64,
+    /// Dynos in the table, and those that left it and still have requests.
+    pub backends: Vec<BackendStatus>,
+}
+
+/// A dyno as the router sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendStatus {
+    /// Its app.
+    pub app_id: Uuid,
+    /// Its id.
+    pub id: Uuid,
+    /// Its name, `web.1`.
+    pub dyno: String,
+    /// Whether new requests go to it.
+    pub current: bool,
+    /// Whether it is left alone for a while since it couldn't be connected to.
+    pub quarantined: bool,
+    /// Requests and tunnels on it now.
+    pub in_flight: u32,
+}
+
+/// What the answers are made from.
+pub(crate) struct Admin {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) router: Uuid,
+    pub(crate) connected: Arc<AtomicBool>,
+    pub(crate) http: Vec<String>,
+    pub(crate) https: Arc<std::sync::Mutex<Vec<String>>>,
+    pub(crate) log_waiting: Arc<AtomicUsize>,
+    pub(crate) log_dropped: Arc<Dropped>,
+}
+
+impl Admin {
+    /// Never ends.
+    pub(crate) async fn run(self, listener: UnixListener) {
+        let admin = Arc::new(self);
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!("A question about the router can't be taken: {error}");
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let admin = Arc::clone(&admin);
+            tokio::spawn(async move {
+                let service = service_fn(|request| {
+                    let response = admin.answer(&request);
+                    async move { Ok::<_, Infallible>(response) }
+                });
+                // The one who asked knows best that the answer didn't come.
+                let _ =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let (status, body) = match (request.method(), request.uri().path()) {
+            (&Method::GET, "/status") => (StatusCode::OK, serde_json::to_vec(&self.status()).unwrap_or_default()),
+            _ => (StatusCode::NOT_FOUND, b"{\"message\":\"Only GET /status is answered here.\"}".to_vec()),
+        };
+        let mut response = Response::new(Full::new(Bytes::from(body)));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+
+    fn status(&self) -> Status {
+        let table = self.shared.routes.load_full();
+        let started = self.shared.started;
+        let backends = self
+            .shared
+            .routes
+            .upstreams()
+            .into_iter()
+            .map(|upstream| BackendStatus {
+                app_id: upstream.app,
+                id: upstream.backend.id,
+                dyno: upstream.backend.dyno.clone(),
+                current: table.has(&upstream),
+                quarantined: upstream.quarantined(started),
+                in_flight: upstream.in_flight(),
+            })
+            .filter(|backend| backend.current || backend.in_flight > 0)
+            .collect();
+        Status {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            router: self.router,
+            instance: table.instance,
+            generation: table.generation,
+            apps: table.apps(),
+            daemon_connected: self.connected.load(Ordering::Relaxed),
+            connections: self.shared.connections.load(Ordering::Relaxed),
+            waiting: self.shared.waiting.load(Ordering::Relaxed),
+            uptime_seconds: started.elapsed().as_secs(),
+            http: self.http.clone(),
+            https: self.https.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone(),
+            log_waiting: self.log_waiting.load(Ordering::Relaxed),
+            log_dropped: self.log_dropped.total(),
+            backends,
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The front door of paas: takes the world's requests and sends them to web dynos.
+//!
+//! A process of its own, so that requests go on whatever the daemon does. A request touches
+//! `worker` (its connection), `proxy` (whose it is), `dispatch` (which dyno), `upstream`
+//! (the connection there), `body` or `upgrade` (its bytes), and leaves an entry in
+//! `access_log`. Beside the workers one control thread follows the daemon's table (`sync`,
+//! `table_file`), takes access lines to the daemon (`ship`), watches the certificate (`tls`)
+//! and answers about the router (`admin`).
+
+mod access_log;
+mod admin;
+mod body;
+mod client_io;
+mod daemon_client;
+mod dispatch;
+mod failure;
+mod headers;
+mod holder;
+mod listen;
+mod pages;
+mod proxy;
+mod run;
+mod settings;
+mod ship;
+mod sync;
+mod table;
+mod table_file;
+mod tls;
+mod upgrade;
+mod upstream;
+mod worker;
+
+pub use admin::{BackendStatus, Status};
+pub use listen::{Inherited, ListenError};
+pub use run::{Running, StartError, start};
+pub use settings::{Limits, Listen, Settings};

@@ -1,0 +1,154 @@
+//! Settings, read once from flags and environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+/// What the command line and the environment say.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "paas-router", version, about = "The front door of paas: sends the world's requests to web dynos")]
+pub struct Settings {
+    /// Where plain HTTP is taken; empty for nowhere.
+    #[arg(long, env = "PAAS_HTTP_LISTEN", default_value = "0.0.0.0:80", value_parser = listen_address)]
+    pub http_listen: Listen,
+
+    /// Where HTTPS is taken; empty for nowhere.
+    #[arg(long, env = "PAAS_HTTPS_LISTEN", default_value = "0.0.0.0:443", value_parser = listen_address)]
+    pub https_listen: Listen,
+
+    /// Directory that the router shares with the daemon.
+    #[arg(long, env = "PAAS_DATA_DIR", default_value = "/var/lib/paas")]
+    pub data_dir: PathBuf,
+
+    /// Certificate chain for HTTPS, PEM. Default: tls/cert.pem in the data directory.
+    #[arg(long, env = "PAAS_TLS_CERT")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Key of the certificate, PEM. Default: tls/key.pem in the data directory.
+    #[arg(long, env = "PAAS_TLS_KEY")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Worker threads, each with a listener and upstream connections of its own.
+    /// Default: one for each core.
+    #[arg(long, env = "PAAS_ROUTER_THREADS")]
+    pub threads: Option<usize>,
+
+    /// Time limits; not to be set from outside.
+    #[arg(skip)]
+    pub limits: Limits,
+}
+
+/// An address, or nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen(pub Option<SocketAddr>);
+
+fn listen_address(text: &str) -> Result<Listen, String> {
+    if text.is_empty() {
+        return Ok(Listen(None));
+    }
+    match text.parse() {
+        Ok(addr) => Ok(Listen(Some(addr))),
+        Err(_) => Err("expected ADDRESS:PORT such as 0.0.0.0:80 or [::]:80, or nothing".to_owned()),
+    }
+}
+
+impl Settings {
+    /// Where the daemon answers.
+    #[must_use]
+    pub fn control_socket(&self) -> PathBuf {
+        self.data_dir.join("run/control.sock")
+    }
+
+    /// Where this router answers about itself.
+    #[must_use]
+    pub fn admin_socket(&self) -> PathBuf {
+        self.data_dir.join("run/router.sock")
+    }
+
+    /// The router's own directory.
+    #[must_use]
+    pub fn router_dir(&self) -> PathBuf {
+        self.data_dir.join("router")
+    }
+
+    /// Certificate chain and key.
+    #[must_use]
+    pub fn tls_files(&self) -> (PathBuf, PathBuf) {
+        (
+            self.tls_cert.clone().unwrap_or_else(|| self.data_dir.join("tls/cert.pem")),
+            self.tls_key.clone().unwrap_or_else(|| self.data_dir.join("tls/key.pem")),
+        )
+    }
+}
+
+/// Every time limit and size limit in one place, so that tests can shorten them. The
+/// defaults are Heroku's.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connecting to one dyno (H19).
+    pub connect: Duration,
+    /// How long a dyno that couldn't be connected to is left alone.
+    pub quarantine: Duration,
+    /// Dynos tried for one request.
+    pub attempts: usize,
+    /// Waiting for a dyno and connecting, together (H20).
+    pub queue: Duration,
+    /// From the last byte of the request to the first of the response (H12).
+    pub first_byte: Duration,
+    /// Silence in both directions after that (H15, H28).
+    pub idle: Duration,
+    /// An unused connection to a dyno.
+    pub upstream_keepalive: Duration,
+    /// A client connection without a request, and reading a request's head.
+    pub client_idle: Duration,
+    /// TLS handshake.
+    pub handshake: Duration,
+    /// What requests in flight get at the end.
+    pub drain: Duration,
+    /// Trying again to reach a daemon that is being restarted, for a request to its API.
+    pub control_connect: Duration,
+    /// One long poll for the table, a little more than the daemon holds it.
+    pub poll: Duration,
+    /// Longest pause between attempts to reach the daemon.
+    pub backoff: Duration,
+    /// Looking whether the certificate changed.
+    pub tls_check: Duration,
+    /// Pause between two batches of access lines.
+    pub log_pause: Duration,
+    /// Access lines that wait to be formatted; more are dropped and counted.
+    pub log_queue: usize,
+    /// Bytes of formatted lines that wait for the daemon; more are dropped and counted.
+    pub log_bytes: usize,
+    /// Lines in one batch.
+    pub log_batch: usize,
+    /// Unused connections kept to one dyno by one worker.
+    pub upstream_idle_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connect: Duration::from_secs(5),
+            quarantine: Duration::from_secs(5),
+            attempts: 10,
+            queue: Duration::from_secs(75),
+            first_byte: Duration::from_secs(30),
+            idle: Duration::from_secs(55),
+            upstream_keepalive: Duration::from_secs(90),
+            client_idle: Duration::from_secs(60),
+            handshake: Duration::from_secs(10),
+            drain: Duration::from_secs(30),
+            control_connect: Duration::from_secs(5),
+            poll: Duration::from_secs(40),
+            backoff: Duration::from_secs(2),
+            tls_check: Duration::from_secs(5),
+            log_pause: Duration::from_millis(50),
+            log_queue: 16 * 1024,
+            log_bytes: 8 * 1024 * 1024,
+            log_batch: 2000,
+            upstream_idle_max: 256,
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Follows the daemon's table by long poll and keeps the last good one when it is away.
+//!
+//! The first question on every reconnection asks for the whole table (`after=0`), so that a
+//! daemon whose database was made anew, and which counts from 1 again, is heard.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::{Method, StatusCode};
+use paas_domain::route::RouteTable;
+
+use crate::daemon_client::ask;
+use crate::settings::Limits;
+use crate::table::{Routes, Snapshot};
+use crate::table_file::TableFile;
+
+/// What is to be done with a table that the daemon sent.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Take,
+    Same,
+    Older,
+}
+
+fn judge(own: &Snapshot, new: &RouteTable) -> Verdict {
+    if !own.known || own.instance != new.instance || new.generation > own.generation {
+        Verdict::Take
+    } else if new.generation == own.generation {
+        Verdict::Same
+    } else {
+        Verdict::Older
+    }
+}
+
+/// The follower.
+pub(crate) struct Sync {
+    pub(crate) socket: PathBuf,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) file: TableFile,
+    pub(crate) limits: Limits,
+    /// Whether the daemon answers, for `/status`.
+    pub(crate) connected: Arc<AtomicBool>,
+}
+
+impl Sync {
+    /// Never ends.
+    pub(crate) async fn run(self) {
+        let mut pause = Duration::ZERO;
+        let mut told = false;
+        loop {
+            match self.poll().await {
+                Ok(()) => {
+                    if told {
+                        tracing::info!("The daemon answers again");
+                    }
+                    (pause, told) = (Duration::ZERO, false);
+                }
+                Err(why) => {
+                    self.connected.store(false, Ordering::Relaxed);
+                    if !told {
+                        let generation = self.routes.load().generation;
+                        tracing::warn!(
+                            table.generation = generation,
+                            "Requests go on by the last table; the daemon gives none: {why}"
+                        );
+                        told = true;
+                    }
+                    pause = (pause * 2).clamp(Duration::from_millis(50), self.limits.backoff);
+                    tokio::time::sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+                }
+            }
+        }
+    }
+
+    async fn poll(&self) -> Result<(), String> {
+        let own = self.routes.load_full();
+        let fresh = self.connected.load(Ordering::Relaxed);
+        let after = if fresh && own.known { own.generation } else { 0 };
+        let path = format!("/router/table?after={after}&instance={}", own.instance);
+        let (status, body) = ask(&self.socket, Method::GET, &path, Bytes::new(), self.limits.poll)
+            .await
+            .map_err(|error| error.to_string())?;
+        match status {
+            StatusCode::NO_CONTENT => {}
+            StatusCode::OK => {
+                let table: RouteTable = serde_json::from_slice(&body)
+                    .map_err(|error| format!("its table can't be understood ({error}); are the versions the same?"))?;
+                match judge(&own, &table) {
+                    Verdict::Take => self.take(table),
+                    Verdict::Same if after == 0 => {}
+                    Verdict::Same => return Err("it repeats a table that was to be newer".to_owned()),
+                    Verdict::Older => {
+                        return Err(format!(
+                            "its table is older (generation {}) than the one in use ({}). If an old database was put \
+                             back, stop the router, remove its table.json and table.previous.json, and start it",
+                            table.generation, own.generation,
+                        ));
+                    }
+                }
+            }
+            other => return Err(format!("it answered {other}")),
+        }
+        self.connected.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn take(&self, table: RouteTable) {
+        tracing::debug!(table.generation = table.generation, table.apps = table.apps.len(), "A new table");
+        let saved = self.file.save(&table);
+        self.routes.publish(table);
+        if let Err(error) = saved {
+            tracing::error!("The routing table is in use but can't be kept on disk: {error}. Is the disk full?");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn an_older_table_is_refused_unless_the_database_is_another() {
+        let table = |instance, generation| RouteTable {
+            instance: Uuid::from_u128(instance),
+            generation,
+            ..RouteTable::default()
+        };
+        let routes = Routes::new(Some(table(1, 5)));
+        let own = routes.load_full();
+        assert_eq!(judge(&own, &table(1, 6)), Verdict::Take);
+        assert_eq!(judge(&own, &table(1, 5)), Verdict::Same);
+        assert_eq!(judge(&own, &table(1, 4)), Verdict::Older);
+        assert_eq!(judge(&own, &table(2, 1)), Verdict::Take);
+        assert_eq!(judge(&Routes::new(None).load_full(), &table(0, 0)), Verdict::Take);
+    }
+}

@@ -1,0 +1,86 @@
+//! TLS in front: one certificate from files for now, swapped while connections go on when
+//! the files change.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::{self, ServerConfig};
+
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsError {
+    #[error("{path} can't be read: {source}", path = path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("{path} holds no {what} in PEM form: {why}", path = path.display())]
+    Pem { path: PathBuf, what: &'static str, why: String },
+    #[error("the key in {path} doesn't fit the certificate: {why}", path = path.display())]
+    Mismatch { path: PathBuf, why: String },
+}
+
+/// The certificate in use.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    cert: PathBuf,
+    key: PathBuf,
+    current: ArcSwapOption<CertifiedKey>,
+    /// What the current one was made of.
+    read: std::sync::Mutex<Option<(Vec<u8>, Vec<u8>)>>,
+}
+
+impl Certificates {
+    pub(crate) fn new(cert: PathBuf, key: PathBuf) -> Certificates {
+        Certificates { cert, key, current: ArcSwapOption::empty(), read: std::sync::Mutex::new(None) }
+    }
+
+    /// Reads the files. True when the certificate in use is another one now.
+    pub(crate) fn reload(&self) -> Result<bool, TlsError> {
+        let read = |path: &PathBuf| std::fs::read(path).map_err(|source| TlsError::File { path: path.clone(), source });
+        let files = (read(&self.cert)?, read(&self.key)?);
+        let mut last = self.read.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if last.as_ref() == Some(&files) {
+            return Ok(false);
+        }
+        let certified = self.certified(&files.0, &files.1)?;
+        self.current.store(Some(Arc::new(certified)));
+        *last = Some(files);
+        Ok(true)
+    }
+
+    fn certified(&self, cert: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsError> {
+        let pem = |path: &PathBuf, what, why: String| TlsError::Pem { path: path.clone(), what, why };
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(cert)
+            .collect::<Result<_, _>>()
+            .map_err(|error| pem(&self.cert, "certificate", error.to_string()))?;
+        if chain.is_empty() {
+            return Err(pem(&self.cert, "certificate", "there is none".to_owned()));
+        }
+        let key =
+            PrivateKeyDer::from_pem_slice(key).map_err(|error| pem(&self.key, "private key", error.to_string()))?;
+        CertifiedKey::from_der(chain, key, &ring::default_provider())
+            .map_err(|error| TlsError::Mismatch { path: self.key.clone(), why: error.to_string() })
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.current.load_full()
+    }
+}
+
+/// Takes TLS connections with what `certificates` has at the time.
+pub(crate) fn acceptor(certificates: Arc<Certificates>) -> Result<TlsAcceptor, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.ticketer = ring::Ticketer::new()?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}

@@ -1,0 +1,269 @@
+//! One core's share: a thread with a runtime, listeners and upstream connections of its
+//! own. Workers share the table and counters, and no lock on a request's way.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use hyper::header::HeaderValue;
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ProtocolVersion;
+
+use crate::access_log::{AccessLog, shown};
+use crate::client_io::ClientIo;
+use crate::headers::Client;
+use crate::proxy::{self, Conn};
+use crate::settings::Limits;
+use crate::table::Routes;
+use crate::upstream::Pool;
+
+/// What all workers share.
+pub(crate) struct Shared {
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) limits: Limits,
+    pub(crate) started: Instant,
+    /// Client connections and tunnels that are open.
+    pub(crate) connections: AtomicUsize,
+    /// Requests that wait for a dyno to come up.
+    pub(crate) waiting: AtomicUsize,
+}
+
+/// A listener for a worker to take connections from.
+pub(crate) struct Listening {
+    pub(crate) listener: std::net::TcpListener,
+    pub(crate) tls: Option<TlsAcceptor>,
+    /// Whether the queue is ours alone: its connections would be lost at the end.
+    pub(crate) own: bool,
+}
+
+/// A worker, as its connections see it.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) pool: Rc<Pool>,
+    pub(crate) log: AccessLog,
+    alive: mpsc::Sender<()>,
+    stop: watch::Receiver<bool>,
+}
+
+/// Keeps the worker from ending, and counts as a connection.
+pub(crate) struct Alive(Arc<Shared>, #[allow(dead_code, reason = "its drop is what counts")] mpsc::Sender<()>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Worker {
+    /// For as long as something goes on that the end must wait for.
+    pub(crate) fn alive(&self) -> Alive {
+        self.shared.connections.fetch_add(1, Ordering::Relaxed);
+        Alive(Arc::clone(&self.shared), self.alive.clone())
+    }
+}
+
+/// Runs a worker on this thread until `stop` is set and what was begun is done, or the
+/// time for that is over.
+pub(crate) fn run(
+    shared: Arc<Shared>,
+    log: AccessLog,
+    listeners: mpsc::UnboundedReceiver<Listening>,
+    stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, work(shared, log, listeners, stop));
+    Ok(())
+}
+
+async fn work(
+    shared: Arc<Shared>,
+    log: AccessLog,
+    mut listeners: mpsc::UnboundedReceiver<Listening>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let (alive, mut all_gone) = mpsc::channel(1);
+    let limits = shared.limits.clone();
+    let pool = Rc::new(Pool::new(limits.upstream_keepalive, limits.upstream_idle_max));
+    let worker = Rc::new(Worker { shared, pool, log, alive, stop: stop.clone() });
+    tokio::task::spawn_local(sweep(Rc::clone(&worker.pool), Arc::clone(&worker.shared)));
+    {
+        let mut stopped = pin!(stop.wait_for(|stop| *stop));
+        let mut open = true;
+        while open {
+            tokio::select! {
+                listening = listeners.recv() => match listening {
+                    Some(listening) => { tokio::task::spawn_local(accept(Rc::clone(&worker), listening)); }
+                    None => open = false,
+                },
+                _ = &mut stopped => break,
+            }
+        }
+        if !open {
+            let _ = stopped.await;
+        }
+    }
+    drop(worker);
+    if tokio::time::timeout(limits.drain, all_gone.recv()).await.is_err() {
+        tracing::warn!("Some requests did not end within {:?}; they are cut off", limits.drain);
+    }
+}
+
+/// Closes unused connections that are old, or lead to a dyno that has left.
+async fn sweep(pool: Rc<Pool>, shared: Arc<Shared>) {
+    let mut changes = shared.routes.changes();
+    let period = (shared.limits.upstream_keepalive / 4).max(Duration::from_millis(10));
+    loop {
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(period) => {}
+        }
+        let dynos: std::collections::HashSet<_> = {
+            let table = shared.routes.load();
+            table.backends().map(|backend| (backend.id, backend.addr)).collect()
+        };
+        pool.sweep(|key| key.0.is_nil() || dynos.contains(key));
+    }
+}
+
+async fn accept(worker: Rc<Worker>, listening: Listening) {
+    let Listening { listener, tls, own } = listening;
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!("A listener can't be used: {error}"),
+    };
+    let port = listener.local_addr().map_or(0, |addr| addr.port());
+    let mut stop = worker.stop.clone();
+    loop {
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => begin(&worker, stream, peer, port, tls.clone()),
+                Err(error) => refused(&error).await,
+            },
+        }
+    }
+    if own {
+        // What the kernel has queued for us nobody else will take.
+        for _ in 0..4096 {
+            match std::future::poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
+                Poll::Ready(Ok((stream, peer))) => begin(&worker, stream, peer, port, tls.clone()),
+                Poll::Ready(Err(_)) | Poll::Pending => break,
+            }
+        }
+    }
+}
+
+/// Most errors belong to the connection that was not taken; being out of descriptors lasts.
+async fn refused(error: &std::io::Error) {
+    if ![std::io::ErrorKind::ConnectionAborted, std::io::ErrorKind::ConnectionReset].contains(&error.kind()) {
+        tracing::error!("A connection can't be taken: {error}. Is the limit of open files too low?");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16, tls: Option<TlsAcceptor>) {
+    let worker = Rc::clone(worker);
+    let alive = worker.alive();
+    tokio::task::spawn_local(async move {
+        // Without it only latency suffers.
+        let _ = stream.set_nodelay(true);
+        match tls {
+            None => connection(worker, stream, peer.ip(), port, None, false).await,
+            Some(acceptor) => {
+                let limit = worker.shared.limits.handshake;
+                // A handshake that fails is the client's affair.
+                if let Ok(Ok(stream)) = tokio::time::timeout(limit, acceptor.accept(stream)).await {
+                    let session = stream.get_ref().1;
+                    let http2 = session.alpn_protocol() == Some(b"h2");
+                    let version = match session.protocol_version() {
+                        Some(ProtocolVersion::TLSv1_3) => "tls1.3",
+                        Some(_) | None => "tls1.2",
+                    };
+                    connection(worker, stream, peer.ip(), port, Some(version), http2).await;
+                }
+            }
+        }
+        drop(alive);
+    });
+}
+
+async fn connection<S>(worker: Rc<Worker>, stream: S, peer: IpAddr, port: u16, tls: Option<&'static str>, h2: bool)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = &worker.shared.limits;
+    let stalled = Arc::new(AtomicBool::new(false));
+    let io = TokioIo::new(ClientIo::new(stream, limits.idle, Arc::clone(&stalled)));
+    let mut stop = worker.stop.clone();
+    let client_idle = limits.client_idle;
+    let address = HeaderValue::from_str(&shown(peer).to_string()).unwrap_or(HeaderValue::from_static("unknown"));
+    let client = Client { address, port: HeaderValue::from(port), https: tls.is_some() };
+    let conn = Rc::new(Conn { worker, client, tls, stalled });
+    let service = service_fn(move |request| {
+        let conn = Rc::clone(&conn);
+        async move { Ok::<_, Infallible>(proxy::handle(conn, request).await) }
+    });
+    // How a connection ends is in its requests' lines; nobody else wants to know.
+    if h2 {
+        let mut connection = pin!(
+            http2::Builder::new(OnThisThread)
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(250)
+                .max_header_list_size(256 * 1024)
+                .keep_alive_interval(client_idle / 2)
+                .keep_alive_timeout(client_idle / 2)
+                .serve_connection(io, service)
+        );
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            _ = stop.wait_for(|stop| *stop) => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+        }
+    } else {
+        let mut connection = pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(client_idle)
+                .max_headers(1000)
+                .max_header_size(256 * 1024)
+                .max_buf_size(256 * 1024)
+                .serve_connection(io, service)
+                .with_upgrades()
+        );
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            _ = stop.wait_for(|stop| *stop) => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+        }
+    }
+}
+
+/// Streams of HTTP/2 stay on their connection's thread.
+#[derive(Debug, Clone, Copy)]
+struct OnThisThread;
+
+impl<F: Future + 'static> Executor<F> for OnThisThread {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(async move {
+            future.await;
+        });
+    }
+}

@@ -1,0 +1,219 @@
+//! The program itself: how it starts, what it says when it can't, how it ends.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on should stop")]
+
+mod util;
+
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http_body_util::Full;
+use hyper::Response;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Semaphore;
+use util::backend::Dyno;
+use util::client::{connect, get, read_to, rest, send, status_of};
+use util::daemon::StubDaemon;
+use util::{serving, until};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_paas-router");
+
+/// A router process that does not outlive its test.
+struct Router(Child);
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Router {
+    fn start(dir: &Path, http: &str) -> Router {
+        Router(command(Command::new(PROGRAM), dir, http).spawn().unwrap())
+    }
+
+    fn signal(&self, name: &str) {
+        let done = Command::new("kill").arg(format!("-{name}")).arg(self.0.id().to_string()).status().unwrap();
+        assert!(done.success());
+    }
+
+    async fn end(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the router doesn't end");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    fn said(&mut self) -> String {
+        let mut said = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        said
+    }
+}
+
+fn command(mut command: Command, dir: &Path, http: &str) -> Command {
+    command
+        .env("PAAS_DATA_DIR", dir)
+        .env("PAAS_HTTP_LISTEN", http)
+        .env("PAAS_HTTPS_LISTEN", "")
+        .env("PAAS_ROUTER_THREADS", "2")
+        .env_remove("LISTEN_FDS")
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+async fn started(dir: &Path) -> SocketAddr {
+    until(dir, |status| status.generation > 0).await.http[0].parse().unwrap()
+}
+
+/// A dyno that answers when it is let.
+async fn patient_dyno() -> (Dyno, Arc<Semaphore>) {
+    let go = Arc::new(Semaphore::new(0));
+    let wait = Arc::clone(&go);
+    let dyno = Dyno::http(move |request| {
+        let wait = Arc::clone(&wait);
+        async move {
+            if request.uri().path() == "/slow" {
+                wait.acquire().await.unwrap().forget();
+            }
+            Response::new(Full::from("finished"))
+        }
+    })
+    .await;
+    (dyno, go)
+}
+
+#[tokio::test]
+async fn sigterm_finishes_what_was_begun_and_nothing_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = StubDaemon::start(dir.path());
+    let (dyno, go) = patient_dyno().await;
+    daemon.set(serving(1, &[dyno.addr]));
+    let mut router = Router::start(dir.path(), "127.0.0.1:0");
+    let addr = started(dir.path()).await;
+    let mut idle = connect(addr).await;
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: demo.localhost\r\n\r\n").await.unwrap();
+    read_to(&mut idle, "finished").await;
+    let slow = tokio::spawn(async move { send(addr, &get("/slow", "")).await });
+    until(dir.path(), |status| status.backends[0].in_flight == 1).await;
+
+    router.signal("TERM");
+    // The idle connection is closed, the port is, the request goes on.
+    assert_eq!(rest(&mut idle).await, "");
+    let refused = async {
+        // Without its socket the next router may begin.
+        let socket = dir.path().join("run/router.sock");
+        while tokio::net::TcpStream::connect(addr).await.is_ok() || socket.exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), refused).await.unwrap();
+    assert!(router.0.try_wait().unwrap().is_none());
+    go.add_permits(1);
+    assert!(slow.await.unwrap().ends_with("finished"));
+    assert!(router.end().await.success());
+    // The last lines were delivered before the end.
+    let mut paths: Vec<_> = daemon.lines().iter().map(|line| line.line.contains("/slow")).collect();
+    paths.sort_unstable();
+    assert_eq!(paths, [false, true]);
+}
+
+#[tokio::test]
+async fn a_taken_port_is_said_with_its_holder() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = holder.local_addr().unwrap().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let mut router = Router::start(dir.path(), &addr);
+    assert_eq!(router.end().await.code(), Some(1));
+    let said = router.said();
+    assert!(said.contains(&format!("{addr} can't be listened on: ")), "{said}");
+    assert!(said.contains(&format!("(process {}) has the port", std::process::id())), "{said}");
+    assert!(said.contains("PAAS_HTTP_LISTEN"), "{said}");
+}
+
+#[tokio::test]
+async fn two_routers_do_not_share_a_port_or_a_directory() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let daemon = StubDaemon::start(dir.path());
+    daemon.set(serving(1, &[]));
+    let first = Router::start(dir.path(), "127.0.0.1:0");
+    let addr = started(dir.path()).await;
+    let mut same_port = Router::start(other.path(), &addr.to_string());
+    assert_eq!(same_port.end().await.code(), Some(1));
+    let said = same_port.said();
+    assert!(said.contains(&format!("paas-router (process {}) has the port", first.0.id())), "{said}");
+    let mut same_directory = Router::start(dir.path(), "127.0.0.1:0");
+    assert_eq!(same_directory.end().await.code(), Some(1));
+    let said = same_directory.said();
+    assert!(
+        said.contains(&format!("another router runs on {} (process {})", dir.path().display(), first.0.id())),
+        "{said}"
+    );
+    // Neither attempt disturbed the first.
+    assert_eq!(until(dir.path(), |_| true).await.pid, first.0.id());
+}
+
+#[tokio::test]
+async fn nonsense_settings_are_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut router = Router::start(dir.path(), "eighty");
+    assert_eq!(router.end().await.code(), Some(2));
+    assert!(router.said().contains("ADDRESS:PORT"));
+    let mut nowhere = Router::start(dir.path(), "");
+    assert_eq!(nowhere.end().await.code(), Some(1));
+    assert!(nowhere.said().contains("nowhere to listen"));
+}
+
+/// As systemd does it: the socket belongs to somebody else and outlives the router, so
+/// that visitors who come between two routers wait a moment and are served.
+#[tokio::test]
+async fn an_inherited_socket_outlives_the_router() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = StubDaemon::start(dir.path());
+    let dyno = Dyno::text("hello").await;
+    daemon.set(serving(1, &[dyno.addr]));
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = socket.local_addr().unwrap();
+    let start = || {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_FDNAMES=http LISTEN_PID=$$ exec \"$0\"", PROGRAM]);
+        let mut command = command(shell, dir.path(), "127.0.0.1:1");
+        command.stdin(Stdio::from(OwnedFd::from(socket.try_clone().unwrap())));
+        Router(command.spawn().unwrap())
+    };
+    let mut first = start();
+    assert_eq!(started(dir.path()).await, addr);
+    assert!(send(addr, &get("/a", "")).await.ends_with("hello"));
+    first.signal("TERM");
+    assert!(first.end().await.success());
+    let between = tokio::spawn(async move { send(addr, &get("/b", "")).await });
+    let _second = start();
+    assert!(between.await.unwrap().ends_with("hello"));
+}
+
+#[tokio::test]
+async fn killed_and_started_again_without_a_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = StubDaemon::start(dir.path());
+    let dyno = Dyno::text("hello").await;
+    daemon.set(serving(4, &[dyno.addr]));
+    let mut router = Router::start(dir.path(), "127.0.0.1:0");
+    started(dir.path()).await;
+    router.signal("KILL");
+    router.end().await;
+    daemon.kill();
+    let _second = Router::start(dir.path(), "127.0.0.1:0");
+    let addr = until(dir.path(), |status| status.generation == 4).await.http[0].parse().unwrap();
+    let answer = send(addr, &get("/a", "")).await;
+    assert_eq!(status_of(&answer), 200);
+}

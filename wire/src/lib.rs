@@ -1,0 +1,74 @@
+//! Heroku's Platform API v3 as Rust types: what goes over the wire, nothing else.
+//!
+//! The server answers with these types, the command line and the tests read them. There is
+//! one file a resource; a file holds what the API answers (`App`) and what it accepts
+//! (`AppCreate`, `AppUpdate`). Beside them: [`error`] (the error body), [`headers`] (API
+//! version, request ids, rate limit), [`range`] (pagination), [`time`] (how times are
+//! written), [`loose`] (input that clients write in several ways), [`attach`] (the frames of
+//! an attached dyno).
+//!
+//! Rules that hold everywhere:
+//! - Answers serialize every field of Heroku's schema, absent values as `null`. Fields that
+//!   Heroku does not have are optional, left out when empty and marked "ours".
+//! - Request bodies ignore fields that they don't know, since clients send more than the
+//!   schema names.
+
+pub mod account;
+pub mod addon;
+pub mod addon_attachment;
+pub mod addon_config;
+pub mod addon_service;
+pub mod app;
+pub mod attach;
+pub mod build;
+pub mod buildpack_installation;
+pub mod collaborator;
+pub mod config_var;
+pub mod domain;
+pub mod dyno;
+pub mod dyno_size;
+pub mod error;
+pub mod formation;
+pub mod headers;
+pub mod log_session;
+pub mod loose;
+pub mod oauth_authorization;
+pub mod plan;
+pub mod range;
+pub mod rate_limit;
+pub mod redis;
+pub mod reference;
+pub mod region;
+pub mod release;
+pub mod slug;
+pub mod source;
+pub mod stack;
+pub mod time;
+
+pub use account::{Account, AccountUpdate};
+pub use addon::{Addon, AddonCreate, AddonResolve, AddonState, AddonUpdate};
+pub use addon_attachment::{AddonAttachment, AttachmentCreate, AttachmentResolve};
+pub use addon_config::{AddonConfig, AddonConfigUpdate};
+pub use addon_service::AddonService;
+pub use app::{App, AppCreate, AppUpdate};
+pub use build::{Build, BuildCreate, BuildStatus, SourceBlob};
+pub use buildpack_installation::{BuildpackInstallation, BuildpackInstallationsUpdate};
+pub use collaborator::{Collaborator, CollaboratorCreate};
+pub use config_var::{ConfigVars, ConfigVarsUpdate};
+pub use domain::{Domain, DomainCreate, DomainUpdate};
+pub use dyno::{Dyno, DynoCreate, DynoState};
+pub use dyno_size::DynoSize;
+pub use error::ErrorBody;
+pub use formation::{Formation, FormationBatchUpdate, FormationUpdate, Quantity};
+pub use log_session::{LogSession, LogSessionCreate};
+pub use loose::Identity;
+pub use oauth_authorization::{Authorization, AuthorizationCreate, AuthorizationUpdate};
+pub use plan::{Plan, Price};
+pub use range::Range;
+pub use rate_limit::RateLimit;
+pub use reference::{IdRef, NameRef, Named, UserRef};
+pub use region::Region;
+pub use release::{Release, ReleaseCreate, ReleaseStatus};
+pub use slug::{Slug, SlugCreate};
+pub use source::Source;
+pub use stack::Stack;
