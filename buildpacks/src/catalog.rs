@@ -190,8 +190,9 @@ impl Catalog {
             let _ = fs::remove_dir_all(&fresh);
             write(&fresh.join("runner/run.sh"), RUNNER)?;
             for file in &files {
-                if let Some(content) = Embedded::get(file) {
-                    write(&fresh.join("packs").join(file.as_ref()), &content.data)?;
+                let Some(content) = Embedded::get(file) else { continue };
+                for path in places(file) {
+                    write(&fresh.join("packs").join(path), &content.data)?;
                 }
             }
             fs::create_dir_all(fresh.join("packs"))?;
@@ -219,6 +220,16 @@ impl Catalog {
     /// Those that are asked in turn when an app names none.
     pub fn defaults(&self) -> Vec<PackRef> {
         OURS.iter().filter(|ours| self.packs().join(ours.dir).is_dir()).map(PackRef::ours).collect()
+    }
+}
+
+/// Where an embedded file goes: what all packs share (`lib/…`) into each of them, so that each
+/// is a whole buildpack by itself.
+fn places(file: &str) -> Vec<PathBuf> {
+    if file.starts_with("lib/") {
+        OURS.iter().map(|ours| Path::new(ours.dir).join(file)).collect()
+    } else {
+        vec![PathBuf::from(file)]
     }
 }
 

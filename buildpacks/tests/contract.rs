@@ -219,6 +219,8 @@ async fn our_own_packs_are_whole() {
             let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
             assert_eq!(mode & 0o111, 0o111, "{}", path.display());
         }
+        let shared = std::fs::read_to_string(bench.catalog.packs().join(dir).join("lib/common.sh")).unwrap();
+        assert!(shared.contains("heading()"), "{dir}: {shared}");
     }
     bench.request.buildpacks = vec!["procfile".into()];
     let outcome = bench.build().await.unwrap();

@@ -282,11 +282,21 @@ async fn h26_a_bad_chunk() {
 
 #[tokio::test]
 async fn h27_the_client_goes_away() {
-    let dyno = Dyno::says_and_holds("").await;
+    // The line has the times of connecting and waiting only once the dyno has the request.
+    let (read, mut reads) = tokio::sync::mpsc::unbounded_channel();
+    let dyno = Dyno::raw(move |mut stream| {
+        let read = read.clone();
+        async move {
+            head(&mut stream).await;
+            read.send(()).unwrap();
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        }
+    })
+    .await;
     let house = House::with(serving(1, &[dyno.addr]), util::patient()).await;
     let mut client = connect(house.addr).await;
     client.write_all(get("/a", "").as_bytes()).await.unwrap();
-    house.until(|status| status.backends[0].in_flight == 1).await;
+    reads.recv().await.unwrap();
     drop(client);
     assert_eq!(
         house.line("").await,

@@ -1,4 +1,5 @@
-# What all packs share; each pack has it as lib/common.sh. Sourced, never run.
+# What all packs share. Each has it as its own lib/common.sh where it is installed: the catalog
+# (buildpacks/src/catalog.rs) puts it there. Sourced, never run.
 # shellcheck shell=bash
 
 # A step, a detail of it, something to know, as Heroku's builds print them.

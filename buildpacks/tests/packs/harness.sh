@@ -57,7 +57,10 @@ build() {
   local pack code=0
   rm -rf "$dir/packs" && mkdir "$dir/packs"
   for pack in "$@"; do
-    cp -RL "$packs/$pack" "$dir/packs/$pack"
+    cp -R "$packs/$pack" "$dir/packs/$pack"
+    # As the catalog does.
+    mkdir -p "$dir/packs/$pack/lib"
+    cp "$packs"/lib/* "$dir/packs/$pack/lib/"
   done
   chown -R 10001:10001 "$dir"
   "$docker" run --rm "${container_options[@]}" ${extra_options[@]+"${extra_options[@]}"} \
