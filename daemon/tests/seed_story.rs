@@ -39,8 +39,21 @@ fn copy(from: &Path, to: &Path) {
 fn repository(user: &CliUser) -> PathBuf {
     let place = user.dir.join("story");
     copy(&fixture(), &place);
+    lock_gems(&place);
     user.git(&place, &["init", "-q", "-b", "main"]);
     place
+}
+
+/// `bundle lock`, as the app's developer does it, with the gems that the stack has: Debian's
+/// security fixes move their versions, so that a lock file kept here would go stale.
+fn lock_gems(place: &Path) {
+    let output = Command::new("docker")
+        .args(["run", "--rm", "--network", "none", "--user", "0", "--workdir", "/app", "--volume"])
+        .arg(format!("{}:/app", place.display()))
+        .args(["paas/stack:debian-12-rails", "bundle", "lock", "--local"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 /// The app with its Redis, before the first push.

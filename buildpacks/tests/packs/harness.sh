@@ -39,7 +39,7 @@ case_begin() {
   [[ -z ${dir:-} ]] || rm -rf "$dir"
   case_name=$1 dir=$work/$1
   mkdir -p "$dir"/{build,app,cache,env,tmp}
-  cp -a "$here/fixtures/$2/." "$dir/build/"
+  lay "$2"
   printf '\n== %s\n' "$case_name"
 }
 
@@ -47,7 +47,27 @@ case_begin() {
 push_again() {
   rm -rf "$dir/build" "$dir/app" "$dir/tmp"
   mkdir -p "$dir"/{build,app,tmp}
+  lay "$1"
+}
+
+# lay FIXTURE: the source. What takes the gems of a stack is locked to those of its image:
+# Debian's security fixes move their versions, and a lock file of yesterday would not fit.
+lay() {
+  local image=debian-12 lock=$work/locks/$1
   cp -a "$here/fixtures/$1/." "$dir/build/"
+  case $1 in
+    rails) image=debian-12-rails ;;
+    ruby-rack) ;;
+    *) return 0 ;;
+  esac
+  if [[ ! -s $lock/Gemfile.lock ]]; then
+    mkdir -p "$lock"
+    cp "$here/fixtures/$1/Gemfile" "$lock/"
+    chown -R 10001:10001 "$lock"
+    "$docker" run --rm "${container_options[@]}" --network none --env HOME=/tmp --tmpfs /tmp --volume "$lock:/lock" \
+      --workdir /lock "paas/stack:$image" bundle lock --local >"$lock/log" 2>&1 || sed 's/^/    | /' "$lock/log"
+  fi
+  cp "$lock/Gemfile.lock" "$dir/build/"
 }
 
 config() { printf %s "$2" >"$dir/env/$1"; }

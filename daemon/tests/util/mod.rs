@@ -387,8 +387,7 @@ impl Drop for TestApp {
 /// Where the programs are: as deploy/test has put them together, else as cargo has built
 /// them.
 pub fn programs() -> PathBuf {
-    let exe = std::env::current_exe().unwrap();
-    let built = exe.parent().unwrap().parent().unwrap();
+    let built = std::path::Path::new(env!("CARGO_BIN_EXE_paasd")).parent().unwrap();
     let installed = built.parent().unwrap().join("libexec");
     if installed.join("paas-init").is_file() { installed } else { built.to_owned() }
 }
