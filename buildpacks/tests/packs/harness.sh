@@ -50,24 +50,26 @@ push_again() {
   lay "$1"
 }
 
-# lay FIXTURE: the source. What takes the gems of a stack is locked to those of its image:
-# Debian's security fixes move their versions, and a lock file of yesterday would not fit.
+# lay FIXTURE: the source. Its lock file is made here, as its developer makes it: what fits the
+# gems of a stack or the package index of today would not fit those of a year later.
 lay() {
-  local image=debian-12 lock=$work/locks/$1
+  local image=debian-12 network=bridge list file words lock=$work/locks/$1
   cp -a "$here/fixtures/$1/." "$dir/build/"
   case $1 in
-    rails) image=debian-12-rails ;;
-    ruby-rack) ;;
+    rails | ruby-rack) list=Gemfile file=Gemfile.lock network=none words='bundle lock --local' ;;
+    python-uv) list=pyproject.toml file=uv.lock words='pip install -q --target /tmp/uv uv && /tmp/uv/bin/uv lock' ;;
+    python-pipenv) list=Pipfile file=Pipfile.lock words='pip install -q --target /tmp/tool pipenv && PYTHONPATH=/tmp/tool python3 -m pipenv lock' ;;
     *) return 0 ;;
   esac
-  if [[ ! -s $lock/Gemfile.lock ]]; then
+  [[ $1 != rails ]] || image=debian-12-rails
+  if [[ ! -s $lock/$file ]]; then
     mkdir -p "$lock"
-    cp "$here/fixtures/$1/Gemfile" "$lock/"
+    cp "$here/fixtures/$1/$list" "$lock/"
     chown -R 10001:10001 "$lock"
-    "$docker" run --rm "${container_options[@]}" --network none --env HOME=/tmp --tmpfs /tmp --volume "$lock:/lock" \
-      --workdir /lock "paas/stack:$image" bundle lock --local >"$lock/log" 2>&1 || sed 's/^/    | /' "$lock/log"
+    "$docker" run --rm "${container_options[@]}" --network "$network" --env HOME=/tmp --tmpfs /tmp:exec --volume "$lock:/lock" \
+      --workdir /lock "paas/stack:$image" bash -c "$words" >"$lock/log" 2>&1 || sed 's/^/    | /' "$lock/log"
   fi
-  cp "$lock/Gemfile.lock" "$dir/build/"
+  cp "$lock/$file" "$dir/build/"
 }
 
 config() { printf %s "$2" >"$dir/env/$1"; }
