@@ -121,11 +121,14 @@ run_in_dyno() {
   return "${code:-1}"
 }
 
+# address_of CONTAINER: its address in its one network.
+address_of() { "$docker" inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1"; }
+
 # get PATH [CURL OPTION]...: asks the dyno, once it listens. The answer is in $answer.
 get() {
   local path=$1 address deadline=$((SECONDS + 60))
   shift
-  address=$("$docker" inspect --format '{{.NetworkSettings.IPAddress}}' "$dyno_id")
+  address=$(address_of "$dyno_id")
   while ! (exec 3<>"/dev/tcp/$address/12345") 2>/dev/null; do
     if ((SECONDS > deadline)) || [[ $("$docker" inspect --format '{{.State.Running}}' "$dyno_id") != true ]]; then
       answer="nothing listens: $("$docker" logs "$dyno_id" 2>&1 | tail -20)"

@@ -11,7 +11,7 @@ own_gem_index() {
     --volume "$work/index:/index" --volume "$work/gem:/gem" --workdir /gem paas/stack:debian-12 bash -c '
       gem build --output /index/gems/greeter-1.2.0.gem greeter.gemspec && gem generate_index --directory /index &&
       cd /index && exec python3 -m http.server 8808')
-  index=http://$("$docker" inspect --format '{{.NetworkSettings.IPAddress}}' "$index_id"):8808
+  index=http://$(address_of "$index_id"):8808
   for _ in {1..100}; do
     ! curl -s --noproxy '*' -o /dev/null "$index/specs.4.8.gz" || return 0
     sleep 0.1
