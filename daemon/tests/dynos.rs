@@ -164,10 +164,16 @@ async fn a_release_phase_runs_first_and_its_failure_leaves_the_old_release() {
     .await;
     assert_eq!(t.get("/apps/phase/dynos").await.ok(), before, "the old release goes on");
     // What comes after is based on the one that serves.
-    t.patch("/apps/phase/config-vars", json!({"A": "1"})).await.ok();
+    t.patch("/apps/phase/config-vars", json!({"ERROR_PAGE_URL": "https://pages.example/error"})).await.ok();
     t.until("the next to succeed", || async {
         let release = t.get("/apps/phase/releases/4").await.ok();
         (release["status"] == "succeeded").then_some(())
+    })
+    .await;
+    // Also the router, which was told of the app while the phase ran.
+    t.until("the router to know the new page", || async {
+        let (_, table) = t.control("GET /router/table?after=0", "").await;
+        (table["apps"][0]["error_page_url"] == "https://pages.example/error").then_some(())
     })
     .await;
     t.destroy("phase").await;

@@ -1,6 +1,8 @@
 //! The log store on real files: what a crash leaves, what a follower sees, what is removed.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod util;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -168,6 +170,46 @@ async fn routers_repeat_batches_safely() {
         ]
     );
     assert_eq!(store.recent(other, 10, Filter::default()).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_step_of_a_dyno_is_said_once() {
+    let dir = Dir::new();
+    for _ in 0..2 {
+        let store: Arc<FileLogs> = Arc::new(FileLogs::open(config(&dir.0)).await.unwrap());
+        let sink = LogSink::with_clock(store.clone(), Arc::new(|| at(0)));
+        for step in 1..=2 {
+            sink.platform_step(APP, "web.1", &format!("step {step}"), DYNO, step).await.unwrap();
+        }
+        store.close().await;
+        // Too late, and no trouble.
+        sink.api(APP, "late");
+    }
+    let store = FileLogs::open(config(&dir.0)).await.unwrap();
+    assert_eq!(all(&store).await.iter().map(|line| line.message.as_str()).collect::<Vec<_>>(), ["step 1", "step 2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_an_app_that_is_gone_stays_gone() {
+    let t = util::TestApp::fake().await;
+    let made: Uuid = t.create("here").await["id"].as_str().unwrap().parse().unwrap();
+    let gone = Uuid::new_v4();
+    let said = [made, gone].map(|app_id| LogLine { app_id, at_micros: 5, line: "at=info".into() });
+    let batch = LogBatch { router: Uuid::new_v4(), seq: 1, lines: said.to_vec() };
+    t.until("the table to have the app", || async {
+        let (_, table) = t.control("GET /router/table?after=0", "").await;
+        (table["apps"][0]["id"] == made.to_string()).then_some(())
+    })
+    .await;
+    assert_eq!(t.control("POST /router/log", &serde_json::to_string(&batch).unwrap()).await.0, 204);
+    let store = t.platform().logs.store();
+    assert_eq!(store.apps().await.unwrap(), [made]);
+    assert_eq!(t.log("here").await.iter().filter(|line| *line == "heroku[router]: at=info").count(), 1);
+    // One that is there all the same goes, too.
+    store.append(gone, lines(1..=1)).await.unwrap();
+    assert!(t.dir.join("logs").join(gone.to_string()).is_dir());
+    paas_daemon::tasks::cleanup::orphans(t.platform()).await.unwrap();
+    assert_eq!(store.apps().await.unwrap(), [made]);
 }
 
 #[tokio::test]
@@ -408,7 +450,8 @@ async fn a_queue_that_is_full_never_blocks() {
         all(&store).await.iter().any(|line| line.message.contains("5904 lines dropped"))
     })
     .await;
-    // Everything that found room is there.
+    // Everything that found room is there, once the writer has come to its end.
+    store.sync(APP).await.unwrap();
     let texts: Vec<_> = all(&store).await.into_iter().filter(|line| line.message == "x").collect();
     assert_eq!(texts.len(), 4096);
 }

@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::access_log::Flight;
 use crate::failure::Failure;
+use crate::streams::Reading;
 use crate::upstream::Lease;
 
 /// Whose turn it is in an upload.
@@ -162,6 +163,8 @@ pub(crate) struct Download {
     upload: Rc<Upload>,
     /// Set when the client's connection takes nothing any more.
     stalled: Arc<AtomicBool>,
+    /// The same for its stream alone, in HTTP/2.
+    reading: Option<Rc<Reading>>,
     /// None for the daemon's streams, which may be silent for as long as they like.
     idle: Option<Duration>,
     last: Instant,
@@ -186,6 +189,7 @@ impl Download {
             lease: Some(lease),
             upload,
             stalled,
+            reading: Reading::current(),
             idle,
             last: Instant::now(),
             sleep: None,
@@ -231,7 +235,13 @@ impl Download {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match (&self.reading, &polled) {
+            (Some(reading), Poll::Ready(Some(Ok(_)))) => reading.offer(),
+            (Some(reading), _) => reading.taken(),
+            (None, _) => {}
+        }
+        match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 self.last = Instant::now();
                 if let (Some(flight), Some(data)) = (&mut self.flight, frame.data_ref()) {
@@ -264,7 +274,8 @@ impl Drop for Download {
         if self.body.is_end_stream() {
             self.finish();
         } else if let Some(flight) = &mut self.flight
-            && self.stalled.load(Ordering::Relaxed)
+            && (self.stalled.load(Ordering::Relaxed)
+                || self.reading.as_ref().is_some_and(|reading| reading.has_stopped()))
         {
             flight.fail(Failure::ClientIdle);
         }

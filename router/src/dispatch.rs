@@ -43,6 +43,7 @@ pub(crate) async fn to_app(
     let mut tried: Vec<Uuid> = Vec::new();
     let mut last_failure = None;
     let mut connecting = Duration::ZERO;
+    let mut repeated = false;
     loop {
         let Some(upstream) = choose(&app, &tried, shared.started) else {
             if let Some(failure) = last_failure.filter(|_| !app.backends.is_empty()) {
@@ -56,7 +57,8 @@ pub(crate) async fn to_app(
         // dyno that left the table when nothing is on it.
         flight.dyno = Some(OnDyno::new(Arc::clone(&upstream)));
         let key: Key = (upstream.backend.id, upstream.backend.addr);
-        let (mut sender, reused) = match worker.pool.take(key).await {
+        let unused = if repeated { None } else { worker.pool.take(key, request.method(), limits.upstream_fresh).await };
+        let (mut sender, reused) = match unused {
             Some(sender) => (sender, true),
             None => {
                 let from = Instant::now();
@@ -80,8 +82,12 @@ pub(crate) async fn to_app(
             }
         };
         flight.connect = Some(connecting);
-        flight.service = Some(Instant::now());
-        upload.restart();
+        let sent = Instant::now();
+        flight.service = Some(sent);
+        // What is repeated has had a part of its time.
+        if !repeated {
+            upload.restart();
+        }
         let (head, body) = request.into_parts();
         let copy = (reused && matches!(body, UpBody::Empty) && head.method.is_safe()).then(|| copy(&head));
         request = match send(&mut sender, Request::from_parts(head, body), upload, limits).await {
@@ -95,9 +101,13 @@ pub(crate) async fn to_app(
             Err(Unsent::Untouched(request)) if reused => *request,
             Err(Unsent::Untouched(_)) => return Err(Failure::ClosedWithoutResponse),
             // It closed it while the request was on its way. Asking again does no harm where
-            // asking is all that the request does.
+            // asking is all that the request does. But only once, and not what was worked on: that
+            // may be what the dyno dies of.
             Err(Unsent::Lost(failure)) => match copy {
-                Some(head) if failure == Failure::ClosedWithoutResponse => Request::from_parts(head, UpBody::Empty),
+                Some(head) if failure == Failure::ClosedWithoutResponse && sent.elapsed() < limits.repeat => {
+                    repeated = true;
+                    Request::from_parts(head, UpBody::Empty)
+                }
                 Some(_) | None => return Err(failure),
             },
         };
@@ -263,7 +273,7 @@ pub(crate) async fn to_control(
     let started = Instant::now();
     let key: Key = (Uuid::nil(), addr);
     loop {
-        let (mut sender, reused) = match worker.pool.take(key).await {
+        let (mut sender, reused) = match worker.pool.take(key, request.method(), limits.upstream_fresh).await {
             Some(sender) => (sender, true),
             None => (connect_to_control(addr, started, limits).await?, false),
         };

@@ -93,6 +93,7 @@ pub(crate) fn request(parts: &mut Parts, host: &HeaderValue, client: &Client) ->
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
     headers.insert(header::HOST, host.clone());
+    drop_doubles(headers);
     if parts.version == Version::HTTP_2 {
         join_cookies(headers);
     }
@@ -110,12 +111,10 @@ pub(crate) fn request(parts: &mut Parts, host: &HeaderValue, client: &Client) ->
     headers.insert(X_FORWARDED_PORT, client.port.clone());
     let request_id = match headers.get(X_REQUEST_ID) {
         Some(id) if valid_request_id(id.as_bytes()) => id.clone(),
-        Some(_) | None => {
-            let id = new_request_id();
-            headers.insert(X_REQUEST_ID, id.clone());
-            id
-        }
+        Some(_) | None => new_request_id(),
     };
+    // In the place of all that there were.
+    headers.insert(X_REQUEST_ID, request_id.clone());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     if let Ok(now) = HeaderValue::from_str(&now.to_string()) {
         headers.insert(X_REQUEST_START, now);
@@ -163,9 +162,24 @@ fn wanted_upgrade(parts: &Parts) -> Option<HeaderValue> {
         return None;
     }
     let upgrade = parts.headers.get(header::UPGRADE)?;
-    list(&parts.headers, &header::CONNECTION)
-        .any(|token| token.eq_ignore_ascii_case("upgrade"))
-        .then(|| upgrade.clone())
+    // HTTP/2 without TLS would take every later request past the router: nobody has to agree to it.
+    let passes = list(&parts.headers, &header::CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"))
+        && !list(&parts.headers, &header::UPGRADE).any(|protocol| protocol.eq_ignore_ascii_case("h2c"));
+    passes.then(|| upgrade.clone())
+}
+
+/// Takes away what an app can't tell from a header of ours: many read `-` and `_` alike.
+fn drop_doubles(headers: &mut HeaderMap) {
+    let ours = [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_PORT, X_REQUEST_ID, X_REQUEST_START];
+    let doubles: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().contains('_'))
+        .filter(|name| ours.iter().any(|our| name.as_str().replace('_', "-") == our.as_str()))
+        .cloned()
+        .collect();
+    for name in doubles {
+        headers.remove(name);
+    }
 }
 
 /// Takes away what is meant for one connection only. `Trailer` stays: what it names is on

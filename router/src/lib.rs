@@ -22,6 +22,7 @@ mod proxy;
 mod run;
 mod settings;
 mod ship;
+mod streams;
 mod sync;
 mod table;
 mod table_file;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -189,7 +189,7 @@ pub fn start(settings: Settings, inherited: Inherited) -> Result<Running, StartE
         entries,
         dropped,
         limits: limits.clone(),
-        waiting: log_waiting,
+        waiting: Arc::clone(&log_waiting),
     };
     let admin_socket = settings.admin_socket();
     let admin_listener = admin_listener(&settings)?;
@@ -208,7 +208,7 @@ pub fn start(settings: Settings, inherited: Inherited) -> Result<Running, StartE
                 tokio::spawn(admin.run(admin_listener)),
                 tokio::spawn(control.watch_certificate(limits.tls_check)),
             ];
-            let shipped = tokio::spawn(shipper.run(stopped.clone()));
+            let shipped = tokio::spawn(shipper.run());
             let mut stopped = stopped;
             // An error means that whoever could stop us is gone.
             let _ = stopped.wait_for(|stopped| *stopped).await;
@@ -220,8 +220,10 @@ pub fn start(settings: Settings, inherited: Inherited) -> Result<Running, StartE
             drop(lock);
             let ended = tokio::task::spawn_blocking(move || workers.into_iter().for_each(|worker| drop(worker.join())));
             let _ = ended.await;
-            if tokio::time::timeout(Duration::from_secs(5), shipped).await.is_err() {
-                tracing::warn!("The daemon didn't take the last access lines in time");
+            // The daemon may just be restarting, too.
+            if tokio::time::timeout(limits.last_lines, shipped).await.is_err() {
+                let lost = log_waiting.load(Ordering::Relaxed);
+                tracing::warn!(log.lines = lost, "The router ends while the daemon is away: access lines are lost");
             }
         });
     };

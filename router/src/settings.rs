@@ -101,12 +101,19 @@ pub struct Limits {
     pub idle: Duration,
     /// An unused connection to a dyno.
     pub upstream_keepalive: Duration,
+    /// How long after its last use a connection to a dyno takes a request that would do harm
+    /// when asked twice.
+    pub upstream_fresh: Duration,
+    /// A first attempt that failed later than this is not repeated.
+    pub repeat: Duration,
     /// A client connection without a request, and reading a request's head.
     pub client_idle: Duration,
     /// TLS handshake.
     pub handshake: Duration,
     /// What requests in flight get at the end.
     pub drain: Duration,
+    /// Delivering the last access lines at the end.
+    pub last_lines: Duration,
     /// Trying again to reach a daemon that is being restarted, for a request to its API.
     pub control_connect: Duration,
     /// One long poll for the table, a little more than the daemon holds it.
@@ -137,9 +144,12 @@ impl Default for Limits {
             first_byte: Duration::from_secs(30),
             idle: Duration::from_secs(55),
             upstream_keepalive: Duration::from_secs(90),
+            upstream_fresh: Duration::from_secs(1),
+            repeat: Duration::from_secs(1),
             client_idle: Duration::from_secs(60),
             handshake: Duration::from_secs(10),
             drain: Duration::from_secs(30),
+            last_lines: Duration::from_secs(5),
             control_connect: Duration::from_secs(5),
             poll: Duration::from_secs(40),
             backoff: Duration::from_secs(2),
@@ -150,5 +160,25 @@ impl Default for Limits {
             log_batch: 2000,
             upstream_idle_max: 256,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Apps are written for these; docs/router.md tells them.
+    #[test]
+    fn the_limits_are_herokus() {
+        let limits = Limits::default();
+        let seconds = Duration::from_secs;
+        assert_eq!(limits.first_byte, seconds(30), "H12");
+        assert_eq!(limits.idle, seconds(55), "H15, H28");
+        assert_eq!(limits.queue, seconds(75), "H20");
+        assert_eq!(limits.connect, seconds(5), "H19");
+        assert_eq!((limits.quarantine, limits.attempts), (seconds(5), 10));
+        assert_eq!((limits.upstream_keepalive, limits.upstream_fresh), (seconds(90), seconds(1)));
+        assert_eq!((limits.client_idle, limits.drain, limits.last_lines), (seconds(60), seconds(30), seconds(5)));
+        assert_eq!((limits.log_queue, limits.log_bytes), (16_384, 8 << 20));
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use paas_domain::route::{LogBatch, LogLine};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::access_log::{Dropped, Entry, line};
@@ -33,6 +33,8 @@ pub(crate) struct Shipper {
 struct Waiting {
     lines: VecDeque<LogLine>,
     bytes: usize,
+    /// Lines of the batch that is being delivered.
+    sending: usize,
 }
 
 /// What a line costs beside its text.
@@ -57,9 +59,8 @@ impl Waiting {
 }
 
 impl Shipper {
-    /// Ends when every worker has ended and everything was delivered, or when `end` is
-    /// set and the daemon doesn't take what is left.
-    pub(crate) async fn run(mut self, mut end: watch::Receiver<bool>) {
+    /// Ends when every worker has ended and everything was delivered.
+    pub(crate) async fn run(mut self) {
         let mut waiting = Waiting::default();
         let mut seq = 0;
         let mut open = true;
@@ -80,9 +81,10 @@ impl Shipper {
                 continue;
             }
             seq += 1;
-            if !self.deliver(LogBatch { router: self.router, seq, lines }, &mut waiting, &mut end).await {
-                return;
-            }
+            waiting.sending = lines.len();
+            self.deliver(LogBatch { router: self.router, seq, lines }, &mut waiting).await;
+            waiting.sending = 0;
+            self.count(&waiting);
         }
     }
 
@@ -109,14 +111,17 @@ impl Shipper {
 
     fn keep(&self, entry: &Entry, waiting: &mut Waiting) {
         waiting.push(line(entry), self.limits.log_bytes, &self.dropped);
-        self.waiting.store(waiting.lines.len(), Ordering::Relaxed);
+        self.count(waiting);
     }
 
-    /// Repeats until the daemon has the batch, formatting what comes in meanwhile. False
-    /// when the router ends and the daemon is away.
-    async fn deliver(&mut self, batch: LogBatch, waiting: &mut Waiting, end: &mut watch::Receiver<bool>) -> bool {
+    fn count(&self, waiting: &Waiting) {
+        self.waiting.store(waiting.lines.len() + waiting.sending, Ordering::Relaxed);
+    }
+
+    /// Repeats until the daemon has the batch, formatting what comes in meanwhile.
+    async fn deliver(&mut self, batch: LogBatch, waiting: &mut Waiting) {
         let count = batch.lines.len();
-        let Ok(body) = serde_json::to_vec(&batch) else { return true };
+        let Ok(body) = serde_json::to_vec(&batch) else { return };
         let body = Bytes::from(body);
         let socket = self.socket.clone();
         let mut pause = Duration::ZERO;
@@ -124,10 +129,7 @@ impl Shipper {
         loop {
             let send = ask(&socket, Method::POST, "/router/log", body.clone(), Duration::from_secs(10));
             let why = match self.meanwhile(send, waiting).await {
-                Ok((status, _)) if status.is_success() => {
-                    self.waiting.store(waiting.lines.len(), Ordering::Relaxed);
-                    return true;
-                }
+                Ok((status, _)) if status.is_success() => return,
                 Ok((
                     StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY,
                     body,
@@ -137,7 +139,7 @@ impl Shipper {
                         "The daemon refuses a batch of access lines, they are lost: {}",
                         String::from_utf8_lossy(&body),
                     );
-                    return true;
+                    return;
                 }
                 Ok((status, _)) => format!("it answered {status}"),
                 Err(error) => error.to_string(),
@@ -146,19 +148,8 @@ impl Shipper {
                 tracing::warn!(log.lines = count, "Access lines wait for the daemon: {why}");
                 told = true;
             }
-            if *end.borrow() {
-                let lost = count + waiting.lines.len();
-                tracing::warn!(log.lines = lost, "The router ends while the daemon is away: access lines are lost");
-                return false;
-            }
             pause = (pause * 2).clamp(Duration::from_millis(50), self.limits.backoff);
-            let ended = async {
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    _ = end.wait_for(|ended| *ended) => {}
-                }
-            };
-            self.meanwhile(ended, waiting).await;
+            self.meanwhile(tokio::time::sleep(pause), waiting).await;
         }
     }
 

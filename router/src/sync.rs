@@ -1,7 +1,9 @@
 //! Follows the daemon's table by long poll and keeps the last good one when it is away.
 //!
 //! The first question on every reconnection asks for the whole table (`after=0`), so that a
-//! daemon whose database was made anew, and which counts from 1 again, is heard.
+//! daemon of another installation, which counts from elsewhere, is heard. It says as well what
+//! the router has (`have`): the same installation's daemon goes on from there, wherever its
+//! clock is.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -79,7 +81,8 @@ impl Sync {
         let own = self.routes.load_full();
         let fresh = self.connected.load(Ordering::Relaxed);
         let after = if fresh && own.known { own.generation } else { 0 };
-        let path = format!("/router/table?after={after}&instance={}", own.instance);
+        let have = own.generation;
+        let path = format!("/router/table?after={after}&have={have}&instance={}", own.instance);
         let (status, body) = ask(&self.socket, Method::GET, &path, Bytes::new(), self.limits.poll)
             .await
             .map_err(|error| error.to_string())?;
@@ -94,8 +97,8 @@ impl Sync {
                     Verdict::Same => return Err("it repeats a table that was to be newer".to_owned()),
                     Verdict::Older => {
                         return Err(format!(
-                            "its table is older (generation {}) than the one in use ({}). If an old database was put \
-                             back, stop the router, remove its table.json and table.previous.json, and start it",
+                            "its table is older (generation {}) than the one in use ({}); are the versions the same? If \
+                             so, stop the router, remove its table.json and table.previous.json, and start it",
                             table.generation, own.generation,
                         ));
                     }
@@ -123,7 +126,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn an_older_table_is_refused_unless_the_database_is_another() {
+    fn an_older_table_is_refused_unless_the_installation_is_another() {
         let table = |instance, generation| RouteTable {
             instance: Uuid::from_u128(instance),
             generation,

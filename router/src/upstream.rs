@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use hyper::Method;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -22,6 +23,9 @@ pub(crate) type Key = (Uuid, SocketAddr);
 /// The read buffer of a connection to a dyno grows to this and no further, and a response's
 /// head must fit into it.
 const BUFFER: usize = 64 * 1024;
+
+/// How long a connection may take to be ready again after its last request.
+const READY: Duration = Duration::from_millis(5);
 
 struct Idle {
     sender: SendRequest<UpBody>,
@@ -40,14 +44,25 @@ impl Pool {
         Pool { idle: RefCell::default(), keepalive, most }
     }
 
-    /// An unused connection that is still good, as far as one can know.
-    pub(crate) async fn take(&self, key: Key) -> Option<SendRequest<UpBody>> {
+    /// An unused connection that is still good, as far as one can know. What would do harm
+    /// when asked twice gets only one that was in use `fresh` ago at most: the dyno may close
+    /// an older one at the very moment when the request is on its way.
+    pub(crate) async fn take(&self, key: Key, method: &Method, fresh: Duration) -> Option<SendRequest<UpBody>> {
         loop {
-            let Idle { mut sender, since } = self.idle.borrow_mut().get_mut(&key)?.pop()?;
+            let Idle { mut sender, since } = {
+                let mut idle = self.idle.borrow_mut();
+                let idle = idle.get_mut(&key)?;
+                // The last is the youngest.
+                if !method.is_safe() && idle.last()?.since.elapsed() >= fresh {
+                    return None;
+                }
+                idle.pop()?
+            };
             if sender.is_closed() || since.elapsed() >= self.keepalive {
                 continue;
             }
-            if sender.is_ready() || sender.ready().await.is_ok() {
+            // One whose dyno answered early and leaves the rest of the request unread may never be.
+            if sender.is_ready() || matches!(tokio::time::timeout(READY, sender.ready()).await, Ok(Ok(()))) {
                 return Some(sender);
             }
         }

@@ -11,7 +11,6 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use hyper::header::HeaderValue;
-use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,6 +25,7 @@ use crate::client_io::ClientIo;
 use crate::headers::Client;
 use crate::proxy::{self, Conn};
 use crate::settings::Limits;
+use crate::streams::Streams;
 use crate::table::Routes;
 use crate::upstream::Pool;
 
@@ -205,11 +205,10 @@ async fn connection<S>(worker: Rc<Worker>, stream: S, peer: IpAddr, port: u16, t
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let limits = &worker.shared.limits;
+    let Limits { idle, client_idle, .. } = worker.shared.limits;
     let stalled = Arc::new(AtomicBool::new(false));
-    let io = TokioIo::new(ClientIo::new(stream, limits.idle, Arc::clone(&stalled)));
+    let io = TokioIo::new(ClientIo::new(stream, idle, Arc::clone(&stalled)));
     let mut stop = worker.stop.clone();
-    let client_idle = limits.client_idle;
     let address = HeaderValue::from_str(&shown(peer).to_string()).unwrap_or(HeaderValue::from_static("unknown"));
     let client = Client { address, port: HeaderValue::from(port), https: tls.is_some() };
     let conn = Rc::new(Conn { worker, client, tls, stalled });
@@ -219,8 +218,9 @@ where
     });
     // How a connection ends is in its requests' lines; nobody else wants to know.
     if h2 {
+        let streams = Streams::new(idle);
         let mut connection = pin!(
-            http2::Builder::new(OnThisThread)
+            http2::Builder::new(streams.clone())
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(250)
                 .max_header_list_size(256 * 1024)
@@ -229,11 +229,15 @@ where
                 .serve_connection(io, service)
         );
         tokio::select! {
-            _ = connection.as_mut() => {}
-            _ = stop.wait_for(|stop| *stop) => {
-                connection.as_mut().graceful_shutdown();
-                let _ = connection.await;
-            }
+            _ = connection.as_mut() => return,
+            _ = stop.wait_for(|stop| *stop) => {}
+            () = streams.unused(client_idle) => {}
+        }
+        // Streams that the client opens before it hears of this are served, too.
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            _ = connection => {}
+            () = streams.unused(client_idle) => {}
         }
     } else {
         let mut connection = pin!(
@@ -253,17 +257,5 @@ where
                 let _ = connection.await;
             }
         }
-    }
-}
-
-/// Streams of HTTP/2 stay on their connection's thread.
-#[derive(Debug, Clone, Copy)]
-struct OnThisThread;
-
-impl<F: Future + 'static> Executor<F> for OnThisThread {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(async move {
-            future.await;
-        });
     }
 }

@@ -11,7 +11,7 @@ use http_body_util::Full;
 use hyper::Response;
 use paas_domain::route::{RouteState, RouteTable};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::Semaphore;
+use tokio::sync::{Barrier, Semaphore};
 use util::backend::{Dyno, head, nobody};
 use util::client::{connect, get, read_to, rest, send, status_of};
 use util::{House, app, limits, patient, serving, table};
@@ -182,7 +182,8 @@ async fn a_stale_connection_fails_no_request() {
 }
 
 /// The dyno gives an unused connection up at the very moment when a request is on its way.
-/// Only a request that merely asks is sent again.
+/// Only a request that merely asks is sent again; another gets no connection that has been
+/// unused for long.
 #[tokio::test]
 async fn a_request_that_met_the_end_of_its_connection() {
     let dyno = Dyno::raw(|mut stream| async move {
@@ -191,11 +192,14 @@ async fn a_request_that_met_the_end_of_its_connection() {
         stream.read_u8().await.unwrap();
     })
     .await;
-    for (request, status) in [
-        ("GET / HTTP/1.1\r\nHost: demo.localhost\r\n\r\n", 200),
-        ("POST / HTTP/1.1\r\nHost: demo.localhost\r\nContent-Length: 0\r\n\r\n", 503),
+    let long = Duration::from_secs(20);
+    for (request, upstream_fresh, status) in [
+        ("GET / HTTP/1.1\r\nHost: demo.localhost\r\n\r\n", Duration::ZERO, 200),
+        ("POST / HTTP/1.1\r\nHost: demo.localhost\r\nContent-Length: 0\r\n\r\n", long, 503),
+        ("POST / HTTP/1.1\r\nHost: demo.localhost\r\nContent-Length: 0\r\n\r\n", Duration::ZERO, 200),
     ] {
-        let house = House::with(serving(1, &[dyno.addr]), patient()).await;
+        let limits = paas_router::Limits { upstream_fresh, repeat: long, ..patient() };
+        let house = House::with(serving(1, &[dyno.addr]), limits).await;
         let mut client = connect(house.addr).await;
         client.write_all(b"GET /first HTTP/1.1\r\nHost: demo.localhost\r\n\r\n").await.unwrap();
         read_to(&mut client, "\r\n\r\nok").await;
@@ -203,6 +207,51 @@ async fn a_request_that_met_the_end_of_its_connection() {
         client.write_all(request.as_bytes()).await.unwrap();
         assert_eq!(status_of(&read_to(&mut client, "\r\n\r\n").await), status, "{request}");
         assert_eq!(dyno.connections() - before, usize::from(status == 200));
+    }
+}
+
+/// A request that dynos die of reaches two at most, and one when it was worked on.
+#[tokio::test]
+async fn a_request_that_dynos_die_of_is_not_sent_round() {
+    for (repeat, deaths) in [(Duration::from_secs(20), 2), (Duration::ZERO, 1)] {
+        let died = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&died);
+        let together = Arc::new(Barrier::new(8));
+        let dyno = Dyno::raw(move |mut stream| {
+            let (count, together) = (Arc::clone(&count), Arc::clone(&together));
+            async move {
+                loop {
+                    let head = head(&mut stream).await;
+                    if head.starts_with("GET /deadly ") {
+                        count.fetch_add(1, Ordering::SeqCst);
+                        return;
+                    } else if head.is_empty() {
+                        return;
+                    }
+                    together.wait().await;
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+                }
+            }
+        })
+        .await;
+        let limits = paas_router::Limits { repeat, ..patient() };
+        let dir = tempfile::tempdir().unwrap();
+        let settings = paas_router::Settings { threads: Some(1), ..util::settings(dir.path(), limits) };
+        let house = House::from(dir, serving(1, &[dyno.addr]), settings).await;
+        // Many unused connections, each of which was good before.
+        let mut clients = Vec::new();
+        for _ in 0..8 {
+            clients.push(connect(house.addr).await);
+        }
+        for client in &mut clients {
+            client.write_all(b"GET / HTTP/1.1\r\nHost: demo.localhost\r\n\r\n").await.unwrap();
+        }
+        for client in &mut clients {
+            read_to(client, "\r\n\r\nok").await;
+        }
+        assert_eq!(status_of(&send(house.addr, &get("/deadly", "")).await), 503);
+        assert!(house.line("/deadly").await.contains("code=H13 "));
+        assert_eq!(died.load(Ordering::SeqCst), deaths);
     }
 }
 
@@ -268,6 +317,46 @@ async fn a_daemon_that_dies_and_returns_loses_no_line_and_repeats_none() {
     house.set(table(2, vec![])).await;
 }
 
+/// Daemon and router are replaced at the same time.
+#[tokio::test]
+async fn a_router_that_ends_waits_for_a_daemon_that_is_just_away() {
+    let go = Arc::new(Semaphore::new(0));
+    let wait = Arc::clone(&go);
+    let dyno = Dyno::http(move |request| {
+        let wait = Arc::clone(&wait);
+        async move {
+            if request.uri().path() == "/slow" {
+                wait.acquire().await.unwrap().forget();
+            }
+            Response::new(Full::from("x"))
+        }
+    })
+    .await;
+    let mut house = House::with(serving(1, &[dyno.addr]), patient()).await;
+    let addr = house.addr;
+    let slow = tokio::spawn(async move { send(addr, &get("/slow", "")).await });
+    house.until(|status| status.backends[0].in_flight == 1).await;
+    house.daemon.kill();
+    send(addr, &get("/quick", "")).await;
+    house.until(|status| status.log_waiting == 1).await;
+    let router = house.router.take().unwrap();
+    router.stop();
+    // From here on it is ending, and has found no daemon.
+    while tokio::net::TcpStream::connect(addr).await.is_ok() || house.dir.path().join("run/router.sock").exists() {
+        tokio::task::yield_now().await;
+    }
+    house.daemon.revive();
+    house.daemon.has_lines(1).await;
+    house.daemon.kill();
+    go.add_permits(1);
+    assert!(slow.await.unwrap().ends_with('x'));
+    house.daemon.revive();
+    tokio::task::spawn_blocking(|| router.join()).await.unwrap();
+    let mut paths: Vec<_> = house.daemon.lines().iter().map(|line| line.line.contains("path=\"/slow\"")).collect();
+    paths.sort_unstable();
+    assert_eq!(paths, [false, true]);
+}
+
 #[tokio::test]
 async fn lines_that_do_not_fit_are_counted_and_told_of() {
     let dyno = Dyno::text("x").await;
@@ -289,7 +378,7 @@ async fn lines_that_do_not_fit_are_counted_and_told_of() {
 }
 
 #[tokio::test]
-async fn an_older_table_is_refused_and_another_databases_is_taken() {
+async fn an_older_table_is_refused_and_another_installations_is_taken() {
     let mut house = House::new(table(7, vec![])).await;
     house.daemon.kill();
     house.until(|status| !status.daemon_connected).await;
@@ -300,12 +389,17 @@ async fn an_older_table_is_refused_and_another_databases_is_taken() {
     while house.daemon.asked().len() < asked + 2 {
         tokio::task::yield_now().await;
     }
+    // A daemon of the same installation learns what the router has, and can go on from there.
+    let question = house.daemon.asked()[asked + 1].clone();
+    assert!(question.contains("?after=0&have=7&instance="), "{question}");
     let status = house.until(|_| true).await;
     assert_eq!((status.generation, status.daemon_connected), (7, false));
     let anew = RouteTable { instance: Uuid::from_u128(2), ..table(1, vec![]) };
     house.daemon.set(anew);
     house.until(|status| status.generation == 1 && status.instance == Uuid::from_u128(2)).await;
     house.until(|status| status.daemon_connected).await;
+    let question = house.daemon.asked().pop().unwrap();
+    assert!(question.contains("?after=1&have=1&"), "{question}");
 }
 
 #[tokio::test]

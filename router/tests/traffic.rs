@@ -3,31 +3,16 @@
 
 mod util;
 
-use std::collections::HashMap;
-
-use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::Response;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use paas_domain::route::AppRoute;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use util::backend::{Dyno, head};
-use util::client::{connect, get, read_to, rest, send, status_of};
+use util::client::{connect, get, mirrored, read_to, rest, send, status_of};
 use util::{House, REQUEST_ID, patient, serving, table, with_control};
-
-/// The headers that a mirror dyno says it got.
-fn mirrored(answer: &str) -> HashMap<String, String> {
-    let body = answer.split_once("\r\n\r\n").unwrap().1;
-    body.lines()
-        .skip(1)
-        .take_while(|line| !line.is_empty())
-        .map(|line| line.split_once(": ").unwrap())
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
-}
 
 #[tokio::test]
 async fn the_dyno_is_told_where_the_request_comes_from() {
@@ -64,6 +49,87 @@ async fn a_request_id_that_is_none_is_replaced() {
         assert_eq!(id.get_version_num(), 4);
         house.line(&format!("request_id={id} ")).await;
     }
+    // One that is kept is the only one.
+    let answer = send(house.addr, &get("/", "X-Request-Id: another-0123456789abcdef\r\n")).await;
+    assert_eq!(mirrored(&answer)["x-request-id"], REQUEST_ID);
+    assert!(!answer.contains("another-"), "{answer}");
+}
+
+/// Many servers tell `X_Forwarded_Proto` and `X-Forwarded-Proto` not apart.
+#[tokio::test]
+async fn what_looks_like_a_header_of_ours_is_dropped() {
+    let dyno = Dyno::mirror().await;
+    let house = House::new(serving(1, &[dyno.addr])).await;
+    let lines = "X_Forwarded_Proto: https\r\nX-Forwarded_For: 9.9.9.9\r\nX_FORWARDED-PORT: 443\r\nx_request_id: x\r\n\
+                 X_Request_Start: 1\r\nX_Other: stays\r\n";
+    let seen = mirrored(&send(house.addr, &get("/", lines)).await);
+    let with_underscores: Vec<_> = seen.keys().filter(|name| name.contains('_')).collect();
+    assert_eq!(with_underscores, ["x_other"]);
+    assert_eq!((seen["x-forwarded-proto"].as_str(), seen["x-forwarded-for"].as_str()), ("http", "127.0.0.1"));
+}
+
+/// What spoke HTTP/2 with the dyno itself would pass by every rule of the router.
+#[tokio::test]
+async fn an_upgrade_to_http2_does_not_pass() {
+    let dyno = Dyno::mirror().await;
+    let house = House::new(serving(1, &[dyno.addr])).await;
+    for protocols in ["h2c", "H2C", "websocket, h2c"] {
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: demo.localhost\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: {protocols}\r\n\
+             HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n"
+        );
+        let seen = mirrored(&send(house.addr, &request).await);
+        for name in ["upgrade", "connection", "http2-settings"] {
+            assert!(!seen.contains_key(name), "{name} of {protocols}: {seen:?}");
+        }
+    }
+}
+
+/// Where a body ends is said in several ways, and sometimes in two at once.
+#[tokio::test]
+async fn bodies_end_where_they_end() {
+    let until_the_end = "HTTP/1.0 200 OK\r\nServer: old\r\n\r\nuntil the end";
+    let both = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    for (said, via, body) in [
+        (until_the_end, "1.0", "\r\n\r\nD\r\nuntil the end\r\n0\r\n\r\n"),
+        (both, "1.1", "\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+    ] {
+        let dyno = Dyno::says(said).await;
+        let house = House::new(serving(1, &[dyno.addr])).await;
+        let answer = send(house.addr, &get("/", "")).await;
+        assert!(answer.ends_with(body) && answer.contains(&format!("\r\nvia: {via} paas-router\r\n")), "{answer}");
+        assert!(!answer.contains("content-length"), "{answer}");
+        assert!(house.line("").await.starts_with("at=info "), "{said}");
+    }
+    let dyno = Dyno::mirror().await;
+    let house = House::new(serving(1, &[dyno.addr])).await;
+    let request = "POST / HTTP/1.1\r\nHost: demo.localhost\r\nConnection: close\r\nContent-Length: 3\r\n\
+                   Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let answer = send(house.addr, request).await;
+    let seen = mirrored(&answer);
+    assert_eq!((seen.get("content-length"), seen["transfer-encoding"].as_str()), (None, "chunked"));
+    assert!(answer.ends_with("\n\nhello"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_304_has_no_body_whatever_its_length_says() {
+    let dyno = Dyno::raw(|mut stream| async move {
+        for _ in 0..2 {
+            head(&mut stream).await;
+            let answer = "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nContent-Length: 12\r\n\r\n";
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let house = House::new(serving(1, &[dyno.addr])).await;
+    let mut client = connect(house.addr).await;
+    for _ in 0..2 {
+        client.write_all(b"GET / HTTP/1.1\r\nHost: demo.localhost\r\nIf-None-Match: \"x\"\r\n\r\n").await.unwrap();
+        let answer = read_to(&mut client, "\r\n\r\n").await;
+        assert!(status_of(&answer) == 304 && answer.contains("etag: \"x\""), "{answer}");
+        assert!(house.line("").await.contains(" status=304 bytes=0 "));
+    }
+    assert_eq!(dyno.connections(), 1);
 }
 
 #[tokio::test]
@@ -293,6 +359,20 @@ async fn websockets() {
 }
 
 #[tokio::test]
+async fn a_websocket_ends_with_its_dyno() {
+    let dyno = echo_dyno().await;
+    let house = House::with(serving(1, &[dyno.addr]), patient()).await;
+    let mut socket = upgraded(&house).await;
+    futures_send(&mut socket, Message::text("are you there")).await;
+    assert_eq!(futures_next(&mut socket).await.unwrap().unwrap(), Message::text("are you there"));
+    dyno.dies();
+    assert!(!matches!(futures_next(&mut socket).await, Some(Ok(_))), "the connection is broken off");
+    let line = house.line("").await;
+    assert!(line.starts_with("at=info method=GET path=\"/ws\" ") && line.contains(" status=101 "), "{line}");
+    house.until(|status| status.backends[0].in_flight == 0 && status.connections == 0).await;
+}
+
+#[tokio::test]
 async fn a_silent_websocket_is_idle() {
     let dyno = echo_dyno().await;
     let house = House::new(serving(1, &[dyno.addr])).await;
@@ -347,111 +427,6 @@ async fn a_daemon_that_is_away_is_waited_for_and_then_excused() {
     assert_eq!(status_of(&answer), 503);
     let body: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
     assert_eq!(body["id"], "service_unavailable");
-}
-
-mod tls {
-    use super::*;
-    use std::path::Path;
-    use std::sync::Arc;
-    use tokio_rustls::TlsConnector;
-    use tokio_rustls::client::TlsStream;
-    use tokio_rustls::rustls::crypto::ring;
-    use tokio_rustls::rustls::pki_types::pem::PemObject;
-    use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-
-    /// Makes a certificate of its own for demo.localhost; gives what a client is to trust.
-    fn certificate(dir: &Path) -> CertificateDer<'static> {
-        let made = rcgen::generate_simple_self_signed(vec!["demo.localhost".to_owned()]).unwrap();
-        std::fs::create_dir_all(dir.join("tls")).unwrap();
-        std::fs::write(dir.join("tls/key.pem"), made.signing_key.serialize_pem()).unwrap();
-        std::fs::write(dir.join("tls/cert.pem"), made.cert.pem()).unwrap();
-        CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).unwrap()
-    }
-
-    async fn dial(addr: &str, trusted: &CertificateDer<'static>, alpn: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
-        let mut roots = RootCertStore::empty();
-        roots.add(trusted.clone()).unwrap();
-        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![alpn.to_vec()];
-        let stream = TcpStream::connect(addr).await?;
-        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("demo.localhost").unwrap(), stream).await
-    }
-
-    async fn house(dyno: &Dyno, dir: tempfile::TempDir) -> House {
-        let mut settings = util::settings(dir.path(), patient());
-        settings.limits.tls_check = util::limits().tls_check;
-        settings.https_listen = paas_router::Listen(Some(([127, 0, 0, 1], 0).into()));
-        House::from(dir, serving(1, &[dyno.addr]), settings).await
-    }
-
-    #[tokio::test]
-    async fn https_and_http2() {
-        let dyno = Dyno::mirror().await;
-        let dir = tempfile::tempdir().unwrap();
-        let trusted = certificate(dir.path());
-        let house = house(&dyno, dir).await;
-        let addr = house.router.as_ref().unwrap().https()[0].clone();
-
-        let mut client = dial(&addr, &trusted, b"http/1.1").await.unwrap();
-        client.write_all(get("/a", "").as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        let _ = client.read_to_end(&mut answer).await;
-        let seen = mirrored(&String::from_utf8(answer).unwrap());
-        assert_eq!(seen["x-forwarded-proto"], "https");
-        assert!(house.line("").await.ends_with(" protocol=http1.1 tls=true tls_version=tls1.3"));
-
-        let stream = dial(&addr, &trusted, b"h2").await.unwrap();
-        let (mut sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
-        let request = hyper::Request::post("https://demo.localhost/b?c=d")
-            .header("cookie", "a=1")
-            .header("cookie", "b=2")
-            .body(Full::new(Bytes::from_static(b"hello")))
-            .unwrap();
-        let response = sender.send_request(request).await.unwrap();
-        assert_eq!(response.status(), 200);
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        let text = String::from_utf8(body.to_vec()).unwrap();
-        assert!(text.starts_with("POST /b?c=d HTTP/1.1\n") && text.ends_with("\n\nhello"), "{text}");
-        let seen = mirrored(&format!("\r\n\r\n{text}"));
-        assert_eq!(seen["cookie"], "a=1; b=2");
-        assert_eq!(seen["host"], "demo.localhost");
-        assert_eq!(seen["via"], "2.0 paas-router");
-        let line = house.line("").await;
-        assert!(line.starts_with("at=info method=POST path=\"/b?c=d\" host=demo.localhost "), "{line}");
-        assert!(line.ends_with(" protocol=http2.0 tls=true tls_version=tls1.3"), "{line}");
-    }
-
-    #[tokio::test]
-    async fn https_opens_late_and_changes_its_certificate() {
-        let dyno = Dyno::text("hello").await;
-        let house = house(&dyno, tempfile::tempdir().unwrap()).await;
-        assert_eq!(house.router.as_ref().unwrap().https(), Vec::<String>::new());
-        let first = certificate(house.dir.path());
-        let addr = house.until(|status| !status.https.is_empty()).await.https[0].clone();
-        let mut before = dial(&addr, &first, b"http/1.1").await.unwrap();
-
-        // Half a change does no harm: the key doesn't fit yet.
-        std::fs::write(house.dir.path().join("tls/cert.pem"), "-----BEGIN").unwrap();
-        dial(&addr, &first, b"http/1.1").await.unwrap();
-
-        let second = certificate(house.dir.path());
-        let changed = async {
-            while dial(&addr, &second, b"http/1.1").await.is_err() {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(std::time::Duration::from_secs(20), changed).await.unwrap();
-        assert!(dial(&addr, &first, b"http/1.1").await.is_err(), "the old certificate is gone");
-        before.write_all(get("/a", "").as_bytes()).await.unwrap();
-        read_to(&mut before, "\r\n\r\nhello").await;
-    }
 }
 
 #[tokio::test]

@@ -40,6 +40,11 @@ impl Lane {
     }
 }
 
+/// The identity under which the store remembers what the platform said of a dyno.
+pub(crate) fn steps_of(dyno: Uuid) -> Uuid {
+    Uuid::from_u128(dyno.as_u128() ^ 2)
+}
+
 /// Gives each line of a dyno its origin and knows those that are stored.
 #[derive(Debug, Clone)]
 pub struct Resume {
@@ -111,7 +116,7 @@ impl Resume {
         for lane in Lane::ALL {
             store.forget(app_id, lane.origin_of(dyno)).await?;
         }
-        Ok(())
+        store.forget(app_id, steps_of(dyno)).await
     }
 }
 

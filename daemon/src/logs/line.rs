@@ -83,7 +83,7 @@ pub struct Line {
     /// `web.1`, `router`, `api` …
     pub process: String,
     /// Valid text of at most [`MAX_MESSAGE`] bytes without line ends or control characters
-    /// (but for tabs and escapes, which colour).
+    /// (but for tabs, and the escapes of sequences that colour).
     pub message: String,
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn clean_process(process: &str) -> String {
 }
 
 /// Makes text of bytes: what is not UTF-8 and what would command a terminal or break a
-/// stream becomes U+FFFD. Line ends, tabs and escapes stay.
+/// stream becomes U+FFFD. Line ends, tabs and colours (`ESC [ … m`) stay.
 pub(crate) fn clean_message(bytes: &[u8]) -> String {
     let bytes = &bytes[..bytes.len().min(MAX_TEXT)];
     let text = String::from_utf8_lossy(bytes);
@@ -142,16 +142,25 @@ pub(crate) fn clean_message(bytes: &[u8]) -> String {
         return text.to_owned();
     }
     let unix = if text.contains("\r\n") { Cow::Owned(text.replace("\r\n", "\n")) } else { Cow::Borrowed(text) };
-    let clean = |c| match c {
+    let clean = |(at, c)| match c {
         '\r' => ' ',
+        '\x1b' if colours(&unix[at..]) => c,
         c if is_plain(c) || c == '\n' => c,
         _ => char::REPLACEMENT_CHARACTER,
     };
-    unix.chars().map(clean).collect()
+    unix.char_indices().map(clean).collect()
 }
 
 fn is_plain(c: char) -> bool {
-    matches!(c, '\t' | '\x1b') || !c.is_control()
+    c == '\t' || !c.is_control()
+}
+
+/// Whether text that begins with an escape begins with a sequence that only colours. Any
+/// other may move the cursor, set a title or make the terminal answer.
+fn colours(text: &str) -> bool {
+    text.strip_prefix("\x1b[").is_some_and(|rest| {
+        rest.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, ';' | ':')).starts_with('m')
+    })
 }
 
 /// The lines of a clean message: cut at line ends, and where one would be over
@@ -209,6 +218,11 @@ mod tests {
         assert_eq!(clean_message(b"one\r\ntwo\n\n"), "one\ntwo");
         assert_eq!(clean_message(b""), "");
         assert_eq!(clean_message("csi \u{9b}31m".as_bytes()), "csi \u{fffd}31m");
+        assert_eq!(clean_message(b"\x1b[m\x1b[1;38:5:9mx\x1b[0m"), "\x1b[m\x1b[1;38:5:9mx\x1b[0m");
+        for bad in ["\x1b]0;title\x07", "\x1b[2J", "\x1bc", "\x1b[6n", "\x1b[?25m", "\x1b[1", "\x1b", "\x1b[\x1b[1H"] {
+            let clean = clean_message(bad.as_bytes());
+            assert!(!clean.contains('\x1b') && clean.starts_with('\u{fffd}'), "{bad:?} became {clean:?}");
+        }
         assert_eq!(clean_process("web.1]\n x"), "web.1---x");
     }
 

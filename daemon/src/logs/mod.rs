@@ -88,6 +88,9 @@ pub trait LogStore: Send + Sync {
     /// Removes all lines of an app; later lines for it are dropped. Gone is success.
     async fn remove(&self, app_id: Uuid) -> Result<()>;
 
+    /// The apps of which there are lines from before.
+    async fn apps(&self) -> Result<Vec<Uuid>>;
+
     /// Ends all followers, and new ones at the end of what there is: the daemon is about to
     /// end, and who follows is to come back to the next. Lines are still taken.
     fn hang_up(&self);

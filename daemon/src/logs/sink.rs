@@ -7,7 +7,10 @@ use chrono::{DateTime, Utc};
 use paas_domain::route::LogBatch;
 use uuid::Uuid;
 
-use super::{LogStore, NewLine, Origin, Position, Result, Source, collect::Drains};
+use super::{
+    LogStore, NewLine, Origin, Position, Result, Source,
+    collect::{Drains, steps_of},
+};
 use crate::context::Context;
 
 /// Writes lines of every kind; cheap to clone.
@@ -57,15 +60,27 @@ impl LogSink {
         self.offer(app_id, Source::Heroku, process, text);
     }
 
+    /// The same where it may have to be said again: step `step` of what the platform does to
+    /// a dyno (rising with its life) is stored once, over daemon restarts too. Returns once it
+    /// is written, so that it can be said before the step is recorded.
+    pub async fn platform_step(&self, app_id: Uuid, process: &str, text: &str, dyno: Uuid, step: u64) -> Result<()> {
+        let origin = Origin { id: steps_of(dyno), position: Position { major: step, minor: 0 } };
+        let line = NewLine { origin: Some(origin), ..self.line(Source::Heroku, process, text) };
+        self.store.append(app_id, vec![line]).await
+    }
+
     fn offer(&self, app_id: Uuid, source: Source, process: &str, text: &str) {
-        let line = NewLine {
+        self.store.offer(app_id, vec![self.line(source, process, text)]);
+    }
+
+    fn line(&self, source: Source, process: &str, text: &str) -> NewLine {
+        NewLine {
             at: (self.now)(),
             source,
             process: process.to_owned(),
             message: text.as_bytes().to_vec(),
             origin: None,
-        };
-        self.store.offer(app_id, vec![line]);
+        }
     }
 
     /// Stores a batch of a router's lines; returns once they are written. A router numbers

@@ -19,8 +19,8 @@ use crate::{
 /// Lines that a session begins with when its user does not say (Heroku's default).
 const LINES: u64 = 100;
 
-/// Most that can be asked for.
-const MOST_LINES: u64 = 10_000;
+/// Most that can be asked for (Heroku's limit). A slow reader holds them all in memory.
+const MOST_LINES: u64 = 1_500;
 
 /// How long a session's URL can be used for the first time.
 const FRESH: TimeDelta = TimeDelta::hours(1);

@@ -101,6 +101,16 @@ pub async fn current(c: &mut Conn, app_id: Uuid) -> StoreResult<Option<Release>>
     )
 }
 
+/// The one that counts of every app that has one: app and release.
+pub async fn all_current(c: &mut Conn) -> StoreResult<Vec<(Uuid, Uuid)>> {
+    rows!(
+        c,
+        (Uuid, Uuid),
+        fetch_all,
+        "select r.app_id, r.id from releases r join (select app_id, max(version) as version from releases where status = 'succeeded' group by app_id) newest on newest.app_id = r.app_id and newest.version = r.version"
+    )
+}
+
 /// The one that running dynos are to have: the newest that succeeded and asked them to move.
 pub async fn running(c: &mut Conn, app_id: Uuid) -> StoreResult<Option<Release>> {
     rows!(

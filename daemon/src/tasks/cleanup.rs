@@ -146,15 +146,24 @@ async fn remove_dir(path: &Path) -> Result<()> {
         .map_err(|e| Error::internal(format!("{} could not be removed.", path.display()), e))
 }
 
-/// Compares what the engine has of ours with the rows, and removes what no row knows. An
-/// add-on's volume is never among it: data goes only when its add-on is destroyed.
+/// Compares what the engine has of ours, and what logs there are, with the rows, and removes
+/// what no row knows. An add-on's volume is never among it: data goes only when its add-on is
+/// destroyed.
 pub async fn orphans(p: &Platform) -> Result<()> {
+    // Before the rows: what is made meanwhile has its row first.
+    let logs = p.logs.store().apps().await.map_err(|e| Error::internal("The apps' logs could not be listed.", e))?;
     let owned = p.engine.owned().await?;
     let mut c = p.db.read().await?;
     let apps: HashSet<Uuid> = apps::ids(&mut c).await?.into_iter().collect();
     let dynos: HashSet<Uuid> = dynos::all(&mut c).await?.into_iter().map(|dyno| dyno.id).collect();
     let addons: HashSet<Uuid> = addons::all(&mut c).await?.into_iter().map(|addon| addon.id).collect();
     drop(c);
+    for app_id in logs.into_iter().filter(|app_id| !apps.contains(app_id)) {
+        tracing::info!(app.id = %app_id, "removing the log of an app that is gone");
+        if let Err(error) = p.logs.store().remove(app_id).await {
+            tracing::warn!(app.id = %app_id, %error, "the log of an app that is gone could not be removed; trying again later");
+        }
+    }
     for thing in owned {
         let orphan = match &thing {
             Owned::Dyno(id) | Owned::DynoVolume(id) | Owned::DynoDir(id) => !dynos.contains(id),

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::{
-    engine::{EngineError, ObservedDyno, OutputLine, OutputStream},
+    engine::{DynoState, EngineError, ObservedDyno, OutputLine, OutputStream},
     error::Result,
     logs::{
         LogError, NewLine, Source,
@@ -85,7 +85,8 @@ async fn pass(p: &Platform, followers: &mut HashMap<Uuid, Follower>) -> Result<(
         }
     }
     for dyno in seen {
-        if followers.contains_key(&dyno.id) {
+        // What was only made has said nothing yet; its start wakes us.
+        if followers.contains_key(&dyno.id) || dyno.state == DynoState::Created {
             continue;
         }
         let attached = dynos::by_id(&mut p.db.read().await?, dyno.id).await?.is_some_and(|row| row.attach);

@@ -1,6 +1,6 @@
 //! The control socket: where the router gets its table and leaves its lines.
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+use std::{collections::HashSet, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 use axum::{
     Json, Router,
@@ -11,6 +11,7 @@ use axum::{
 };
 use paas_domain::route::LogBatch;
 use tokio::{net::UnixListener, sync::watch};
+use uuid::Uuid;
 
 use super::routes::Routes;
 use crate::{api::error::ApiError, logs::LogSink};
@@ -76,7 +77,11 @@ async fn table(State(control): State<Control>, Query(After { after }): Query<Aft
     }
 }
 
-async fn log(State(control): State<Control>, Json(batch): Json<LogBatch>) -> Result<StatusCode, ApiError> {
+async fn log(State(control): State<Control>, Json(mut batch): Json<LogBatch>) -> Result<StatusCode, ApiError> {
+    // A batch may be late: the log of an app that is gone stays gone.
+    let table = control.routes.table().borrow().clone();
+    let apps: HashSet<Uuid> = table.apps.iter().map(|app| app.id).collect();
+    batch.lines.retain(|line| apps.contains(&line.app_id));
     control
         .logs
         .router_batch(batch)

@@ -36,7 +36,7 @@ struct Inner {
     /// Apps whose last change the router has not followed yet, with its generation.
     waiting: Mutex<HashMap<Uuid, u64>>,
     /// Error and maintenance pages by app, with the release that they are of.
-    pages: Mutex<HashMap<Uuid, (i64, Pages)>>,
+    pages: Mutex<HashMap<Uuid, (Uuid, Pages)>>,
     /// When a router last asked.
     asked: Mutex<Option<std::time::Instant>>,
     making: tokio::sync::Mutex<()>,
@@ -150,9 +150,13 @@ impl Routes {
             let addr = SocketAddr::new(ip, spec::port(dyno.id));
             backends.entry(dyno.app_id).or_default().push(Backend { dyno: dyno.name(), id: dyno.id, addr });
         }
+        let current: HashMap<Uuid, Uuid> = releases::all_current(&mut c).await?.into_iter().collect();
         let mut routes = Vec::with_capacity(all.len());
         for app in all.into_iter().filter(|app| !app.deleting) {
-            let pages = self.pages(&mut c, &app).await?;
+            let pages = match current.get(&app.id) {
+                Some(release) => self.pages(&mut c, app.id, *release).await?,
+                None => Pages::default(),
+            };
             let mut names = vec![settings.app_host(&app.name)];
             names.append(hosts.entry(app.id).or_default());
             let backends = backends.remove(&app.id).unwrap_or_default();
@@ -187,20 +191,20 @@ impl Routes {
         })
     }
 
-    async fn pages(&self, c: &mut crate::store::Conn, app: &apps::App) -> Result<Pages> {
-        let known = self.inner.pages.lock().unwrap_or_else(PoisonError::into_inner).get(&app.id).cloned();
-        if let Some((version, pages)) = known.filter(|(version, _)| *version == app.last_version) {
-            let _ = version;
+    /// What an app's current release says of pages; read once.
+    async fn pages(&self, c: &mut crate::store::Conn, app_id: Uuid, release_id: Uuid) -> Result<Pages> {
+        let known = self.inner.pages.lock().unwrap_or_else(PoisonError::into_inner).get(&app_id).cloned();
+        if let Some((_, pages)) = known.filter(|(of, _)| *of == release_id) {
             return Ok(pages);
         }
         let mut pages = Pages::default();
-        if let Some(release) = releases::current(c, app.id).await? {
+        if let Some(release) = releases::by_id(c, release_id).await? {
             let vars = config::of_release(&self.inner.p, &release)?.merged();
             pages.error = vars.get("ERROR_PAGE_URL").cloned();
             pages.maintenance = vars.get("MAINTENANCE_PAGE_URL").cloned();
         }
         let mut all = self.inner.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(app.id, (app.last_version, pages.clone()));
+        all.insert(app_id, (release_id, pages.clone()));
         Ok(pages)
     }
 }

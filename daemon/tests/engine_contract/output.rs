@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
-use paas_daemon::engine::OutputStream;
+use paas_daemon::engine::{EngineError, OutputStream};
 
+use super::processes::only_made;
 use super::util::{Which, run};
 
 #[test]
@@ -82,5 +83,17 @@ fn a_follower_keeps_up_with_rotation() {
             lost.len(),
             lost.first()
         );
+    });
+}
+
+#[test]
+fn the_output_of_a_dyno_that_was_only_made_does_not_end() {
+    run(Which::Docker, async |bench| {
+        let spec = bench.spec("echo said");
+        only_made(&bench, &spec, &["echo", "said"]);
+        let lines: Vec<_> = bench.engine.output(spec.id, None).await.unwrap().collect().await;
+        assert!(matches!(lines[..], [Err(EngineError::Unavailable { .. })]), "{lines:?}");
+        bench.engine.start(&spec).await.unwrap();
+        assert_eq!(bench.lines(spec.id).await, ["said"]);
     });
 }

@@ -2,7 +2,7 @@
 
 use paas_daemon::engine::{DynoSpec, DynoState, Signal};
 
-use super::util::{Which, run};
+use super::util::{Bench, Which, run};
 
 #[test]
 fn the_start_order_is_herokus() {
@@ -137,26 +137,31 @@ fn a_dyno_that_was_made_but_not_started_is_started() {
         docker(&["stop", "-t", "0", &name]);
         docker(&["rename", &name, &format!("{name}-old")]);
         docker(&["rm", "-f", &format!("{name}-old")]);
-        let labels: Vec<String> = [
-            ("paas.instance", bench.docker.as_ref().unwrap().config().instance.clone()),
-            ("paas.kind", "dyno".into()),
-            ("paas.app-id", spec.app_id.to_string()),
-            ("paas.dyno-id", spec.id.to_string()),
-            ("paas.dyno", "web.1".into()),
-            ("paas.dyno-kind", "formation".into()),
-            ("paas.release", "7".into()),
-        ]
-        .into_iter()
-        .flat_map(|(key, value)| ["--label".to_owned(), format!("{key}={value}")])
-        .collect();
-        let mut arguments = vec!["create", "--name", &name];
-        arguments.extend(labels.iter().map(String::as_str));
-        arguments.extend([super::util::IMAGE, "sleep", "1000"]);
-        docker(&arguments);
+        only_made(&bench, &spec, &["sleep", "1000"]);
         assert_eq!(bench.find(spec.id).await.unwrap().state, DynoState::Created);
         bench.engine.start(&spec).await.unwrap();
         assert!(matches!(bench.find(spec.id).await.unwrap().state, DynoState::Running { .. }));
     });
+}
+
+/// Makes a dyno's container and doesn't start it.
+pub fn only_made(bench: &Bench, spec: &DynoSpec, command: &[&str]) {
+    let labels = [
+        ("paas.instance", bench.docker.as_ref().unwrap().config().instance.clone()),
+        ("paas.kind", "dyno".into()),
+        ("paas.app-id", spec.app_id.to_string()),
+        ("paas.dyno-id", spec.id.to_string()),
+        ("paas.dyno", spec.name.clone()),
+        ("paas.dyno-kind", spec.kind.as_str().to_owned()),
+        ("paas.release", spec.release_version.to_string()),
+    ]
+    .map(|(key, value)| format!("--label={key}={value}"));
+    let name = format!("paas-dyno-{}", spec.id.simple());
+    let mut arguments = vec!["create", "--name", &name];
+    arguments.extend(labels.iter().map(String::as_str));
+    arguments.push(&spec.image);
+    arguments.extend(command);
+    docker(&arguments);
 }
 
 /// What somebody else does at the same engine.

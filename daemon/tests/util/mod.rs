@@ -26,6 +26,7 @@ use paas_daemon::{
     store,
 };
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use uuid::Uuid;
 
 /// How long a state is waited for before the test is given up.
@@ -325,6 +326,21 @@ impl TestApp {
             Some(SocketAddr::new(row.address?.parse().ok()?, ops::spec::port(row.id)))
         })
         .await
+    }
+
+    /// What a router asks on the control socket, such as `GET /router/table?after=0`.
+    pub async fn control(&self, request: &str, body: &str) -> (u16, Value) {
+        let mut stream = tokio::net::UnixStream::connect(self.dir.join("run/control.sock")).await.unwrap();
+        let text = format!(
+            "{request} HTTP/1.0\r\nHost: daemon\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
+        (status, serde_json::from_str(body).unwrap_or_default())
     }
 
     /// What is on the engine of this daemon.

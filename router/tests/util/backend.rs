@@ -59,6 +59,11 @@ impl Dyno {
         Dyno { addr, server, connections, open }
     }
 
+    /// Its port is closed and its connections break.
+    pub fn dies(&self) {
+        self.server.abort();
+    }
+
     /// Reads one request's head, writes `answer`, closes.
     pub async fn says(answer: impl Into<Vec<u8>>) -> Dyno {
         let answer: Arc<[u8]> = answer.into().into();

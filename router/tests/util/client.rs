@@ -1,5 +1,6 @@
 //! Visitors. They speak bytes, so that a test sees what is on the wire.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -62,4 +63,15 @@ pub async fn status(socket: &Path) -> Option<Status> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
     serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
+}
+
+/// The headers that a mirror dyno says it got.
+pub fn mirrored(answer: &str) -> HashMap<String, String> {
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    body.lines()
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .map(|line| line.split_once(": ").unwrap())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }

@@ -32,6 +32,7 @@ pub fn limits() -> Limits {
         first_byte: Duration::from_millis(500),
         idle: Duration::from_millis(500),
         drain: Duration::from_secs(5),
+        last_lines: Duration::from_secs(1),
         control_connect: Duration::from_secs(3),
         backoff: Duration::from_millis(50),
         log_pause: Duration::from_millis(1),

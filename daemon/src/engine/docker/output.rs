@@ -2,10 +2,12 @@
 //!
 //! Docker cuts lines longer than 16 KB into records that share a time; [`Assembler`] joins
 //! them. Docker's `since` counts in whole seconds: we ask from the second's beginning and drop
-//! what is not later than the cursor to the nanosecond.
+//! what was handed on before, to the nanosecond. Docker keeps the order in which lines came;
+//! their times do not, where the machine's clock was set back.
 
 use bollard::Docker;
 use bollard::container::LogOutput;
+use bollard::models::ContainerStateStatusEnum as Status;
 use bollard::query_parameters::LogsOptions;
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
@@ -50,12 +52,15 @@ impl DockerEngine {
         Ok(batches.flat_map(stream::iter).boxed())
     }
 
-    /// Whether the container runs, or nobody can say that it does not.
-    async fn runs(&self, name: &str) -> bool {
-        let Ok(docker) = self.docker().await else { return true };
-        match docker.inspect_container(name, None).await {
-            Ok(seen) => seen.state.and_then(|state| state.running).unwrap_or(false),
-            Err(error) => super::client::status(&error) != Some(404),
+    /// Why the container may still say something: nothing when it has ended for good.
+    async fn why_it_goes_on(&self, name: &str) -> Option<&'static str> {
+        let Ok(docker) = self.docker().await else { return Some("while the engine is away") };
+        match docker.inspect_container(name, None).await.map(|seen| seen.state.unwrap_or_default()) {
+            Ok(state) if state.running == Some(true) => Some("while the dyno runs"),
+            Ok(state) if state.status == Some(Status::CREATED) => Some("before the dyno was started"),
+            Ok(_) => None,
+            Err(error) if super::client::status(&error) == Some(404) => None,
+            Err(_) => Some("while the engine is away"),
         }
     }
 }
@@ -87,14 +92,13 @@ impl Reader {
     }
 
     /// When following has come to its end: Docker ends it also when it is itself being
-    /// stopped, and it misses what is written in the last moment of a container (always so
+    /// stopped, and at once for what was not started yet; and it misses what is written in the last moment of a container (always so
     /// when that does not end in a line feed). So read the rest once more without following.
     async fn read_again(&mut self) -> Result<Records> {
-        if self.engine.runs(&self.name).await {
-            let why = "the output broke off while the dyno runs".to_owned();
-            return Err(EngineError::Unavailable { why });
+        if let Some(when) = self.engine.why_it_goes_on(&self.name).await {
+            return Err(EngineError::Unavailable { why: format!("the output broke off {when}") });
         }
-        self.lines.forget_unfinished();
+        self.lines.begin_again();
         Ok(self.records(&self.engine.docker().await?, false))
     }
 }
@@ -110,8 +114,14 @@ struct Assembler {
 struct Partial {
     bytes: BytesMut,
     at: DateTime<Utc>,
-    /// The last line that was handed on; only what is later counts.
+    /// The last line that was handed on.
     after: Option<DateTime<Utc>>,
+    /// Whether this reading is beyond that line, so that everything counts.
+    beyond: bool,
+    /// Whether this reading has come to that line itself.
+    met: bool,
+    /// Whether a line was earlier than the one before: its time alone says nothing then.
+    set_back: bool,
 }
 
 impl Assembler {
@@ -125,10 +135,12 @@ impl Assembler {
         self.out.after.min(self.err.after)
     }
 
-    /// The records of unfinished lines will come again.
-    fn forget_unfinished(&mut self) {
-        self.out.bytes.clear();
-        self.err.bytes.clear();
+    /// The records from the cursor on will come again, and those of unfinished lines.
+    fn begin_again(&mut self) {
+        for partial in [&mut self.out, &mut self.err] {
+            partial.bytes.clear();
+            (partial.beyond, partial.met) = (false, false);
+        }
     }
 
     /// One record: `TIME BLANK BYTES`, with a line feed at its end unless the line goes on.
@@ -144,7 +156,7 @@ impl Assembler {
             OutputStream::Stdout => &mut self.out,
             OutputStream::Stderr => &mut self.err,
         };
-        if partial.after.is_some_and(|after| at <= after) {
+        if !partial.is_new(at) {
             return Vec::new();
         }
         // The cursor has to be past every record of the line.
@@ -152,7 +164,7 @@ impl Assembler {
         match bytes.strip_suffix(b"\n") {
             Some(end) => {
                 partial.bytes.extend_from_slice(end);
-                // Not before: the records of one line share their time.
+                partial.set_back |= partial.after.is_some_and(|after| at < after);
                 partial.after = Some(at);
                 partial.cut(stream)
             }
@@ -177,6 +189,19 @@ impl Assembler {
 }
 
 impl Partial {
+    /// Whether a record was not handed on before. Only the first ones of a reading can have
+    /// been.
+    fn is_new(&mut self, at: DateTime<Utc>) -> bool {
+        match self.after {
+            Some(after) if !self.beyond => {
+                self.met |= at == after;
+                self.beyond = at != after && (self.met || (at > after && !self.set_back));
+            }
+            Some(_) | None => self.beyond = true,
+        }
+        self.beyond
+    }
+
     /// The line so far, in pieces of at most [`MAX_LINE`].
     fn cut(&mut self, stream: OutputStream) -> Vec<OutputLine> {
         let mut line = std::mem::take(&mut self.bytes).freeze();
@@ -253,6 +278,23 @@ mod tests {
         assert!(assembler.take(out("2026-01-02T03:04:05.000000001Z a\n")).is_empty());
         assert!(assembler.take(out("2026-01-02T03:04:05.000000002Z b\n")).is_empty());
         assert_eq!(texts(&assembler.take(out("2026-01-02T03:04:05.000000003Z c\n"))), ["c"]);
+    }
+
+    #[test]
+    fn a_clock_set_back_while_following_loses_and_repeats_nothing() {
+        let records = |seconds: &[u32]| -> Vec<LogOutput> {
+            seconds.iter().map(|second| out(&format!("2026-01-02T03:04:{second:02}Z at {second}\n"))).collect()
+        };
+        let mut assembler = Assembler::new(None);
+        let mut feed = |records: Vec<LogOutput>| -> Vec<String> {
+            texts(&records.into_iter().flat_map(|record| assembler.take(record)).collect::<Vec<_>>())
+        };
+        assert_eq!(feed(records(&[40, 50, 10, 20])), ["at 40", "at 50", "at 10", "at 20"]);
+        assembler.begin_again();
+        assert_eq!(assembler.cursor(), None, "standard error has said nothing");
+        // Docker gives everything from the cursor's second on, and 21 that following missed.
+        let again = records(&[40, 50, 20, 21]).into_iter().flat_map(|record| assembler.take(record));
+        assert_eq!(texts(&again.collect::<Vec<_>>()), ["at 21"]);
     }
 
     #[test]

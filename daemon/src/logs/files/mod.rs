@@ -181,7 +181,10 @@ impl LogStore for FileLogs {
     }
 
     fn offer(&self, app_id: Uuid, lines: Vec<NewLine>) {
-        let Some(app) = self.shared.app(app_id) else { return };
+        let Some(app) = self.shared.app(app_id) else {
+            tracing::warn!(app.id = %app_id, log.lines = lines.len(), "lines came after the log was closed and are lost");
+            return;
+        };
         let (count, since) = (lines.len() as u64, lines.first().map(|line| line.at).unwrap_or_default());
         if self.shared.commands.try_send(Command::Append { app: Arc::clone(&app), lines, reply: None }).is_err() {
             app.lose(count, since);
@@ -219,6 +222,11 @@ impl LogStore for FileLogs {
     async fn remove(&self, app_id: Uuid) -> Result<()> {
         let app = self.app(app_id)?;
         self.ask(|reply| Command::Remove { app, reply }).await?
+    }
+
+    async fn apps(&self) -> Result<Vec<Uuid>> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || upkeep::apps(&shared.config.dir)).await
     }
 
     fn hang_up(&self) {

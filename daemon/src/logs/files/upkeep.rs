@@ -115,9 +115,7 @@ fn prune(app: &AppLog, config: &LogConfig) -> io::Result<bool> {
 }
 
 fn sweep(shared: &Shared) {
-    let Ok(entries) = fs::read_dir(&shared.config.dir) else { return };
-    for entry in entries.flatten() {
-        let Some(id) = app_id(&entry.path()) else { continue };
+    for id in apps(&shared.config.dir).unwrap_or_default() {
         let Some(app) = shared.app(id) else { return };
         match prune(&app, &shared.config) {
             // The writer turns it to a new one; the next sweep removes the old.
@@ -128,6 +126,7 @@ fn sweep(shared: &Shared) {
     }
 }
 
-fn app_id(path: &Path) -> Option<Uuid> {
-    path.file_name()?.to_str()?.parse().ok()
+/// The apps that have a log on disk. Blocks.
+pub(super) fn apps(dir: &Path) -> io::Result<Vec<Uuid>> {
+    Ok(fs::read_dir(dir)?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
 }

@@ -361,7 +361,8 @@ impl AtWork<'_> {
 
     /// Its output first, then its container, then its row.
     async fn remove(&self, id: Uuid) -> Result<()> {
-        if self.seen.contains_key(&id) {
+        // What was only made has said nothing, and nobody reads it.
+        if self.seen.get(&id).is_some_and(|seen| seen.state != DynoState::Created) {
             self.r.drained(id).await;
         }
         self.p.engine.remove(id).await?;
