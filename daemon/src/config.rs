@@ -151,6 +151,12 @@ impl Config {
         self.libexec_dir.clone().unwrap_or_else(beside).join(name)
     }
 
+    /// Where paasd itself is, for git's hooks: with the other programs, or else the one that runs.
+    pub fn own_program(&self) -> PathBuf {
+        let installed = self.program("paasd");
+        if installed.is_file() { installed } else { std::env::current_exe().unwrap_or(installed) }
+    }
+
     /// The Docker image that runs and builds apps of a stack; `build` asks for the one that builds.
     pub fn stack_image(&self, stack: &str, build: bool) -> String {
         match stack.strip_prefix("heroku-") {

@@ -9,6 +9,7 @@ use paas_daemon::{
     ops::accounts,
     serve::{self, Daemon},
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 #[derive(Parser)]
 #[command(
@@ -76,6 +77,9 @@ fn main() -> ExitCode {
     // Whoever starts it with another one (systemd's UMask=) would make what containers are to
     // read unreadable for them. The data directory itself is for its owner alone.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    // A shell's usual 1024 open files would soon be at their end. What can't be raised stays.
+    let files = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return fail(&format!("the runtime can't start: {e}")),

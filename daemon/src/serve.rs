@@ -19,8 +19,7 @@ use crate::{
     ops::Platform,
     secret::Sealer,
     slugs::{DiskStore, SlugCache},
-    store::Db,
-    streams,
+    store, streams,
     tasks::{self, reconcile::Reconciler, routes::Routes},
     web,
 };
@@ -52,9 +51,9 @@ pub enum StartError {
         /// Why.
         why: String,
     },
-    /// The database can't be opened.
-    #[error("the database can't be opened: {0}")]
-    Database(String),
+    /// The database can't be opened, or is not the one of the data directory.
+    #[error("{}", chain(.0))]
+    Database(#[from] store::instance::InstanceError),
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -85,9 +84,9 @@ async fn open(config: Config, engine: Option<Arc<dyn Engine>>, first: bool) -> R
     prepare_dir(&dir).map_err(|e| problem(&e))?;
     let dir = dir.canonicalize().map_err(|e| problem(&e))?;
     let config = Config { data_dir: dir.clone(), ..config };
-    let instance = instance(&dir).map_err(|e| problem(&e))?;
+    // First of all: what follows makes files in a directory that may be another installation's.
+    let (db, instance) = store::instance::open(&dir, &config.database_url()).await?;
     let sealer = Sealer::from_file(&dir.join("secret.key")).map_err(|e| StartError::Other(chain(&e)))?;
-    let db = Db::open(&config.database_url()).await.map_err(|e| StartError::Database(chain(&e)))?;
     let engine = engine.unwrap_or_else(|| Arc::new(DockerEngine::new(engine_config(&config, instance))));
     let cx = Context::new(config, sealer, instance);
     let mut log_config = files::LogConfig::new(dir.join("logs"));
@@ -223,7 +222,7 @@ async fn builder(platform: &Platform, instance: Uuid) -> Result<tasks::build::Bu
 
 /// Answers the hooks of pushes.
 async fn hooks(p: Platform, git: Arc<git::Git>, stop: watch::Receiver<bool>) {
-    let program = p.cx.config().program("paasd");
+    let program = p.cx.config().own_program();
     if let Err(error) = git::serve_hooks(p, git, &program, stop).await {
         tracing::error!(%error, "pushes can't be taken: the socket of git's hooks could not be made");
     }
@@ -283,24 +282,6 @@ fn lock(dir: &Path) -> Result<std::fs::File, StartError> {
         )
     })?;
     Ok(file)
-}
-
-/// The identity of a data directory, made at its first use.
-pub fn instance(dir: &Path) -> std::io::Result<Uuid> {
-    let path = dir.join("instance");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => text.trim().parse().map_err(|e| {
-            std::io::Error::new(std::io::ErrorKind::InvalidData, format!("{} holds no identity: {e}", path.display()))
-        }),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let id = Uuid::new_v4();
-            let temp = path.with_extension("new");
-            std::fs::write(&temp, format!("{id}\n"))?;
-            std::fs::rename(&temp, &path)?;
-            Ok(id)
-        }
-        Err(e) => Err(e),
-    }
 }
 
 /// An error with all its causes in one line.

@@ -25,7 +25,7 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("context.rs", "secret", "and the sealer"),
     ("addons/", "engine", "a provider brings its services up on the engine it is given"),
     ("tasks/control.rs", "api", "the control socket answers in the API's form of an error"),
-    ("doctor.rs", "serve", "the doctor looks at what serve would use, made by the same functions"),
+    ("doctor/", "serve", "the doctor looks at what serve would use, made by the same functions"),
 ];
 
 const LONGEST: usize = 500;

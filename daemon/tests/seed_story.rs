@@ -105,7 +105,7 @@ async fn a_mail_goes_through_redis_and_sidekiq() {
 
     user.paas(&place, &["ps:scale", "worker=0"]);
     user.until_up(&place, &["web.1"]).await;
-    let log = user.until_logged(&place, "heroku[worker.1]: Process exited with status").await;
+    let log = user.until_logged(&place, "heroku[worker.1]: Process exited with status 0").await;
     assert!(log.lines().any(|line| line.contains("app[worker.1]") && line.contains("Bye!")), "{log}");
 
     // Without a worker dyno a mail waits; the variant's Sidekiqs, inside the web dyno, take it up.
@@ -138,10 +138,12 @@ async fn a_mail_goes_through_redis_and_sidekiq() {
 
 #[tokio::test]
 async fn the_first_procfile_runs_bare_sidekiq() {
-    let user = CliUser::start().await;
+    let mut user = CliUser::start().await;
     let place = repository(&user);
     std::fs::copy(place.join("variants/Procfile.first"), place.join("Procfile")).unwrap();
     create(&user, &place);
+    user.mail_server();
+    user.paas(&place, &["config:set", "SMTP_ADDRESS=mail.example.com", "SMTP_PORT=2525"]);
     user.commit_and_push(&place, "The first Procfile");
     user.until_up(&place, &["web.1"]).await;
     user.paas(&place, &["ps:scale", "worker=1"]);
@@ -154,7 +156,21 @@ async fn the_first_procfile_runs_bare_sidekiq() {
     let (browser, url) = user.browser("story");
     let answer = browser.get(format!("{url}/signups")).send().await.unwrap().text().await.unwrap();
     assert_eq!(answer, "signups, by web.1");
+    sign_up(&user, &place, "ada@example.org").await;
+    let mail = user.until_mail(&place, "ada@example.org").await;
+    has_line(&mail, "Subject: Welcome from worker.1");
     user.until_up(&place, &["web.1", "worker.1"]).await;
+
+    user.paas(&place, &["ps:scale", "worker=0"]);
+    user.until_up(&place, &["web.1"]).await;
+    let log = user.until_logged(&place, "heroku[worker.1]: Process exited with status 0").await;
+    assert!(log.lines().any(|line| line.contains("app[worker.1]") && line.contains("Bye!")), "{log}");
+    for sign in ["Error R12", "SIGKILL", "code=H", "to crashed"] {
+        assert!(!log.contains(sign), "{sign} in:\n{log}");
+    }
+    user.end_mail_server();
+    user.paas(&place, &["destroy", "--app", "story", "--confirm", "story"]);
+    user.until_nothing_is_left().await;
 }
 
 /// The command lines of all living processes that carry this in their environment.

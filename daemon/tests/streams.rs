@@ -18,6 +18,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use uuid::Uuid;
 
+#[path = "util/database.rs"]
+mod database;
+
 #[derive(clap::Parser)]
 struct Cli {
     #[command(flatten)]
@@ -31,18 +34,22 @@ struct Bench {
     daemon: Daemon,
     token: String,
     app_id: Uuid,
+    database: Option<database::Database>,
 }
 
-async fn start(dir: &std::path::Path, engine: &FakeEngine) -> Daemon {
+async fn start(dir: &std::path::Path, engine: &FakeEngine, database: Option<&database::Database>) -> Daemon {
     let args = ["test", "--api-listen", "127.0.0.1:0", "--router", "external", "--data-dir", dir.to_str().unwrap()];
-    Daemon::start(Cli::parse_from(args).config, Some(Arc::new(engine.clone()))).await.unwrap()
+    let mut config = Cli::parse_from(args).config;
+    config.database_url = database.map(|database| database.url.clone());
+    Daemon::start(config, Some(Arc::new(engine.clone()))).await.unwrap()
 }
 
 impl Bench {
     async fn new() -> Self {
         let dir = std::env::temp_dir().join(format!("paas-streams-test-{}", Uuid::new_v4()));
         let engine = FakeEngine::new();
-        let daemon = start(&dir, &engine).await;
+        let database = database::Database::new();
+        let daemon = start(&dir, &engine, database.as_ref()).await;
         let p = &daemon.platform;
         let user = ops::accounts::create(p, "user@example.com", None, false).await.unwrap();
         let (_, token) = ops::accounts::create_token(p, user.id, "test", None).await.unwrap();
@@ -69,7 +76,7 @@ impl Bench {
         store::slugs::insert(&mut tx, &slug).await.unwrap();
         tx.commit(None).await.unwrap();
         ops::releases::deploy(p, &actor, &app, slug.id, "Deploy 1234567").await.unwrap();
-        let bench = Self { dir, engine, daemon, token, app_id: app.id };
+        let bench = Self { dir, engine, daemon, token, app_id: app.id, database };
         let scaled = bench.post("/apps/logged/formation", json!({})).await;
         assert_eq!(scaled.status(), 405);
         let body = json!({"updates": [{"type": "worker", "quantity": 1}]});
@@ -203,7 +210,7 @@ async fn no_line_is_lost_or_repeated_over_a_restart() {
             let stream = if n % 3 == 0 { OutputStream::Stderr } else { OutputStream::Stdout };
             bench.engine.write(worker, stream, &format!("meanwhile {round}.{n}"));
         }
-        bench.daemon = start(&bench.dir, &bench.engine).await;
+        bench.daemon = start(&bench.dir, &bench.engine, bench.database.as_ref()).await;
     }
     let expected: Vec<String> = (0..3)
         .flat_map(|round| {

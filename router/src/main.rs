@@ -5,12 +5,16 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use paas_router::{Inherited, Settings, start};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let inherited = Inherited::take();
     let settings = Settings::parse();
+    // Two sockets for each request: a shell's usual 1024 would be at their end with 500.
+    let files = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
     let filter = EnvFilter::try_from_env("PAAS_LOG").unwrap_or_else(|_| EnvFilter::new("info,hyper=off"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -18,6 +22,9 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
+    if let Err(error) = raised {
+        tracing::warn!("The limit of open files stays at {:?}: {error}", files.current);
+    }
     // Every TLS setting names its provider; this is for whatever comes later and doesn't.
     let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
 

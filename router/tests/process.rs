@@ -129,6 +129,19 @@ async fn sigterm_finishes_what_was_begun_and_nothing_more() {
 }
 
 #[tokio::test]
+async fn a_start_raises_the_limit_of_open_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut shell = Command::new("bash");
+    shell.args(["-c", "ulimit -Sn 200; exec \"$0\"", PROGRAM]);
+    let router = Router(command(shell, dir.path(), "127.0.0.1:0").spawn().unwrap());
+    until(dir.path(), |_| true).await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", router.0.id())).unwrap();
+    let files: Vec<&str> =
+        limits.lines().find(|line| line.starts_with("Max open files")).unwrap().split_whitespace().collect();
+    assert!(files[3] == files[4] && files[3] != "200", "{files:?}");
+}
+
+#[tokio::test]
 async fn a_taken_port_is_said_with_its_holder() {
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = holder.local_addr().unwrap().to_string();

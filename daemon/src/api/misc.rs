@@ -60,6 +60,6 @@ async fn rate_limit(Auth(_): Auth) -> Json<wire::RateLimit> {
 
 /// For load balancers and `paasd doctor`: answers when the database does.
 async fn health(State(p): State<Platform>) -> ApiResult<&'static str> {
-    store::settings::get(&mut p.db.read().await?, "instance").await?;
+    store::settings::get(&mut p.db.read().await?, store::settings::INSTANCE).await?;
     Ok("ok\n")
 }

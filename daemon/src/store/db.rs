@@ -6,11 +6,15 @@
 //! one pool. Every change of an app goes through [`Db::change`], whose first statement is
 //! a write of the app's row: it is the lock, the event sequence and the reconciler's cursor.
 
-use std::{path::Path, str::FromStr as _, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use sqlx::{
     PgConnection, Postgres, Sqlite, SqliteConnection, Transaction,
+    migrate::Migrator,
     pool::PoolConnection,
     postgres::{PgPool, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
@@ -21,7 +25,40 @@ use uuid::Uuid;
 use super::{StoreError, events::Event};
 
 /// How long a statement waits for another process that holds SQLite's lock.
-const BUSY: Duration = Duration::from_secs(10);
+pub(super) const BUSY: Duration = Duration::from_secs(10);
+
+/// How long a server that does not answer is asked again.
+pub(super) const ANSWER: Duration = Duration::from_secs(15);
+
+static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
+
+/// Where a database is.
+pub(super) enum Address<'u> {
+    /// SQLite's file.
+    Sqlite(PathBuf),
+    /// The whole address.
+    Postgres(&'u str),
+}
+
+impl<'u> Address<'u> {
+    /// Reads `sqlite:PATH` or `postgres://…`.
+    pub(super) fn of(url: &'u str) -> Result<Self, StoreError> {
+        match url.strip_prefix("sqlite:") {
+            Some(path) => Ok(Self::Sqlite(path.trim_start_matches("//").into())),
+            None if url.starts_with("postgres://") || url.starts_with("postgresql://") => Ok(Self::Postgres(url)),
+            None => Err(StoreError::Address),
+        }
+    }
+
+    /// What brings its tables up to date.
+    pub(super) fn migrations(&self) -> &'static Migrator {
+        match self {
+            Self::Sqlite(_) => &SQLITE,
+            Self::Postgres(_) => &POSTGRES,
+        }
+    }
+}
 
 /// What has changed, told to background tasks after the commit. Only a hint: a task that
 /// misses one looks at the state by its own period.
@@ -74,6 +111,17 @@ impl Conn {
             Self::PgTx(tx) => Backend::Postgres(tx),
         }
     }
+
+    /// Gives it up for good, where it is not a pool's for others.
+    pub(super) async fn close(self) -> Result<(), StoreError> {
+        match self {
+            Self::SqliteRead(conn) => conn.close().await?,
+            Self::PgRead(conn) => conn.close().await?,
+            Self::SqliteTx(tx) => tx.rollback().await?,
+            Self::PgTx(tx) => tx.rollback().await?,
+        }
+        Ok(())
+    }
 }
 
 /// One text of SQL with its binds, compiled for both databases; the last word names how
@@ -109,21 +157,21 @@ impl Db {
     /// Opens the database at `url` (`sqlite:PATH` or `postgres://…`) and brings its shape
     /// up to date.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let pools = if let Some(path) = url.strip_prefix("sqlite:") {
-            Self::open_sqlite(Path::new(path.trim_start_matches("//"))).await?
-        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let pool =
-                PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(15)).connect(url).await?;
-            sqlx::migrate!("../migrations/postgres").run(&pool).await.map_err(StoreError::migrate)?;
-            Pools::Postgres(pool)
-        } else {
-            return Err(StoreError::Address);
+        let address = Address::of(url)?;
+        let pools = match &address {
+            Address::Sqlite(path) => Self::open_sqlite(path, address.migrations()).await?,
+            Address::Postgres(url) => {
+                let options = PgPoolOptions::new().max_connections(16).acquire_timeout(ANSWER);
+                let pool = options.connect(url).await?;
+                address.migrations().run(&pool).await.map_err(StoreError::migrate)?;
+                Pools::Postgres(pool)
+            }
         };
         Ok(Self { pools, wakes: broadcast::channel(1024).0 })
     }
 
-    async fn open_sqlite(path: &Path) -> Result<Pools, StoreError> {
-        let options = SqliteConnectOptions::from_str("sqlite:")?
+    async fn open_sqlite(path: &Path, migrations: &Migrator) -> Result<Pools, StoreError> {
+        let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -137,7 +185,7 @@ impl Db {
             .max_lifetime(None)
             .connect_with(options.clone())
             .await?;
-        sqlx::migrate!("../migrations/sqlite").run(&writer).await.map_err(StoreError::migrate)?;
+        migrations.run(&writer).await.map_err(StoreError::migrate)?;
         let readers = SqlitePoolOptions::new()
             .max_connections(8)
             .idle_timeout(Some(Duration::from_secs(300)))

@@ -17,6 +17,8 @@ pub mod domains;
 pub mod dynos;
 pub mod events;
 pub mod formations;
+pub mod instance;
+pub mod look;
 pub mod releases;
 pub mod settings;
 pub mod slugs;
@@ -54,8 +56,20 @@ impl StoreError {
     }
 }
 
+/// What SQLite (no room in the file or beside it) and Postgres say when the disk is full.
+const FULL: [&str; 3] = ["13", "4874", "53100"];
+
 impl From<StoreError> for Error {
     fn from(source: StoreError) -> Self {
+        if let StoreError::Sql(sqlx::Error::Database(e)) = &source
+            && e.code().is_some_and(|code| FULL.contains(&code.as_ref()))
+        {
+            tracing::error!(error = %e, "the disk of the database is full");
+            return Self::Unavailable(
+                "The disk of the server's database is full: nothing was changed. Make room on it, then try again."
+                    .into(),
+            );
+        }
         let busy = matches!(&source, StoreError::Sql(sqlx::Error::PoolTimedOut));
         if busy {
             return Self::Unavailable(

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -135,7 +136,28 @@ impl Server {
                 return Some(format!("{what}: {there:?}, not {wanted:?}"));
             }
         }
+        let builds = self.build_containers();
+        if !builds.is_empty() {
+            return Some(format!("containers of builds: {builds:?}"));
+        }
+        if let Some(stray) = self.stray_file() {
+            return Some(format!("left behind: {}", stray.display()));
+        }
         (!bridges.is_subset(&networks)).then(|| format!("networks: {bridges:?}, not {networks:?}"))
+    }
+
+    /// What a build or an unpacking has left behind, once none is under way: of a build nothing
+    /// stays but its output, and nothing that is not whole has its name yet.
+    fn stray_file(&self) -> Option<PathBuf> {
+        let list = |dir: &Path| -> Vec<PathBuf> {
+            fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
+        };
+        let data = self.root.join("data");
+        let of_builds = list(&data.join("builds")).into_iter().flat_map(|dir| list(&dir));
+        let mut strays = of_builds.filter(|path| !path.ends_with("output.log"));
+        let halves = ["slugs", "releases"].into_iter().flat_map(|dir| list(&data.join(dir)));
+        let mut halves = halves.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(".new-"));
+        strays.next().or_else(|| halves.next())
     }
 
     /// Waits until these apps run what was asked, and nothing is there that nobody asked for.

@@ -1,6 +1,6 @@
 //! Pushes, fetches and clones.
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::process::CommandExt as _, process::Command};
 
 use crate::util::{Server, wait_for};
 
@@ -166,11 +166,11 @@ fn a_pusher_who_goes_away_does_not_end_the_build() {
     let app = server.app("gone");
     let copy = server.copy(&app);
     let commit = copy.gemfile("sleep 0.1 until File.exist?('/paas/cache/go')");
-    let mut push = copy.command(&["push", "-q", &copy.remote, "main"]).spawn().unwrap();
+    let mut push = copy.command(&["push", "-q", &copy.remote, "main"]).process_group(0).spawn().unwrap();
     wait_for("a build", || (!server.build_containers().is_empty()).then_some(()));
     // git's helper holds the connection: both go.
-    let _ = Command::new("pkill").args(["-KILL", "-P", &push.id().to_string()]).status();
-    push.kill().unwrap();
+    rustix::process::kill_process_group(rustix::process::Pid::from_child(&push), rustix::process::Signal::KILL)
+        .unwrap();
     push.wait().unwrap();
     let cache = fs::read_dir(server.root.join("data/cache")).unwrap().next().unwrap().unwrap().path();
     fs::write(cache.join("go"), "").unwrap();

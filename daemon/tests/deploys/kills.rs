@@ -223,6 +223,38 @@ fn a_daemon_that_is_killed_while_it_answers() {
 }
 
 #[test]
+fn a_daemon_that_is_killed_in_a_quick_build() {
+    let mut stage = Stage::new("quick", "web: WEB\n");
+    let app = stage.app.clone();
+    stage.settled(&[("web", 1)]);
+    let mut copy = stage.server.again(&app);
+    for round in 0..6 {
+        let before = stage.server.releases(&app).len();
+        copy.write("round", round.to_string());
+        let commit = copy.commit(&format!("Round {round}"));
+        let mut push = copy.command(&["push", "-q", &copy.remote, "main"]).spawn().unwrap();
+        stage.die_within(2000);
+        let taken = push.wait().unwrap().success();
+        copy.remote = stage.server.remote(&app);
+        wait_for("the end of all builds", || {
+            stage.server.builds(&app).iter().all(|build| build["status"] != "pending").then_some(())
+        });
+        let made = stage.server.releases(&app).len() - before;
+        eprintln!("taken: {taken}, releases: {made}");
+        assert!(made <= 1, "released {made} times");
+        assert!(!taken || made == 1, "a push was taken, but nothing released");
+        // What the pusher does who was not answered.
+        let (taken, said) = copy.push(&["main"]);
+        assert!(taken, "{said}");
+        assert_eq!(copy.there("main").unwrap(), commit);
+        let newest = stage.server.releases(&app).pop().unwrap();
+        let slug = stage.server.get(&format!("/apps/{app}/slugs/{}", newest["slug"]["id"].as_str().unwrap()));
+        assert_eq!(slug["commit"], commit, "what was pushed last is what runs");
+        stage.settled(&[("web", 1)]);
+    }
+}
+
+#[test]
 fn a_daemon_that_is_killed_while_it_makes_an_add_on() {
     let mut stage = Stage::new("making", "web: WEB\n");
     let app = stage.app.clone();

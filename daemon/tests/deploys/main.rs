@@ -5,9 +5,14 @@
 
 mod absence;
 mod builds;
+#[path = "../util/database.rs"]
+mod database;
 mod engine;
+mod full;
 mod git;
 mod kills;
 mod load;
 mod misfortune;
+#[path = "../util/settings.rs"]
+mod settings;
 mod util;

@@ -10,6 +10,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+use crate::{database::Database, settings::without_settings};
+
 /// No step of these tests takes longer.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -19,6 +21,7 @@ pub(crate) struct Server {
     pub(crate) url: String,
     settings: Vec<(String, String)>,
     child: Option<Child>,
+    database: Option<Database>,
 }
 
 fn target() -> PathBuf {
@@ -45,10 +48,14 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
 
 impl Server {
     pub(crate) fn start(name: &str, settings: &[(&str, &str)]) -> Self {
+        Self::start_with(name, settings, |_| {})
+    }
+
+    /// Starts one whose data directory `prepare` has made ready.
+    pub(crate) fn start_with(name: &str, settings: &[(&str, &str)], prepare: impl FnOnce(&Path)) -> Self {
         let root = std::env::temp_dir().join(format!("paas-deploys-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&root);
         fs::create_dir_all(root.join("libexec")).unwrap();
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_paasd"), root.join("libexec/paasd")).unwrap();
         fs::copy(init(), root.join("libexec/paas-init")).unwrap();
         let router = Path::new(env!("CARGO_BIN_EXE_paasd")).with_file_name("paas-router");
         std::os::unix::fs::symlink(router, root.join("libexec/paas-router")).unwrap();
@@ -58,7 +65,9 @@ impl Server {
             url: String::new(),
             settings: settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             child: None,
+            database: Database::new(),
         };
+        prepare(&server.root.join("data"));
         server.up();
         let output = server.paasd(&["admin", "user:create", "builder@example.com"]);
         server.token = String::from_utf8(output.stdout).unwrap().lines().last().unwrap().to_owned();
@@ -66,8 +75,9 @@ impl Server {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_paasd"));
+        let mut command = without_settings(env!("CARGO_BIN_EXE_paasd"));
         command
+            .envs(self.database.as_ref().map(|database| ("PAAS_DATABASE_URL", &database.url)))
             .args(arguments)
             .env("PAAS_DATA_DIR", self.root.join("data"))
             .env("PAAS_API_LISTEN", "127.0.0.1:0")
@@ -159,12 +169,21 @@ impl Server {
         name
     }
 
+    /// Where an app is pushed to: another port after a restart.
+    pub(crate) fn remote(&self, app: &str) -> String {
+        format!("{}/{app}.git", self.url).replace("://", &format!("://x:{}@", self.token))
+    }
+
+    /// The working copy that [`Server::copy`] has made.
+    pub(crate) fn again(&self, app: &str) -> Copy {
+        Copy { path: self.root.join(format!("copy-{app}")), remote: self.remote(app) }
+    }
+
     /// A working copy with an app that needs no network: a Procfile and a script.
     pub(crate) fn copy(&self, app: &str) -> Copy {
         let path = self.root.join(format!("copy-{app}"));
         fs::create_dir_all(&path).unwrap();
-        let copy =
-            Copy { path, remote: format!("{}/{app}.git", self.url).replace("://", &format!("://x:{}@", self.token)) };
+        let copy = self.again(app);
         copy.git(&["init", "-q", "-b", "main"]);
         copy.write("Procfile", "web: bash serve.sh\n");
         copy.write("serve.sh", "while :; do sleep 1; done\n");
@@ -229,6 +248,11 @@ impl Drop for Server {
             if !ids.trim().is_empty() {
                 let _ = Command::new("docker").args(remove).args(ids.split_whitespace()).output();
             }
+        }
+        // Of a test that has put a disk there; whatever still holds it.
+        let data = self.root.join("data");
+        if fs::read_to_string("/proc/self/mounts").unwrap_or_default().contains(&format!(" {} ", data.display())) {
+            let _ = Command::new("umount").arg("-l").arg(&data).status();
         }
         let _ = fs::remove_dir_all(&self.root);
     }

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{free_port, programs};
+use super::{database::Database, free_port, programs, settings::without_settings};
 
 /// How long a state is waited for: builds and boots of Rails, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -22,6 +22,7 @@ pub struct CliUser {
     api: String,
     paasd: Child,
     mail: Option<String>,
+    database: Option<Database>,
 }
 
 impl CliUser {
@@ -39,7 +40,8 @@ impl CliUser {
         let (api_port, router_port) = (free_port(), free_port());
         let api = format!("http://localhost:{api_port}");
         let log = std::fs::File::create(dir.join("paasd.log")).unwrap();
-        let paasd = daemon(&dir, "serve")
+        let database = Database::new();
+        let paasd = daemon(&dir, "serve", database.as_ref())
             .env("PAAS_API_LISTEN", format!("127.0.0.1:{api_port}"))
             .env("PAAS_HTTP_LISTEN", format!("0.0.0.0:{router_port}"))
             .env("PAAS_HTTPS_LISTEN", format!("0.0.0.0:{}", free_port()))
@@ -47,7 +49,7 @@ impl CliUser {
             .stderr(log)
             .spawn()
             .unwrap();
-        let user = Self { dir, router_port, api, paasd, mail: None };
+        let user = Self { dir, router_port, api, paasd, mail: None, database };
         for (what, url) in [
             ("the daemon's answer", format!("{}/health", user.api)),
             ("the router's answer", format!("http://localhost:{router_port}/")),
@@ -60,7 +62,10 @@ impl CliUser {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
-        let made = daemon(&user.dir, "admin").args(["user:create", "you@example.com"]).output().unwrap();
+        let made = daemon(&user.dir, "admin", user.database.as_ref())
+            .args(["user:create", "you@example.com"])
+            .output()
+            .unwrap();
         let token = lines_of(&made).pop().unwrap_or_else(|| panic!("no token: {made:?}"));
         std::fs::write(user.dir.join("token"), token).unwrap();
         let mut login = user.command(&user.dir, programs().join("paas"), &["login", "--token", "-"]);
@@ -258,7 +263,9 @@ impl Drop for CliUser {
             let log = std::fs::read_to_string(self.dir.join("paasd.log")).unwrap_or_default();
             eprintln!("paasd said:\n{log}");
         }
-        self.end_mail_server();
+        if let Some(name) = self.mail.take() {
+            let _ = try_docker(&["rm", "-f", "-v", &name]).inspect_err(|why| eprintln!("{why}"));
+        }
         if let Some(pid) = i32::try_from(self.paasd.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, Signal::TERM);
         }
@@ -277,10 +284,12 @@ impl Drop for CliUser {
                 (vec!["network", "ls", "-q"], vec!["network", "rm"]),
                 (vec!["volume", "ls", "-q"], vec!["volume", "rm", "-f"]),
             ] {
-                let ids = docker(&[list, vec!["--filter", &label]].concat());
-                if !ids.is_empty() {
-                    docker(&remove.into_iter().chain(ids.iter().map(String::as_str)).collect::<Vec<_>>());
-                }
+                let ids = try_docker(&[list, vec!["--filter", &label]].concat());
+                let removed = ids.and_then(|ids| match ids.as_slice() {
+                    [] => Ok(Vec::new()),
+                    ids => try_docker(&remove.into_iter().chain(ids.iter().map(String::as_str)).collect::<Vec<_>>()),
+                });
+                let _ = removed.inspect_err(|why| eprintln!("{why}"));
             }
         }
         let _ = std::fs::remove_dir_all(&self.dir);
@@ -288,12 +297,9 @@ impl Drop for CliUser {
 }
 
 /// `paasd COMMAND` on this data directory.
-fn daemon(dir: &Path, command: &str) -> Command {
-    let mut paasd = Command::new(programs().join("paasd"));
-    let set_outside = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("PAAS_"));
-    for name in set_outside.filter(|name| name != "PAAS_BUILD_ENV" && name != "PAAS_DOCKER_HOST") {
-        paasd.env_remove(name);
-    }
+fn daemon(dir: &Path, command: &str, database: Option<&Database>) -> Command {
+    let mut paasd = without_settings(programs().join("paasd"));
+    paasd.envs(database.map(|database| ("PAAS_DATABASE_URL", &database.url)));
     let bundle = Path::new("/etc/ssl/certs/ca-certificates.crt");
     if bundle.exists() {
         paasd.env("PAAS_CA_BUNDLE", bundle);
@@ -308,20 +314,20 @@ fn daemon(dir: &Path, command: &str) -> Command {
     paasd
 }
 
-/// `docker ARGUMENTS`: the lines that it printed. Never fails: it cleans up, too.
+/// `docker ARGUMENTS`, which must succeed: the lines that it printed.
 fn docker(arguments: &[&str]) -> Vec<String> {
-    match Command::new("docker").args(arguments).stdin(Stdio::null()).output() {
-        Ok(output) => {
-            if !output.status.success() {
-                eprintln!("docker {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
-            }
-            lines_of(&output)
-        }
-        Err(error) => {
-            eprintln!("docker can't be run: {error}");
-            Vec::new()
-        }
+    try_docker(arguments).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// The same where a failure is only told: what cleans up goes on.
+fn try_docker(arguments: &[&str]) -> Result<Vec<String>, String> {
+    let command = format!("docker {}", arguments.join(" "));
+    let output = Command::new("docker").args(arguments).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("{command} can't be run: {error}"))?;
+    if output.status.success() {
+        return Ok(lines_of(&output));
     }
+    Err(format!("{command}: {}", String::from_utf8_lossy(&output.stderr)))
 }
 
 fn lines_of(output: &Output) -> Vec<String> {

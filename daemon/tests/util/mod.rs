@@ -8,6 +8,8 @@
 )]
 
 pub mod cli_user;
+pub mod database;
+pub mod settings;
 
 use std::{
     collections::BTreeMap,
@@ -48,7 +50,7 @@ pub struct TestApp {
     pub dir: PathBuf,
     pub fake: Option<FakeEngine>,
     http: reqwest::Client,
-    database: Option<String>,
+    database: Option<database::Database>,
 }
 
 /// An answer of the API.
@@ -110,18 +112,8 @@ impl TestApp {
         let bundle = Path::new("/etc/ssl/certs/ca-certificates.crt");
         config.ca_bundle = bundle.exists().then(|| bundle.to_owned());
         config.disk_reserve_mib = 64;
-        let mut database = None;
-        if let Ok(server) = std::env::var("PAAS_TEST_DATABASE_URL") {
-            let name = format!("paas_{id}");
-            let pool = sqlx::PgPool::connect(&server).await.expect("the test's Postgres answers");
-            sqlx::query(sqlx::AssertSqlSafe(format!("create database {name}"))).execute(&pool).await.unwrap();
-            pool.close().await;
-            let (base, _) = server.rsplit_once('/').unwrap();
-            config.database_url = Some(format!("{base}/{name}"));
-            database = Some(name);
-        } else {
-            config.database_url = None;
-        }
+        let database = database::Database::new();
+        config.database_url = database.as_ref().map(|database| database.url.clone());
         change(&mut config);
         let mut app = Self {
             daemon: None,
@@ -370,8 +362,7 @@ impl TestApp {
 impl Drop for TestApp {
     fn drop(&mut self) {
         // The engine is cleaned by a runtime of its own: this one may be on its way out.
-        let (platform, dir, database) =
-            (self.daemon.as_ref().map(|daemon| daemon.platform.clone()), self.dir.clone(), self.database.clone());
+        let platform = self.daemon.as_ref().map(|daemon| daemon.platform.clone());
         drop(self.daemon.take());
         let fake = self.fake.is_some();
         let clean = std::thread::spawn(move || {
@@ -387,16 +378,11 @@ impl Drop for TestApp {
                         }
                     }
                 }
-                if let (Some(name), Ok(server)) = (database, std::env::var("PAAS_TEST_DATABASE_URL"))
-                    && let Ok(pool) = sqlx::PgPool::connect(&server).await
-                {
-                    let drop = format!("drop database {name} with (force)");
-                    let _ = sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&pool).await;
-                }
             });
         });
         let _ = clean.join();
-        let _ = std::fs::remove_dir_all(&dir);
+        drop(self.database.take());
+        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 
