@@ -91,7 +91,9 @@ pub enum BuildError {
     #[error("the build used more than {0} MB of memory; use less or raise the limit (PAAS_BUILD_MEMORY)")]
     OutOfMemory(u64),
     /// It wrote more than it may.
-    #[error("the build wrote more than {0} MB to disk; write less or raise the limit (PAAS_BUILD_DISK)")]
+    #[error(
+        "the build wrote more than {0} MB to disk, or over a million files; write less or raise the limit (PAAS_BUILD_DISK)"
+    )]
     DiskFull(u64),
     /// A user ended it.
     #[error("the build was cancelled")]

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
 
+use crate::output::plain_address;
+
 #[derive(RustEmbed)]
 #[folder = "packs/"]
 #[exclude = "*/test/*"]
@@ -42,7 +44,7 @@ struct Ours {
 /// A buildpack as somebody named it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackRef {
-    /// What users see: `heroku/ruby`, or the address as it was given.
+    /// What users see: `heroku/ruby`, or the address as it was given, without credentials.
     pub name: String,
     /// What is stored and handed to clients as `url`: `urn:buildpack:heroku/ruby`, or the
     /// address as it was given.
@@ -126,7 +128,7 @@ impl PackRef {
             || rest.starts_with('-')
             || text.contains(strange)
         {
-            return Err(PackError::Scheme(text.to_owned()));
+            return Err(PackError::Scheme(plain_address(text)));
         }
         let (address, reference) = match text.split_once('#') {
             Some((address, reference)) => (address, Some(reference.to_owned()).filter(|r| !r.is_empty())),
@@ -144,7 +146,7 @@ impl PackRef {
             }
             Location::Git { url: address.to_owned(), reference }
         };
-        Ok(Self { name: text.to_owned(), url: text.to_owned(), location })
+        Ok(Self { name: plain_address(text), url: text.to_owned(), location })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::build::{BuildError, Request, off_thread};
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Location};
 use crate::detect::Choice;
-use crate::output::{Output, Speak};
+use crate::output::{Output, Speak, human_size};
 use crate::sandbox::{Exit, Mount, Sandbox, Step};
 use crate::tree;
 
@@ -21,6 +21,9 @@ const RESULT: &str = "/paas/result";
 const RUNNER: &str = "/paas/runner";
 const PACKS: &str = "/paas/packs";
 const WORK: &str = "/tmp";
+/// What the runner fetches and runs, in its work directory: addresses may hold credentials,
+/// which arguments would show to whoever looks at processes or containers.
+const PLAN: &str = "plan";
 
 /// A pack that ran.
 pub(crate) struct Used {
@@ -39,17 +42,19 @@ pub(crate) async fn run(
 ) -> Result<Vec<Used>, BuildError> {
     let cache = Cache::new(&request.cache);
     let layout = request.clone();
+    trim(&cache, request.limits.disk_bytes, output).await?;
     let cache_made = cache.clone();
-    off_thread(move || lay_out(&layout, &cache_made)).await?;
-    let step = step(catalog, request, choice);
-    let exit = sandbox.run(&step, output).await?;
-    if !matches!(exit, Exit::Code(_)) {
+    let plan = plan(request, choice);
+    off_thread(move || lay_out(&layout, &cache_made, &plan)).await?;
+    let step = step(catalog, request, choice.set);
+    let exit = sandbox.run(&step, output).await;
+    if !matches!(exit, Ok(Exit::Code(_))) {
         // Cut off in the middle of anything: a cache may be half written.
         off_thread(move || cache.purge()).await?;
     }
     let megabytes = |bytes: u64| bytes >> 20;
     let limits = &request.limits;
-    match exit {
+    match exit? {
         Exit::Code(0) => used(request, choice),
         Exit::Code(code) => Err(BuildError::Rejected(failure(request, code, output)?)),
         Exit::OutOfMemory => Err(BuildError::OutOfMemory(megabytes(limits.memory_bytes))),
@@ -57,6 +62,24 @@ pub(crate) async fn run(
         Exit::DiskFull => Err(BuildError::DiskFull(megabytes(limits.disk_bytes))),
         Exit::Cancelled => Err(BuildError::Cancelled),
     }
+}
+
+/// Empties a cache that leaves a build less than half of the disk that it may write: it counts,
+/// and nothing else makes it smaller.
+async fn trim(cache: &Cache, disk_bytes: u64, output: &mut dyn Output) -> io::Result<()> {
+    let measured = cache.clone();
+    let size = off_thread(move || Ok(measured.bytes())).await?;
+    if size > disk_bytes / 2 {
+        output.warning(&format!(
+            "The build cache has grown to {}, over half of what a build may write ({}).\n\
+             It was emptied: this build takes longer than usual.",
+            human_size(size),
+            human_size(disk_bytes)
+        ));
+        let cache = cache.clone();
+        off_thread(move || cache.purge()).await?;
+    }
+    Ok(())
 }
 
 /// Why the runner stopped: in its own words when it had any.
@@ -102,7 +125,7 @@ fn used(request: &Request, choice: &Choice) -> Result<Vec<Used>, BuildError> {
 }
 
 /// The directories that the sandbox sees, fresh and in the hands of its user.
-fn lay_out(request: &Request, cache: &Cache) -> io::Result<()> {
+fn lay_out(request: &Request, cache: &Cache, plan: &[u8]) -> io::Result<()> {
     let directory = &request.directory;
     for name in ["app", "env", "tmp", "result"] {
         tree::remove(&directory.join(name))?;
@@ -114,6 +137,9 @@ fn lay_out(request: &Request, cache: &Cache) -> io::Result<()> {
             fs::write(directory.join("env").join(key), value)?;
         }
     }
+    let file = directory.join("tmp").join(PLAN);
+    fs::write(&file, plan)?;
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600))?;
     let owner = (fs::metadata(directory)?.uid() == 0).then_some(request.owner);
     for name in ["app", "tmp", "result", "source", "env"] {
         own(&directory.join(name), owner)?;
@@ -140,7 +166,24 @@ fn own(root: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
     Ok(())
 }
 
-fn step(catalog: &Catalog, request: &Request, choice: &Choice) -> Step {
+/// The words of [`PLAN`], each with a NUL behind it.
+fn plan(request: &Request, choice: &Choice) -> Vec<u8> {
+    let mut words: Vec<&str> = Vec::new();
+    for module in &request.submodules {
+        words.extend(["--submodule", &module.path, &module.url, &module.commit]);
+    }
+    for pack in &choice.packs {
+        let (kind, place, reference) = match &pack.location {
+            Location::Ours(dir) => ("dir", *dir, ""),
+            Location::Git { url, reference } => ("git", url.as_str(), reference.as_deref().unwrap_or_default()),
+            Location::Archive { url } => ("tgz", url.as_str(), ""),
+        };
+        words.extend(["--pack", &pack.name, kind, place, reference]);
+    }
+    words.iter().flat_map(|word| word.bytes().chain([0])).collect()
+}
+
+fn step(catalog: &Catalog, request: &Request, set: bool) -> Step {
     let short: String = request.id.chars().filter(|c| *c != '-').take(8).collect();
     let build_dir = format!("{WORK}/build_{short}");
     let mount = |host: PathBuf, container: &str, read_only| Mount { host, container: container.to_owned(), read_only };
@@ -156,26 +199,16 @@ fn step(catalog: &Catalog, request: &Request, choice: &Choice) -> Step {
     ];
     mounts.extend(request.mounts.iter().cloned());
 
-    let mut argv: Vec<String> = vec![
+    let argv: Vec<String> = vec![
         format!("{RUNNER}/run.sh"),
         build_dir.clone(),
         CACHE.to_owned(),
         ENV.to_owned(),
         RESULT.to_owned(),
         WORK.to_owned(),
-        if choice.set { "set" } else { "detect" }.to_owned(),
+        PACKS.to_owned(),
+        if set { "set" } else { "detect" }.to_owned(),
     ];
-    for module in &request.submodules {
-        argv.extend(["--submodule".to_owned(), module.path.clone(), module.url.clone(), module.commit.clone()]);
-    }
-    for pack in &choice.packs {
-        let (kind, place, reference) = match &pack.location {
-            Location::Ours(dir) => ("dir", format!("{PACKS}/{dir}"), String::new()),
-            Location::Git { url, reference } => ("git", url.clone(), reference.clone().unwrap_or_default()),
-            Location::Archive { url } => ("tgz", url.clone(), String::new()),
-        };
-        argv.extend(["--pack".to_owned(), pack.name.clone(), kind.to_owned(), place, reference]);
-    }
 
     let mut env: Vec<(String, String)> = [
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),

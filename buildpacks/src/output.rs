@@ -40,6 +40,22 @@ pub trait Speak: Output {
 
 impl<O: Output + ?Sized> Speak for O {}
 
+/// An address without what may be secret in it: user and password, and the query.
+pub fn plain_address(url: &str) -> String {
+    let (address, reference) = match url.split_once('#') {
+        Some((address, reference)) => (address, format!("#{reference}")),
+        None => (url, String::new()),
+    };
+    let address = address.split('?').next().unwrap_or(address);
+    let Some((scheme, rest)) = address.split_once("://") else { return format!("{address}{reference}") };
+    let (host, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    let host = host.rsplit('@').next().unwrap_or(host);
+    format!("{scheme}://{host}{path}{reference}")
+}
+
 /// A size as Heroku's build output gives it: `12.3M`, one decimal, binary units.
 pub fn human_size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["K", "M", "G", "T"];
@@ -74,6 +90,19 @@ mod tests {
             "-----> Compressing...\n       Done: 12.3M\n       and more\n \
              !     Push rejected, failed to compile Ruby app.\n"
         );
+    }
+
+    #[test]
+    fn addresses_are_shown_without_secrets() {
+        for (url, plain) in [
+            ("https://user:token@x.example/a.git#v1", "https://x.example/a.git#v1"),
+            ("https://token@x.example:8080?a=b@c/d", "https://x.example:8080"),
+            ("https://x.example/@scope/a.tgz?token=1#v@1", "https://x.example/@scope/a.tgz#v@1"),
+            ("https://a@b@x.example/", "https://x.example/"),
+            ("heroku/ruby", "heroku/ruby"),
+        ] {
+            assert_eq!(plain_address(url), plain);
+        }
     }
 
     #[test]

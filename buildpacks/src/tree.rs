@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, openat, renameat, unlinkat};
@@ -47,6 +47,49 @@ fn absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
         || error.kind() == io::ErrorKind::NotADirectory
         || error.raw_os_error() == Some(TOO_MANY_LINKS)
+}
+
+/// What a tree takes on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Bytes.
+    pub bytes: u64,
+    /// Files, directories and links.
+    pub entries: u64,
+}
+
+/// The least that is counted for an entry, in bytes: an empty file has no blocks, but a disk
+/// has an end of entries too.
+const LEAST: u64 = 4096;
+
+/// Bytes and entries below a path, links not followed. Files count by their blocks, so that a
+/// sparse one counts what it takes. Stops counting once either is more than `most_bytes` or
+/// `most_entries`. What can't be read, or goes meanwhile, is passed over.
+pub fn usage(path: &Path, most_bytes: u64, most_entries: u64) -> Usage {
+    let mut usage = Usage::default();
+    let mut count = |metadata: &fs::Metadata| {
+        usage.bytes += (metadata.blocks() * 512).max(LEAST);
+        usage.entries += 1;
+        usage.bytes <= most_bytes && usage.entries <= most_entries
+    };
+    // No recursion: a build may nest directories deeper than a stack.
+    let mut waiting = Vec::new();
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if count(&metadata) && metadata.is_dir() => waiting.push(path.to_owned()),
+        Ok(_) | Err(_) => {}
+    }
+    while let Some(directory) = waiting.pop() {
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            if !count(&metadata) {
+                return usage;
+            }
+            if metadata.is_dir() {
+                waiting.push(entry.path());
+            }
+        }
+    }
+    usage
 }
 
 /// Removes a file or a whole directory; a link itself, never what it points to. Already gone is
@@ -171,6 +214,24 @@ mod tests {
         remove(&gone).unwrap();
         remove(&dir).unwrap();
         assert!(!dir.exists());
+    }
+
+    #[test]
+    fn empty_files_and_links_count_too() {
+        let dir = std::env::temp_dir().join(format!("paas-usage-{}", std::process::id()));
+        fs::create_dir_all(dir.join("inner")).unwrap();
+        for n in 0..50 {
+            fs::write(dir.join(format!("inner/{n}")), "").unwrap();
+        }
+        symlink("/usr", dir.join("link")).unwrap();
+        let sparse = fs::File::create(dir.join("sparse")).unwrap();
+        sparse.set_len(1 << 40).unwrap();
+        let all = usage(&dir, u64::MAX, u64::MAX);
+        assert_eq!(all.entries, 54);
+        assert!((54 * LEAST..100 * LEAST).contains(&all.bytes), "{all:?}");
+        assert_eq!(usage(&dir, u64::MAX, 10).entries, 11);
+        assert!(usage(&dir, 10 * LEAST, u64::MAX).entries <= 11);
+        fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]

@@ -5,6 +5,8 @@
 mod util;
 
 use paas_buildpacks::build::BuildError;
+use paas_buildpacks::output::Output;
+use paas_buildpacks::sandbox::{Exit, Sandbox, SandboxError, Step};
 use std::process::Command;
 use std::time::Duration;
 use util::Bench;
@@ -165,6 +167,40 @@ async fn time_and_cancellation() {
         cancel_soon
     );
     assert!(matches!(result, Err(BuildError::Cancelled)));
+}
+
+#[tokio::test]
+async fn a_cache_that_leaves_no_room_is_emptied_and_told() {
+    let mut bench = Bench::new("room");
+    bench.no_packs();
+    bench.pack("ruby", &[FITS, ("compile", "ls $2; head -c 3000000 /dev/zero >$2/gems")]);
+    bench.request.limits.disk_bytes = 8 << 20;
+    for _ in 0..2 {
+        bench.build().await.unwrap();
+    }
+    assert!(bench.said().contains("gems\n") && !bench.said().contains(" !     "), "{}", bench.said());
+    bench.request.limits.disk_bytes = 5 << 20;
+    bench.said.clear();
+    bench.build().await.unwrap();
+    assert!(bench.said().contains(" !     The build cache has grown to 2.9M, over half of"), "{}", bench.said());
+    assert!(!bench.said().contains("gems\n"), "{}", bench.said());
+}
+
+#[tokio::test]
+async fn a_cache_is_not_used_again_after_a_sandbox_that_failed() {
+    struct Broken;
+    #[async_trait::async_trait]
+    impl Sandbox for Broken {
+        async fn run(&self, step: &Step, _: &mut dyn Output) -> Result<Exit, SandboxError> {
+            let cache = step.mounts.iter().find(|mount| mount.container == "/paas/cache").unwrap();
+            std::fs::write(cache.host.join("half"), "").unwrap();
+            Err(SandboxError::Engine { message: "it went away".into() })
+        }
+    }
+    let bench = Bench::new("broken");
+    let result = paas_buildpacks::build::build(&Broken, &bench.catalog, &bench.request, &mut Vec::new()).await;
+    assert!(matches!(result, Err(BuildError::Sandbox(_))), "{result:?}");
+    assert!(!bench.root.join("cache/half").exists());
 }
 
 #[tokio::test]

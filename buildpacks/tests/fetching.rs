@@ -113,7 +113,8 @@ async fn from_an_archive() {
             let mut stream = stream.unwrap();
             let mut request = [0; 4096];
             let length = stream.read(&mut request).unwrap();
-            let found = request[..length].starts_with(b"GET /pack.tgz");
+            let found =
+                [b"GET /pack.tgz ", b"GET /pack.tgz?"].iter().any(|begin| request[..length].starts_with(*begin));
             let (status, body) = if found { ("200 OK", &bytes[..]) } else { ("404 Not Found", &b""[..]) };
             let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
             stream.write_all(head.as_bytes()).unwrap();
@@ -124,7 +125,21 @@ async fn from_an_archive() {
     let outcome = bench.build().await;
     assert!(outcome.is_ok(), "{}", bench.said());
     assert_eq!(bench.slug("said").trim(), "archived");
-    bench.request.buildpacks = vec![format!("http://127.0.0.1:{port}/absent.tgz")];
-    assert!(matches!(bench.build().await, Err(BuildError::Rejected(_))));
-    assert!(bench.said().contains("Could not fetch the buildpack"), "{}", bench.said());
+    // What is secret in an address is sent and never said.
+    bench.said.clear();
+    bench.request.buildpacks = vec![format!("http://user:token@127.0.0.1:{port}/pack.tgz?key=token")];
+    assert!(bench.build().await.is_ok(), "{}", bench.said());
+    let name = format!("http://127.0.0.1:{port}/absent");
+    for ending in [".tgz", ".git"] {
+        bench.request.buildpacks = vec![format!("http://user:token@127.0.0.1:{port}/absent{ending}?key=token#v1")];
+        let Err(BuildError::Rejected(reason)) = bench.build().await else { panic!("{}", bench.said()) };
+        assert_eq!(reason, format!("the buildpack {name}{ending}#v1 could not be fetched"));
+        assert!(
+            bench.said().contains(&format!("Could not fetch the buildpack {name}{ending}#v1:\n !     ")),
+            "{}",
+            bench.said()
+        );
+    }
+    assert!(!bench.said().contains("token"), "{}", bench.said());
+    assert!(!bench.root.join("build/tmp/plan").exists());
 }

@@ -65,6 +65,10 @@ pub struct Config {
     #[arg(long, env = "PAAS_BUILD_MEMORY", default_value_t = 2048)]
     pub build_memory_mib: u64,
 
+    /// Cores a build may use at most (1.5, say), on an idle machine too; 0: whatever dynos leave.
+    #[arg(long, env = "PAAS_BUILD_CPUS", default_value_t = 0.0, value_parser = cores)]
+    pub build_cpus: f64,
+
     /// Time a build may take, in seconds.
     #[arg(long, env = "PAAS_BUILD_TIMEOUT", default_value_t = 900)]
     pub build_timeout_s: u64,
@@ -104,6 +108,12 @@ pub struct Config {
     /// Scheme and authority that users reach the API by, when it is not the listening address (http://api.example.com).
     #[arg(long, env = "PAAS_PUBLIC_URL")]
     pub public_url: Option<String>,
+}
+
+/// A number of cores; Docker takes no less than a hundredth.
+fn cores(text: &str) -> Result<f64, String> {
+    let cores = text.parse::<f64>().ok().filter(|cores| *cores == 0.0 || (0.01..=10_000.0).contains(cores));
+    cores.ok_or_else(|| format!("{text:?} is not a number of cores: 0 for no ceiling, or from 0.01 on"))
 }
 
 /// Who runs the router.

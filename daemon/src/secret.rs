@@ -98,6 +98,16 @@ impl Sealer {
             .decrypt(&XNonce::from(*nonce), Payload { msg: text, aad: place.as_bytes() })
             .map_err(|_| SecretError::DoesNotOpen)
     }
+
+    /// A proof, in hexadecimal digits, that whoever has this key said `text`.
+    pub fn sign(&self, text: &str) -> String {
+        hex::encode(self.seal(&format!("signature/{text}"), b""))
+    }
+
+    /// Whether `signature` is what [`Sealer::sign`] made for the same text.
+    pub fn is_signed(&self, text: &str, signature: &str) -> bool {
+        hex::decode(signature).is_ok_and(|sealed| self.open(&format!("signature/{text}"), &sealed).is_ok())
+    }
 }
 
 /// A new API token: `HRKU-` and a random UUID, the shape that Heroku's clients know.
@@ -142,6 +152,18 @@ mod tests {
         assert!(Sealer::new([8; 32]).open("app/KEY", &sealed).is_err());
         assert!(sealer.open("app/KEY", &sealed[..10]).is_err());
         assert_ne!(sealed, sealer.seal("app/KEY", b"value"), "the nonce is fresh each time");
+    }
+
+    #[test]
+    fn a_signature_is_of_one_text_and_key() {
+        let sealer = Sealer::new([7; 32]);
+        let signature = sealer.sign("slug/1/99");
+        assert!(sealer.is_signed("slug/1/99", &signature));
+        assert!(!sealer.is_signed("slug/1/999", &signature));
+        assert!(!Sealer::new([8; 32]).is_signed("slug/1/99", &signature));
+        // What is sealed for a row is no signature.
+        assert!(!sealer.is_signed("slug/1/99", &hex::encode(sealer.seal("slug/1/99", b""))));
+        assert!(!sealer.is_signed("slug/1/99", "") && !sealer.is_signed("slug/1/99", "no hex"));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Slugs on the disk, and strangers' archives.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step of a test is a failed test")]
 
-use std::collections::HashSet;
 use std::fs;
 use std::io::{Cursor, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -9,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use paas_daemon::slugs::archive::{ArchiveError, Links, Rules, Top, unpack};
-use paas_daemon::slugs::{DiskStore, SlugCache, SlugError, SlugStore, pack};
+use paas_daemon::slugs::{DiskStore, Most, SlugCache, SlugError, SlugStore, pack, pack_within};
 use proptest::prelude::*;
 use tar::{Builder, EntryType, Header};
 use tokio::io::AsyncReadExt;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// A directory that goes with the test.
@@ -324,7 +324,14 @@ async fn a_built_directory_is_handed_over_and_unused_ones_go() {
     cache.adopt(one, &app(&scratch)).await.unwrap();
     assert!(!scratch.0.join("built").exists());
     let other = cache.adopt(two, &app(&scratch)).await.unwrap();
-    cache.prune(&HashSet::from([two])).await.unwrap();
+    let mut there = cache.unpacked().await.unwrap();
+    for slug in &there {
+        cache.evict(*slug, async { *slug == two }).await.unwrap();
+    }
+    there.sort();
+    let mut both = [one, two];
+    both.sort();
+    assert_eq!(there, both);
     assert!(!path.exists() && other.join("Procfile").exists());
 }
 
@@ -404,4 +411,74 @@ fn archives_of_the_tar_program_are_understood() {
     let mut builder = Builder::new(Vec::new());
     builder.append_dir_all(".", &source).unwrap();
     unpack(Cursor::new(builder.into_inner().unwrap()), &scratch.dir("crate"), &rules()).unwrap();
+}
+
+#[tokio::test]
+async fn what_no_dyno_would_take_is_not_packed() {
+    let scratch = Scratch::new();
+    let (store, _) = house(&scratch).await;
+    let stop = CancellationToken::new();
+    let most = Most { unpacked: 1 << 20, entries: 10, packed: 10_000 };
+    let refused = async |directory: &Path| {
+        let error = pack_within(store.as_ref(), directory, most, &stop).await.unwrap_err();
+        assert!(matches!(error, SlugError::TooLarge { .. }), "{error}");
+        assert_eq!(fs::read_dir(scratch.0.join("slugs")).unwrap().count(), 0, "nothing is left");
+        error.to_string()
+    };
+    // Holes that would take days to read.
+    let holes = scratch.dir("holes");
+    for n in 0..3 {
+        fs::File::create(holes.join(format!("{n}"))).unwrap().set_len(1 << 43).unwrap();
+    }
+    assert_eq!(refused(&holes).await, "Compiled slug size: more than 1M unpacked is too large (max is 1M unpacked).");
+    let many = scratch.dir("many");
+    for n in 0..10 {
+        fs::write(many.join(format!("{n}")), "").unwrap();
+    }
+    assert_eq!(refused(&many).await, "Compiled slug size: more than 10 files is too large (max is 10 files).");
+    let noise = scratch.dir("noise");
+    let bytes: Vec<u8> = (0..100).flat_map(|_| *Uuid::new_v4().as_bytes()).collect();
+    fs::write(noise.join("small"), bytes).unwrap();
+    pack_within(store.as_ref(), &noise, most, &stop).await.unwrap();
+    fs::remove_dir_all(scratch.0.join("slugs")).unwrap();
+    fs::create_dir(scratch.0.join("slugs")).unwrap();
+    let bytes: Vec<u8> = (0..2000).flat_map(|_| *Uuid::new_v4().as_bytes()).collect();
+    fs::write(noise.join("small"), bytes).unwrap();
+    assert_eq!(refused(&noise).await, "Compiled slug size: more than 9.8K is too large (max is 9.8K).");
+}
+
+#[tokio::test]
+async fn packing_stops_when_nobody_wants_it_any_more() {
+    let scratch = Scratch::new();
+    let (store, _) = house(&scratch).await;
+    let holes = scratch.dir("holes");
+    fs::File::create(holes.join("hole")).unwrap().set_len(1 << 43).unwrap();
+    let stop = CancellationToken::new();
+    let most = Most { unpacked: u64::MAX, ..Most::default() };
+    let stopped = async {
+        // It is at work once there is a file.
+        while fs::read_dir(scratch.0.join("slugs")).unwrap().count() == 0 {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+    };
+    let (packed, ()) = tokio::join!(pack_within(store.as_ref(), &holes, most, &stop), stopped);
+    assert!(matches!(packed, Err(SlugError::Stopped)), "{packed:?}");
+    assert_eq!(fs::read_dir(scratch.0.join("slugs")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn an_upload_that_is_given_up_leaves_nothing() {
+    let scratch = Scratch::new();
+    let (store, _) = house(&scratch).await;
+    let (near, far) = tokio::io::duplex(100);
+    let mut putting = store.put(Box::pin(far));
+    // As much as can be done without more bytes, then whoever waits goes away.
+    while fs::read_dir(scratch.0.join("slugs")).unwrap().count() == 0 {
+        assert!(futures_util::poll!(&mut putting).is_pending());
+        tokio::task::yield_now().await;
+    }
+    drop(putting);
+    drop(near);
+    assert_eq!(fs::read_dir(scratch.0.join("slugs")).unwrap().count(), 0);
 }

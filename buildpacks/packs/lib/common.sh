@@ -58,6 +58,9 @@ answers() {
   [[ $status =~ ^[1234] ]]
 }
 
+# plain ADDRESS: without query, user and password, for showing it.
+plain() { sed -E 's,(://[^?[:space:]]*)\?[^[:space:]]*,\1,g; s,://[^/?#[:space:]]*@,://,g' <<<"$1"; }
+
 # keep DIRECTORY FILE: what is in it, as one file of the cache: thousands of small ones are slow.
 # Killed half way, it leaves what was there before.
 keep() {

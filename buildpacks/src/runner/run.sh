@@ -1,25 +1,36 @@
 #!/usr/bin/env bash
 # Runs one build inside the sandbox: fetches submodules and buildpacks, then detect,
-# compile and release, all in one container. Everything it needs comes as arguments; what it finds
-# out is left as small files in the result directory, which the caller reads with suspicion:
-# the programs of buildpacks could have written them too.
+# compile and release, all in one container. What it finds out is left as small files in the
+# result directory, which the caller reads with suspicion: the programs of buildpacks could have
+# written them too.
 #
-#   run.sh BUILD_DIR CACHE_DIR ENV_DIR RESULT_DIR WORK_DIR detect|set [--submodule PATH URL COMMIT]…
-#          [--pack NAME KIND LOCATION REF]…
+#   run.sh BUILD_DIR CACHE_DIR ENV_DIR RESULT_DIR WORK_DIR PACKS_DIR detect|set
 #
-# KIND is dir (a directory), git (a repository) or tgz (the URL of an archive). With `detect` the
-# first pack that detects wins, with `set` all of them run, in order.
+# What to fetch is in the file `plan` of WORK_DIR, words with a NUL behind each, because addresses
+# may hold credentials; it is gone before any buildpack runs:
+#
+#   [--submodule PATH URL COMMIT]… [--pack NAME KIND LOCATION REF]…
+#
+# KIND is dir (a directory of PACKS_DIR), git (a repository) or tgz (the URL of an archive). With
+# `detect` the first pack that detects wins, with `set` all of them run, in order.
 set -uo pipefail
 
 readonly NO_PACK=71 INCOMPATIBLE=72 COMPILE_FAILED=73 RELEASE_FAILED=74 FETCH_FAILED=75 SUBMODULE_FAILED=76
 
-build_dir=$1 cache_dir=$2 env_dir=$3 result_dir=$4 work_dir=$5 mode=$6
-shift 6
+build_dir=$1 cache_dir=$2 env_dir=$3 result_dir=$4 work_dir=$5 packs_dir=$6 mode=$7
+mapfile -d '' -t wanted <"$work_dir/plan" || exit 2
+rm -f "$work_dir/plan"
+set -- "${wanted[@]}"
 
 heading() { printf -- '-----> %s\n' "$1"; }
 detail() { printf '       %s\n' "$1"; }
 problem() { printf ' !     %s\n' "$1"; }
 result() { printf '%s' "$2" >"$result_dir/$1"; }
+
+# What comes in, addresses without query, user and password.
+plain() { sed -E "s,(://[^?[:space:]'\"]*)\\?[^[:space:]'\"]*,\\1,g; s,://[^/?#[:space:]]*@,://,g"; }
+# The last errors of git or curl, as they may be shown.
+complaint() { plain <"$work_dir/$1.err" | sed 's/^/ !     /'; }
 
 # Ours only: what buildpacks do with git is their affair.
 git() { env GIT_TERMINAL_PROMPT=0 GIT_ALLOW_PROTOCOL=https:http:git git "$@"; }
@@ -44,13 +55,13 @@ submodule() { # PATH URL COMMIT
     return 1
   fi
   if ! clone "$2" "$3" "$build_dir/$1"; then
-    problem "Could not fetch the submodule $1 from ${2//:\/\/*@/:\/\/}:"
-    sed 's/^/ !     /' "$work_dir/git.err"
+    problem "Could not fetch the submodule $1 from $(plain <<<"$2"):"
+    complaint git
     return 1
   fi
   git -C "$build_dir/$1" submodule -q update --init --recursive --depth 1 2>"$work_dir/git.err" || {
     problem "Could not fetch the submodules inside $1:"
-    sed 's/^/ !     /' "$work_dir/git.err"
+    complaint git
     return 1
   }
   find "$build_dir/$1" -name .git -prune -exec rm -rf {} +
@@ -60,11 +71,11 @@ submodule() { # PATH URL COMMIT
 fetch_pack() { # INDEX NAME KIND LOCATION REF
   local target=$work_dir/pack_$1
   case $3 in
-    dir) cp -R "$4" "$target" ;;
+    dir) cp -R "$packs_dir/$4" "$target" ;;
     git)
       clone "$4" "$5" "$target" || {
         problem "Could not fetch the buildpack $2:"
-        sed 's/^/ !     /' "$work_dir/git.err"
+        complaint git
         return 1
       }
       git -C "$target" submodule -q update --init --recursive --depth 1 2>/dev/null || true
@@ -73,7 +84,7 @@ fetch_pack() { # INDEX NAME KIND LOCATION REF
       mkdir -p "$target"
       if ! curl -fsSL --retry 3 --max-time 300 --proto '=http,https' -o "$work_dir/pack.tgz" -- "$4" 2>"$work_dir/curl.err"; then
         problem "Could not fetch the buildpack $2:"
-        sed 's/^/ !     /' "$work_dir/curl.err"
+        complaint curl
         return 1
       fi
       if ! tar -xzf "$work_dir/pack.tgz" --no-same-owner -C "$target"; then
@@ -129,7 +140,7 @@ while [ $# -gt 0 ]; do
       shift 4
       ;;
     *)
-      problem "run.sh: what is $1?"
+      problem "run.sh: what is this in its plan?"
       exit 2
       ;;
   esac

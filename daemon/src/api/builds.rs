@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use axum::{
     Json, Router,
     body::Body as HttpBody,
-    extract::{Path, State},
+    extract::{Path, Query, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{delete, get},
 };
 use bytes::Bytes;
+use chrono::TimeDelta;
 use futures_util::StreamExt as _;
 use paas_wire as wire;
 use uuid::Uuid;
@@ -18,16 +19,22 @@ use wire::{BuildStatus, IdRef};
 
 use super::{
     error::{ApiError, ApiResult},
-    extract::{Auth, Body},
+    extract::{Auth, Body, admit},
     list::list,
     view,
 };
 use crate::{
     context::new_id,
     error::Error,
-    ops::{self, Platform},
+    ops::{self, Platform, addresses},
     store::{builds::Build, users},
 };
+
+/// How long an address of output counts.
+const LASTS: TimeDelta = TimeDelta::hours(24);
+
+/// What such an address is for.
+const OUTPUT: &str = "build/output";
 
 pub(super) fn routes() -> Router<Platform> {
     Router::new()
@@ -52,7 +59,12 @@ fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build {
         created_at: row.created_at,
         generation: Some("cedar".into()),
         id: row.id,
-        output_stream_url: format!("{}/streams/builds/{}", p.cx.config().api_url(), row.id),
+        output_stream_url: format!(
+            "{}/streams/builds/{}?{}",
+            p.cx.config().api_url(),
+            row.id,
+            addresses::sign(p, OUTPUT, row.id, LASTS)
+        ),
         release: row.release_id.map(|id| IdRef { id }),
         slug: row.slug_id.map(|id| IdRef { id }),
         source_blob: wire::build::SourceBlob {
@@ -150,10 +162,17 @@ fn offset(headers: &HeaderMap) -> u64 {
 }
 
 /// The output of a build as it comes: plain text, or events whose ids are the bytes so far. The
-/// address is the key to it: no credentials are asked for, since Heroku's clients send none.
-async fn output(State(p): State<Platform>, Path(build): Path<String>, headers: HeaderMap) -> ApiResult<Response> {
+/// address that was given out is the key to it, since Heroku's clients send no credentials.
+async fn output(
+    State(p): State<Platform>,
+    auth: Result<Auth, ApiError>,
+    Path(build): Path<String>,
+    Query(key): Query<addresses::Key>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
     let id: Uuid = build.parse().map_err(|_| Error::not_found("build", build.clone()))?;
-    ops::builds::by_id(&p, id).await?.ok_or_else(|| Error::not_found("build", build))?;
+    let row = ops::builds::by_id(&p, id).await?.ok_or_else(|| Error::not_found("build", build))?;
+    admit(&p, OUTPUT, (id, row.app_id), &key, auth).await?;
     let offset = offset(&headers);
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let pieces = ops::builds::output(&p, id, offset);

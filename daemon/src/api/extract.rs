@@ -7,9 +7,10 @@ use axum::{
 use base64::Engine as _;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use super::error::ApiError;
-use crate::ops::{Actor, Platform, accounts};
+use crate::ops::{Actor, Platform, accounts, addresses, apps};
 
 /// Largest body of an API request, in bytes. Sources and slugs have their own uploads.
 pub const LARGEST_BODY: usize = 4 * 1024 * 1024;
@@ -30,6 +31,32 @@ impl FromRequestParts<Platform> for Auth {
         };
         actor.map(Self).ok_or_else(unauthorized)
     }
+}
+
+/// Whether a request may have one thing of an app: its address is a key to it, or the account
+/// works on the app.
+pub async fn admit(
+    p: &Platform,
+    purpose: &str,
+    (id, app_id): (Uuid, Uuid),
+    key: &addresses::Key,
+    auth: Result<Auth, ApiError>,
+) -> Result<(), ApiError> {
+    if addresses::is_key(p, purpose, id, key) {
+        return Ok(());
+    }
+    let Auth(actor) = match auth {
+        Err(_) if key.signature.is_some() => {
+            return Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "This address has expired or is not the whole one that was given out; ask for a new one.",
+            ));
+        }
+        auth => auth?,
+    };
+    apps::find(p, &actor, &app_id.to_string()).await?;
+    Ok(())
 }
 
 /// Whoever proves it by address and password, or by a token: for making tokens.

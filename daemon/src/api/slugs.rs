@@ -1,4 +1,5 @@
-//! `/apps/{app}/slugs`, and the bytes of slugs. The address of the bytes is the key to them.
+//! `/apps/{app}/slugs`, and the bytes of slugs. The address of the bytes is the key to them for
+//! an hour.
 
 use std::{
     future::ready,
@@ -11,11 +12,12 @@ use std::{
 use axum::{
     Json, Router,
     body::Body as HttpBody,
-    extract::{DefaultBodyLimit, Path, State},
+    extract::{DefaultBodyLimit, Path, Query, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use chrono::TimeDelta;
 use futures_util::TryStreamExt as _;
 use paas_wire as wire;
 use tokio_util::io::{ReaderStream, StreamReader};
@@ -23,17 +25,22 @@ use uuid::Uuid;
 
 use super::{
     error::{ApiError, ApiResult},
-    extract::{Auth, Body},
+    extract::{Auth, Body, admit},
     view,
 };
 use crate::{
     error::Error,
-    ops::{self, Platform, slugs},
+    ops::{self, Platform, addresses, slugs},
+    slugs::LARGEST,
     store::slugs::Slug,
 };
 
-/// Largest slug, in bytes: Heroku's hard limit, as for those that are built here.
-const LARGEST: u64 = 1 << 30;
+/// How long an address of bytes counts.
+const LASTS: TimeDelta = TimeDelta::hours(1);
+
+/// What an address is for.
+const DOWNLOAD: &str = "slug/get";
+const UPLOAD: &str = "slug/put";
 
 pub(super) fn routes() -> Router<Platform> {
     Router::new()
@@ -43,11 +50,12 @@ pub(super) fn routes() -> Router<Platform> {
 }
 
 fn show(p: &Platform, slug: &Slug) -> Json<wire::Slug> {
-    let method = if slug.sha256.is_some() { "GET" } else { "PUT" };
+    let (method, purpose) = if slug.sha256.is_some() { ("GET", DOWNLOAD) } else { ("PUT", UPLOAD) };
+    let key = addresses::sign(p, purpose, slug.id, LASTS);
     Json(wire::Slug {
         blob: wire::slug::SlugBlob {
             method: method.into(),
-            url: format!("{}/slugs/{}/blob", p.cx.config().api_url(), slug.id),
+            url: format!("{}/slugs/{}/blob?{key}", p.cx.config().api_url(), slug.id),
         },
         buildpack_provided_description: slug.buildpack_description.clone(),
         checksum: slug.sha256.as_ref().map(|sum| format!("SHA256:{sum}")),
@@ -95,8 +103,15 @@ async fn found(p: &Platform, id: &str) -> ApiResult<Slug> {
     Ok(slugs::by_id(p, id).await?)
 }
 
-async fn upload(State(p): State<Platform>, Path(id): Path<String>, body: HttpBody) -> ApiResult<StatusCode> {
+async fn upload(
+    State(p): State<Platform>,
+    auth: Result<Auth, ApiError>,
+    Path(id): Path<String>,
+    Query(key): Query<addresses::Key>,
+    body: HttpBody,
+) -> ApiResult<StatusCode> {
     let slug = found(&p, &id).await?;
+    admit(&p, UPLOAD, (slug.id, slug.app_id), &key, auth).await?;
     if slug.sha256.is_some() {
         return Err(Error::Conflict("That slug has been uploaded already; make a new one.".into()).into());
     }
@@ -116,8 +131,14 @@ async fn upload(State(p): State<Platform>, Path(id): Path<String>, body: HttpBod
     Ok(StatusCode::OK)
 }
 
-async fn download(State(p): State<Platform>, Path(id): Path<String>) -> ApiResult<Response> {
+async fn download(
+    State(p): State<Platform>,
+    auth: Result<Auth, ApiError>,
+    Path(id): Path<String>,
+    Query(key): Query<addresses::Key>,
+) -> ApiResult<Response> {
     let slug = found(&p, &id).await?;
+    admit(&p, DOWNLOAD, (slug.id, slug.app_id), &key, auth).await?;
     let sha256 = slug.sha256.as_deref().ok_or_else(|| Error::not_found("slug", id))?;
     let reader = p.slug_store.get(sha256).await.map_err(|e| Error::internal("The slug can't be read.", e))?;
     let mut response = HttpBody::from_stream(ReaderStream::new(reader)).into_response();

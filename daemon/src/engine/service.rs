@@ -117,5 +117,7 @@ pub enum Owned {
     Build {
         /// Docker's name for it.
         container: String,
+        /// Which, as far as its label says so.
+        build: Option<Uuid>,
     },
 }

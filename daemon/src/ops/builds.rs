@@ -8,10 +8,10 @@ use std::{path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use paas_buildpacks::catalog::PackRef;
+use paas_buildpacks::{cache::Cache, catalog::PackRef};
 use serde_json::json;
 use sqlx::types::Json;
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 use uuid::Uuid;
 
 use super::{Actor, Platform};
@@ -22,6 +22,7 @@ use crate::{
         buildpacks,
         builds::{self, Build},
         events::Event,
+        slugs,
     },
 };
 
@@ -30,6 +31,9 @@ const LOOK: Duration = Duration::from_millis(40);
 
 /// A piece of output that is read at once, in bytes.
 const PIECE: usize = 64 * 1024;
+
+/// The file in a build's directory with what it says: all that is kept of a build that has ended.
+const OUTPUT: &str = "output.log";
 
 /// The file in a build's directory with the [`StoredSubmodule`]s to fetch, as JSON.
 pub const SUBMODULES: &str = "submodules.json";
@@ -67,7 +71,27 @@ pub fn directory(p: &Platform, id: Uuid) -> PathBuf {
 
 /// Where a build's output is.
 pub fn output_path(p: &Platform, id: Uuid) -> PathBuf {
-    directory(p, id).join("output.log")
+    directory(p, id).join(OUTPUT)
+}
+
+/// Empties the directory of a build that has ended, its output excepted.
+pub async fn clear(p: &Platform, id: Uuid) {
+    let directory = directory(p, id);
+    let cleared = tokio::task::spawn_blocking(move || {
+        for entry in std::fs::read_dir(directory)? {
+            let entry = entry?;
+            if entry.file_name() != OUTPUT {
+                paas_buildpacks::tree::remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    });
+    match cleared.await.map_err(std::io::Error::other).and_then(|done| done) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(build.id = %id, %error, "a build's directory could not be emptied");
+        }
+        Ok(()) | Err(_) => {}
+    }
 }
 
 /// Puts a build into the queue. `id` is the caller's, who may have filled its directory.
@@ -77,7 +101,7 @@ pub async fn create(p: &Platform, actor: &Actor, app: &App, id: Uuid, new: New) 
     tokio::fs::OpenOptions::new()
         .create(true)
         .append(true)
-        .open(directory.join("output.log"))
+        .open(directory.join(OUTPUT))
         .await
         .map_err(|e| Error::internal("The build's output has no place on disk.", e))?;
     let mut change = p.change(app.id).await?;
@@ -124,7 +148,7 @@ pub async fn find(p: &Platform, app: &App, id: &str) -> Result<Build> {
     found.ok_or_else(|| Error::not_found("build", id.to_string()))
 }
 
-/// One by identity alone: whoever has the address of an output stream needs no more.
+/// One by identity alone.
 pub async fn by_id(p: &Platform, id: Uuid) -> Result<Option<Build>> {
     Ok(builds::by_id(&mut p.db.read().await?, id).await?)
 }
@@ -160,22 +184,53 @@ pub async fn ahead(p: &Platform, build: &Build) -> Result<usize> {
 /// Ends a build: at once when it waits, else as soon as its builder has stopped it.
 pub async fn cancel(p: &Platform, actor: &Actor, app: &App, id: &str) -> Result<Build> {
     let build = find(p, app, id).await?;
+    if build.status == "queued" {
+        // Before the row's end, after which nobody reads on.
+        say(p, build.id, " !     Build cancelled.\n").await;
+    }
     let now = p.cx.now();
     let mut change = p.change(app.id).await?;
+    if slugs::by_id(&mut change, build.id).await?.is_some() {
+        return Err(Error::Conflict("That build has been released already; `paas rollback` goes back.".into()));
+    }
     if !builds::request_cancel(&mut change, build.id, now).await? {
         return Err(Error::Conflict("That build has ended already; there is nothing to cancel.".into()));
     }
-    if build.status == "queued" {
-        // A builder that takes it at this very moment has the row first and sees the request.
-        let row = builds::by_id(&mut change, build.id).await?;
-        if row.is_some_and(|row| row.status == "queued") {
-            builds::finish(&mut change, build.id, "cancelled", None, None, Some("the build was cancelled"), now)
-                .await?;
-        }
+    // A builder that takes it at this very moment has the row first and sees the request.
+    let waits = builds::by_id(&mut change, build.id).await?.is_some_and(|row| row.status == "queued");
+    if waits {
+        builds::finish(&mut change, build.id, "cancelled", None, None, Some("the build was cancelled"), now).await?;
     }
     p.commit(change, Event::new("build.cancel", actor.name(), json!({"id": build.id}))).await?;
     p.tell(app.id, format!("Build cancelled by user {}", actor.name()));
+    if waits {
+        clear(p, build.id).await;
+    }
     find(p, app, id).await
+}
+
+/// Ends a build whose app is destroyed: at once when it waits, else its builder does.
+pub async fn end_of_app(p: &Platform, build: &Build) -> Result<()> {
+    if build.status == "queued" {
+        finish(p, build, "cancelled", None, Some("the app was destroyed")).await?;
+    } else if !build.cancel_requested {
+        let mut tx = p.db.begin().await?;
+        builds::request_cancel(&mut tx, build.id, p.cx.now()).await?;
+        tx.commit(None).await?;
+    }
+    Ok(())
+}
+
+/// Adds a line to the output of a build that nobody runs.
+async fn say(p: &Platform, id: Uuid, line: &str) {
+    let written = async {
+        let mut file = tokio::fs::OpenOptions::new().create(true).append(true).open(output_path(p, id)).await?;
+        file.write_all(line.as_bytes()).await?;
+        file.flush().await
+    };
+    if let Err(error) = written.await {
+        tracing::warn!(build.id = %id, %error, "a build's output can't be kept");
+    }
 }
 
 /// Writes how a build ended; whether this call was the one that did.
@@ -195,16 +250,43 @@ pub async fn finish(
     Ok(won)
 }
 
-/// Empties what the app's buildpacks keep between builds.
+/// Empties what the app's buildpacks keep between builds: at once, or before the next build
+/// when one is writing to it now.
 pub async fn purge_cache(p: &Platform, actor: &Actor, app: &App) -> Result<()> {
-    let cache = paas_buildpacks::cache::Cache::new(p.cx.path("cache").join(app.id.to_string()));
-    tokio::task::spawn_blocking(move || cache.purge())
+    let cache = cache(p, app.id);
+    in_cache(move || cache.wish_purge()).await?;
+    // A build that begins in between finds the wish and fulfils it first.
+    if active(p, app.id).await?.iter().all(|build| build.status != "pending") {
+        let cache = self::cache(p, app.id);
+        in_cache(move || cache.fulfil_wish()).await?;
+    }
+    let change = p.change(app.id).await?;
+    p.commit(change, Event::new("build-cache.delete", actor.name(), json!({}))).await
+}
+
+/// Empties the cache of an app that builds nothing now.
+pub async fn empty_cache(p: &Platform, app_id: Uuid) -> Result<()> {
+    let cache = cache(p, app_id);
+    in_cache(move || cache.purge()).await
+}
+
+/// Removes the cache of an app that is gone.
+pub async fn remove_cache(p: &Platform, app_id: Uuid) -> Result<()> {
+    let cache = cache(p, app_id);
+    in_cache(move || cache.remove()).await
+}
+
+/// What the buildpacks of an app keep between its builds.
+pub fn cache(p: &Platform, app_id: Uuid) -> Cache {
+    Cache::new(p.cx.path("cache").join(app_id.to_string()))
+}
+
+async fn in_cache(work: impl FnOnce() -> std::io::Result<()> + Send + 'static) -> Result<()> {
+    tokio::task::spawn_blocking(work)
         .await
         .map_err(std::io::Error::other)
         .and_then(|done| done)
-        .map_err(|e| Error::internal("The build cache could not be emptied.", e))?;
-    let change = p.change(app.id).await?;
-    p.commit(change, Event::new("build-cache.delete", actor.name(), json!({}))).await
+        .map_err(|e| Error::internal("The build cache could not be emptied.", e))
 }
 
 /// The buildpacks an app was told to use, in order.

@@ -172,10 +172,13 @@ pub(super) async fn set_missing(
     wanted: &BTreeMap<String, String>,
 ) -> Result<()> {
     let have = vars(p, c, app_id).await?.merged();
-    for (key, value) in wanted {
-        if !have.contains_key(key) && ConfigKey::parse(key).is_ok() {
-            config_vars::set(c, app_id, key, &p.cx.sealer().seal(&place(app_id, key), value.as_bytes())).await?;
-        }
+    let missing: Vec<_> =
+        wanted.iter().filter(|(key, _)| !have.contains_key(*key) && ConfigKey::parse(key).is_ok()).collect();
+    let all = have.iter().chain(missing.iter().copied());
+    check_config(all.map(|(key, value)| (key.as_str(), value.as_str())))
+        .map_err(|e| Error::invalid(format!("The config vars that bin/release brings can't be set: {e}.")))?;
+    for (key, value) in missing {
+        config_vars::set(c, app_id, key, &p.cx.sealer().seal(&place(app_id, key), value.as_bytes())).await?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod addons;
+pub mod addresses;
 pub mod apps;
 pub mod attach;
 pub mod builds;

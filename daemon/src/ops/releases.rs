@@ -16,6 +16,7 @@ use crate::{
     store::{
         Change, Conn, addons,
         apps::App,
+        builds,
         events::Event,
         releases::{self, Release},
         slugs::{self, Slug},
@@ -138,18 +139,10 @@ pub async fn end_phase(p: &Platform, release_id: Uuid, failure: Option<&str>) ->
         let slug = slug_of(&mut change, &release).await?;
         apply(p, &mut change, &release, slug.as_ref()).await?;
     }
+    if failure.is_some() {
+        rebase(&mut change, &release).await?;
+    }
     for next in releases::pending(&mut change, release.app_id).await? {
-        let mut next = next;
-        if failure.is_some() && next.slug_id == release.slug_id {
-            let good = releases::current(&mut change, release.app_id).await?;
-            next.slug_id = good.as_ref().and_then(|good| good.slug_id);
-            if let Some(good) = good {
-                next.stack = good.stack;
-            }
-            let slug = slug_of(&mut change, &next).await?;
-            next.phase = next.phase && slug.is_some_and(|slug| slug.process_types.contains_key("release"));
-            releases::rebase(&mut change, next.id, next.slug_id, &next.stack, next.phase).await?;
-        }
         if next.phase {
             break;
         }
@@ -159,6 +152,25 @@ pub async fn end_phase(p: &Platform, release_id: Uuid, failure: Option<&str>) ->
     }
     let event = json!({"version": release.version, "status": status, "message": failure});
     p.commit(change, Event::new("release.update", "paas", event)).await?;
+    Ok(())
+}
+
+/// Gives all that wait with the slug of a release that has failed the slug of the one that
+/// counts. All at once: what waits behind another phase must not come with it later.
+async fn rebase(change: &mut Change, failed: &Release) -> Result<()> {
+    let good = releases::current(change, failed.app_id).await?;
+    for mut next in releases::pending(change, failed.app_id).await? {
+        if next.slug_id != failed.slug_id {
+            continue;
+        }
+        next.slug_id = good.as_ref().and_then(|good| good.slug_id);
+        if let Some(good) = &good {
+            next.stack = good.stack.clone();
+        }
+        let slug = slug_of(change, &next).await?;
+        next.phase = next.phase && slug.is_some_and(|slug| slug.process_types.contains_key("release"));
+        releases::rebase(change, next.id, next.slug_id, &next.stack, next.phase).await?;
+    }
     Ok(())
 }
 
@@ -197,8 +209,8 @@ pub async fn deploy(p: &Platform, actor: &Actor, app: &App, slug_id: Uuid, descr
     finish_insert(p, change, actor, app, release).await
 }
 
-/// What a build releases: its slug, and the config vars that its buildpacks bring where
-/// they are not set yet.
+/// What a build releases: its slug and, with the first slug of an app, the config vars that
+/// its buildpacks bring where they are not set yet.
 pub async fn deploy_build(
     p: &Platform,
     actor: &Actor,
@@ -208,8 +220,14 @@ pub async fn deploy_build(
     description: &str,
 ) -> Result<Release> {
     let mut change = p.change(app.id).await?;
+    // A wish to end it comes before this, or is refused because the slug is there.
+    if builds::by_id(&mut change, slug.id).await?.is_some_and(|build| build.cancel_requested) {
+        return Err(Error::Conflict("The build was cancelled.".into()));
+    }
+    if !releases::any_slug(&mut change, app.id).await? {
+        config::set_missing(p, &mut change, app.id, config_vars).await?;
+    }
     slugs::insert(&mut change, slug).await?;
-    config::set_missing(p, &mut change, app.id, config_vars).await?;
     let release = insert(p, &mut change, actor, New::slug(description, slug.id)).await?;
     finish_insert(p, change, actor, app, release).await
 }

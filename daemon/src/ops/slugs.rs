@@ -40,7 +40,7 @@ pub async fn find(p: &Platform, app: &App, id: &str) -> Result<Slug> {
     found.filter(|slug| slug.app_id == app.id).ok_or_else(|| Error::not_found("slug", id))
 }
 
-/// One by identity alone: whoever has the address of its bytes needs no more.
+/// One by identity alone.
 pub async fn by_id(p: &Platform, id: Uuid) -> Result<Slug> {
     let found = slugs::by_id(&mut p.db.read().await?, id).await?;
     found.ok_or_else(|| Error::not_found("slug", id.to_string()))

@@ -5,7 +5,7 @@
 //! says that they have. After a boot of the machine whatever has no such mark may be damaged,
 //! and is removed: the blob is the truth.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,24 +76,30 @@ impl SlugCache {
         self.settle(built.to_owned(), path, slug).await
     }
 
-    /// Removes every unpacked slug but those named. Name all that running dynos use, beside the
-    /// last few releases of each app: a directory must not go while a dyno runs from it.
-    pub async fn prune(&self, keep: &HashSet<Uuid>) -> Result<()> {
+    /// The slugs that are there unpacked.
+    pub async fn unpacked(&self) -> Result<Vec<Uuid>> {
         let directory = self.directory.clone();
-        let listed = blocking(move || unpacked(&directory)).await?;
-        for slug in listed.into_iter().filter(|slug| !keep.contains(slug)) {
-            let lock = self.lock(slug);
-            let _one_at_a_time = lock.lock().await;
-            // Renamed first, so that an interrupted removal leaves nothing that looks whole.
-            let (path, going) = (self.path(slug), self.new_path());
-            match tokio::fs::rename(&path, &going).await {
-                Ok(()) => remove_tree(going).await?,
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(SlugError::disk("Removing", &path, &error)),
-            }
-            // A mark without its directory is swept at the next start.
-            let _ = tokio::fs::remove_file(durable(&path)).await;
+        blocking(move || unpacked(&directory)).await
+    }
+
+    /// Removes an unpacked slug unless it is `needed`. That is asked while nobody else can be
+    /// given the directory: a dyno whose row is there by then is seen, one whose row comes
+    /// later unpacks the slug anew. A directory must not go while a dyno runs from it.
+    pub async fn evict(&self, slug: Uuid, needed: impl Future<Output = bool> + Send) -> Result<()> {
+        let lock = self.lock(slug);
+        let _one_at_a_time = lock.lock().await;
+        if needed.await {
+            return Ok(());
         }
+        // Renamed first, so that an interrupted removal leaves nothing that looks whole.
+        let (path, going) = (self.path(slug), self.new_path());
+        match tokio::fs::rename(&path, &going).await {
+            Ok(()) => remove_tree(going).await?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(SlugError::disk("Removing", &path, &error)),
+        }
+        // A mark without its directory is swept at the next start.
+        let _ = tokio::fs::remove_file(durable(&path)).await;
         Ok(())
     }
 

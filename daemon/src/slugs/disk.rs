@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
@@ -74,21 +75,23 @@ impl DiskStore {
     }
 }
 
+/// A file that goes with the work on it: it failed, or whoever sends the bytes has gone.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // Best effort: the reason counts, and the next start sweeps. A finished one has its name.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 #[async_trait]
 impl SlugStore for DiskStore {
     async fn put(&self, bytes: Reader) -> Result<Blob> {
-        let new = self.directory.join(format!(".new-{}", Uuid::new_v4()));
-        let written = self.write(bytes, &new).await;
-        let blob = match written {
-            Ok(blob) => blob,
-            Err(problem) => {
-                // Best effort: the reason counts, and the next start sweeps.
-                let _ = fs::remove_file(&new).await;
-                return Err(problem);
-            }
-        };
+        let new = Unfinished(self.directory.join(format!(".new-{}", Uuid::new_v4())));
+        let blob = self.write(bytes, &new.0).await?;
         let path = self.path(&blob.sha256)?;
-        fs::rename(&new, &path).await.map_err(|error| SlugError::disk("Naming", &path, &error))?;
+        fs::rename(&new.0, &path).await.map_err(|error| SlugError::disk("Naming", &path, &error))?;
         let directory = self.directory.clone();
         blocking(move || {
             std::fs::File::open(&directory)
@@ -106,6 +109,25 @@ impl SlugStore for DiskStore {
             Err(error) if error.kind() == ErrorKind::NotFound => Err(SlugError::Missing { sha256: sha256.to_owned() }),
             Err(error) => Err(SlugError::disk("Opening", &path, &error)),
         }
+    }
+
+    async fn older_than(&self, age: Duration) -> Result<Vec<String>> {
+        let directory = self.directory.clone();
+        blocking(move || {
+            let listed = |error: &std::io::Error| SlugError::disk("Listing", &directory, error);
+            let mut old = Vec::new();
+            for entry in std::fs::read_dir(&directory).map_err(|error| listed(&error))? {
+                let entry = entry.map_err(|error| listed(&error))?;
+                let name = entry.file_name();
+                let Some(sha256) = name.to_str().and_then(|name| name.strip_suffix(".tar.zst")) else { continue };
+                let modified = entry.metadata().and_then(|meta| meta.modified());
+                if modified.is_ok_and(|time| time.elapsed().is_ok_and(|since| since > age)) {
+                    old.push(sha256.to_owned());
+                }
+            }
+            Ok(old)
+        })
+        .await
     }
 
     async fn remove(&self, sha256: &str) -> Result<()> {

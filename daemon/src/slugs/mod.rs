@@ -15,6 +15,7 @@ mod pack;
 
 use std::path::Path;
 use std::pin::Pin;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use thiserror::Error;
@@ -22,10 +23,13 @@ use tokio::io::AsyncRead;
 
 pub use cache::SlugCache;
 pub use disk::DiskStore;
-pub use pack::{Packed, pack};
+pub use pack::{Most, Packed, pack, pack_within};
 
 /// uid and gid that own everything in a slug: those of dynos.
 pub const OWNER: u32 = 10_001;
+
+/// Heroku's hard limit of a slug's blob, in bytes.
+pub const LARGEST: u64 = 1 << 30;
 
 /// What every call gives.
 pub type Result<T, E = SlugError> = std::result::Result<T, E>;
@@ -50,6 +54,9 @@ pub trait SlugStore: Send + Sync {
 
     /// The bytes; [`SlugError::Missing`] when there are none.
     async fn get(&self, sha256: &str) -> Result<Reader>;
+
+    /// The checksums of the blobs that were stored longer ago than this.
+    async fn older_than(&self, age: Duration) -> Result<Vec<String>>;
 
     /// Forgets the blob. Gone is success.
     async fn remove(&self, sha256: &str) -> Result<()>;
@@ -80,6 +87,15 @@ pub enum SlugError {
     /// The archive can't be unpacked.
     #[error("The slug can't be unpacked: {0}")]
     Archive(#[from] archive::ArchiveError),
+    /// It is more than a slug may be.
+    #[error("Compiled slug size: more than {most} is too large (max is {most}).")]
+    TooLarge {
+        /// In words: `1G`.
+        most: String,
+    },
+    /// Whoever wanted it packed does not want it any more.
+    #[error("The slug was not packed to its end.")]
+    Stopped,
     /// A file operation failed.
     #[error("{action} failed: {why}. Check the disk and the rights of the data directory.")]
     Disk {

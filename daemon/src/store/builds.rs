@@ -125,17 +125,9 @@ pub async fn renew(c: &mut Conn, id: Uuid, owner: Uuid, until: DateTime<Utc>) ->
     Ok(row.map(|(cancel,)| cancel))
 }
 
-/// Builds under way whose builder is gone: the lease has run out, or is of another run of
-/// this daemon.
-pub async fn abandoned(c: &mut Conn, run: Uuid, now: DateTime<Utc>) -> StoreResult<Vec<Build>> {
-    rows!(
-        c,
-        Build,
-        fetch_all,
-        "select * from builds where status = 'pending' and (lease_owner is null or lease_owner <> $1 or lease_until < $2) order by created_at",
-        run,
-        now
-    )
+/// Builds under way, oldest first.
+pub async fn pending(c: &mut Conn) -> StoreResult<Vec<Build>> {
+    rows!(c, Build, fetch_all, "select * from builds where status = 'pending' order by created_at, id")
 }
 
 /// Asks a build to end; whether it had not ended yet.

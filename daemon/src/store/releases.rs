@@ -168,3 +168,33 @@ pub async fn set_stalled(c: &mut Conn, app_id: Uuid, version: i64) -> StoreResul
 pub async fn by_slug(c: &mut Conn, slug_id: Uuid) -> StoreResult<Option<Release>> {
     rows!(c, Release, fetch_optional, "select * from releases where slug_id = $1 order by version limit 1", slug_id)
 }
+
+/// How many releases of a slug are still to be decided or have dynos.
+pub async fn uses_of_slug(c: &mut Conn, slug_id: Uuid) -> StoreResult<i64> {
+    let (count,): (i64,) = rows!(
+        c,
+        (i64,),
+        fetch_one,
+        "select count(*) from releases r where r.slug_id = $1 and (r.status = 'pending' or exists (select 1 from dynos d where d.release_id = r.id))",
+        slug_id
+    )?;
+    Ok(count)
+}
+
+/// The slugs that an app has released last.
+pub async fn newest_slugs(c: &mut Conn, app_id: Uuid, most: i64) -> StoreResult<Vec<Uuid>> {
+    let found: Vec<(Uuid,)> = rows!(
+        c,
+        (Uuid,),
+        fetch_all,
+        "select slug_id from releases where app_id = $1 and slug_id is not null group by slug_id order by max(version) desc limit $2",
+        app_id,
+        most
+    )?;
+    Ok(found.into_iter().map(|(id,)| id).collect())
+}
+
+/// Whether an app has ever released a slug.
+pub async fn any_slug(c: &mut Conn, app_id: Uuid) -> StoreResult<bool> {
+    Ok(!newest_slugs(c, app_id, 1).await?.is_empty())
+}

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::{
     engine::{EngineError, Owned},
     error::{Error, Result},
-    ops::Platform,
-    store::{addons, apps, cleanups, dynos, slugs},
+    ops::{self, Platform},
+    store::{addons, apps, builds, cleanups, dynos, slugs},
 };
 
 /// How often it looks without being woken.
@@ -106,6 +106,14 @@ pub async fn pass(p: &Platform) -> Result<bool> {
 async fn app(p: &Platform, app_id: Uuid) -> Result<bool> {
     let mut c = p.db.read().await?;
     if apps::by_id(&mut c, app_id).await?.is_some() {
+        let active = builds::active(&mut c, app_id).await?;
+        if !active.is_empty() {
+            drop(c);
+            for build in active {
+                ops::builds::end_of_app(p, &build).await?;
+            }
+            return Ok(false);
+        }
         if !dynos::list(&mut c, app_id).await?.is_empty() || !addons::of_app(&mut c, app_id).await?.is_empty() {
             return Ok(false);
         }
@@ -118,6 +126,7 @@ async fn app(p: &Platform, app_id: Uuid) -> Result<bool> {
     }
     let blobs: Vec<String> = slugs::list(&mut c, app_id).await?.into_iter().filter_map(|slug| slug.sha256).collect();
     let unpacked: Vec<Uuid> = slugs::list(&mut c, app_id).await?.into_iter().map(|slug| slug.id).collect();
+    let built: Vec<Uuid> = builds::list(&mut c, app_id).await?.into_iter().map(|build| build.id).collect();
     drop(c);
     let mut tx = p.db.begin().await?;
     apps::delete(&mut tx, app_id).await?;
@@ -129,11 +138,14 @@ async fn app(p: &Platform, app_id: Uuid) -> Result<bool> {
         }
     }
     for slug_id in unpacked {
-        remove_dir(&p.cx.path(format!("releases/{slug_id}"))).await?;
+        let evicted = p.slugs.evict(slug_id, async { false }).await;
+        evicted.map_err(|e| Error::internal("An unpacked slug could not be removed.", e))?;
     }
-    for place in [format!("git/{app_id}.git"), format!("cache/{app_id}")] {
-        remove_dir(&p.cx.path(place)).await?;
+    for build_id in built {
+        remove_dir(&ops::builds::directory(p, build_id)).await?;
     }
+    ops::builds::remove_cache(p, app_id).await?;
+    remove_dir(&p.cx.path(format!("git/{app_id}.git"))).await?;
     Ok(true)
 }
 
@@ -157,6 +169,9 @@ pub async fn orphans(p: &Platform) -> Result<()> {
     let apps: HashSet<Uuid> = apps::ids(&mut c).await?.into_iter().collect();
     let dynos: HashSet<Uuid> = dynos::all(&mut c).await?.into_iter().map(|dyno| dyno.id).collect();
     let addons: HashSet<Uuid> = addons::all(&mut c).await?.into_iter().map(|addon| addon.id).collect();
+    let pending = builds::pending(&mut c).await?.into_iter();
+    let building: HashSet<Uuid> =
+        pending.filter(|build| build.lease_owner == Some(p.cx.run())).map(|build| build.id).collect();
     drop(c);
     for app_id in logs.into_iter().filter(|app_id| !apps.contains(app_id)) {
         tracing::info!(app.id = %app_id, "removing the log of an app that is gone");
@@ -175,8 +190,8 @@ pub async fn orphans(p: &Platform) -> Result<()> {
                 }
                 false
             }
-            // Builds look after their own.
-            Owned::Build { .. } => false,
+            // Builds look after their own; but the engine may have been away when one ended.
+            Owned::Build { build, .. } => build.is_none_or(|build| !building.contains(&build)),
         };
         if orphan {
             tracing::info!(?thing, "removing what belongs to nothing");

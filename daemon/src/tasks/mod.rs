@@ -10,3 +10,4 @@ pub mod metrics;
 pub mod reconcile;
 pub mod router;
 pub mod routes;
+pub mod slugs;

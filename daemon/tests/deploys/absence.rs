@@ -111,3 +111,29 @@ fn an_engine_that_stops_while_it_deploys() {
     watch.no_worker_twice();
     door.shut();
 }
+
+#[test]
+fn an_engine_that_stops_in_the_middle_of_a_build() {
+    let socket = std::env::temp_dir().join(format!("paas-deploys-build-door-{}.sock", std::process::id()));
+    let _ = fs::remove_file(&socket);
+    let host = format!("unix://{}", socket.display());
+    let door = Door::open(&socket);
+    let server = Server::start("absent-build", &[("PAAS_DOCKER_HOST", &host)]);
+    let app = server.app("absent-build");
+    let copy = server.copy(&app);
+    copy.gemfile("sleep 600");
+    let push = copy.command(&["push", &copy.remote, "main"]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    wait_for("a build", || (!server.build_containers().is_empty()).then_some(()));
+    door.shut();
+    let output = push.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains(" !     Push rejected, the build could not be run: "), "{said}");
+    assert!(!server.build_containers().is_empty(), "nobody could remove it");
+    let door = Door::open(&socket);
+    wait_for("the end of its container", || server.build_containers().is_empty().then_some(()));
+    copy.git(&["rm", "-q", "Gemfile", "Gemfile.lock"]);
+    copy.commit("Good");
+    let (taken, said) = copy.push(&["main"]);
+    assert!(taken, "{said}");
+    door.shut();
+}

@@ -118,6 +118,7 @@ fn cancelling_running_and_waiting_builds() {
     let waiting = build(&server, &two, &archive)["id"].as_str().unwrap().to_owned();
     let (status, cancelled) = server.send("DELETE", &format!("/apps/{two}/builds/{waiting}"), &json!({}));
     assert_eq!((status, &cancelled["status"]), (200, &json!("failed")));
+    assert_eq!(server.output(&waiting), " !     Build cancelled.\n");
     let running = server.builds(&one)[0]["id"].as_str().unwrap().to_owned();
     let (status, _) = server.send("DELETE", &format!("/apps/{one}/builds/{running}"), &json!({}));
     assert_eq!(status, 200);

@@ -44,6 +44,12 @@ def settings():
 REGISTRY, TOKEN = settings()
 
 
+def plain(text):
+    """Addresses in it without query, user and password, for showing them."""
+    text = re.sub(r"(://[^?\s]*)\?\S*", r"\1", str(text))
+    return re.sub(r"://[^/?#\s]*@", "://", text)
+
+
 def ask(url, accept="*/*"):
     request = urllib.request.Request(url, headers={"Accept": accept, "User-Agent": "paas-buildpack"})
     if TOKEN and url.startswith(REGISTRY):
@@ -90,7 +96,7 @@ def unpack(about, target):
     else:
         wanted, got = dist["shasum"], hashlib.sha1(data).hexdigest()
     if got != wanted:
-        sys.exit(f"{dist['tarball']} is not what the registry promised (its checksum differs)")
+        sys.exit(f"{plain(dist['tarball'])} is not what the registry promised (its checksum differs)")
     parent = os.path.dirname(target)
     os.makedirs(parent, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent) as work:
@@ -128,8 +134,8 @@ def main():
     except (OSError, ValueError, KeyError) as problem:
         version = wanted_range.best(kept(name, directory))
         if version is None:
-            sys.exit(f"the npm registry {REGISTRY} doesn't answer: {problem}")
-        print(f"The npm registry doesn't answer ({problem}); taking {version} of an earlier build.", file=sys.stderr)
+            sys.exit(f"the npm registry {plain(REGISTRY)} doesn't answer: {plain(problem)}")
+        print(f"The npm registry doesn't answer ({plain(problem)}); taking {version} of an earlier build.", file=sys.stderr)
         print(version)
         return
     fitting = [version for version, about in found.items() if node is None or takes(about, node)]
@@ -144,7 +150,7 @@ def main():
         try:
             unpack(found[version], target)
         except OSError as problem:
-            sys.exit(f"{name} {version} can't be fetched: {problem}")
+            sys.exit(f"{name} {version} can't be fetched: {plain(problem)}")
     print(version)
 
 

@@ -25,7 +25,7 @@ choose_gem_mode() {
   while IFS= read -r source; do
     address=$(mirror_of "$source")
     if ! answers "${address%/}/versions"; then
-      gem_mode=system silent_source=$address silent_reason=$(tail -1 "$run_log")
+      gem_mode=system silent_source=$(plain "$address") silent_reason=$(plain "$(tail -1 "$run_log")")
       return
     fi
   done < <(gem_sources)

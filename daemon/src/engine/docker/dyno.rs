@@ -17,6 +17,8 @@ use super::{DockerEngine, names};
 
 /// Where init is inside.
 const INIT: &str = "/paas-init";
+/// What a ceiling of CPU is counted over, in microseconds; the kernel's own figure.
+const CPU_PERIOD: i64 = 100_000;
 /// Open files; Heroku's figure.
 const OPEN_FILES: u64 = 10_000;
 /// `/dev/shm`, counted against the memory limit: headless browsers and Postgres clients want some.
@@ -216,7 +218,9 @@ pub(super) fn confined(limits: &Limits) -> HostConfig {
         // The same figure: no swap beyond it.
         memory_swap: Some(memory),
         cpu_shares: Some(i64::from(limits.cpu_shares)),
-        nano_cpus: limits.cpu_millis.map(|millis| i64::from(millis) * 1_000_000),
+        // Not as `nano_cpus`, which Docker refuses above the number of cores.
+        cpu_period: limits.cpu_millis.map(|_| CPU_PERIOD),
+        cpu_quota: limits.cpu_millis.map(|millis| i64::from(millis) * CPU_PERIOD / 1000),
         pids_limit: Some(i64::from(limits.pids)),
         ulimits: Some(vec![ulimit("nofile", files), ulimit("core", 0)]),
         shm_size: Some(SHM_BYTES),

@@ -25,6 +25,8 @@ pub(super) const DYNO_ID: &str = "paas.dyno-id";
 pub(super) const DYNO_KIND: &str = "paas.dyno-kind";
 /// A release's version.
 pub(super) const RELEASE: &str = "paas.release";
+/// A build's id.
+pub(super) const BUILD: &str = "paas.build";
 /// An add-on's id.
 pub(super) const ADDON_ID: &str = "paas.addon-id";
 /// An add-on's name.

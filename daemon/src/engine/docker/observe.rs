@@ -111,8 +111,8 @@ impl DockerEngine {
         for (_, labels) in self.containers("addon").await? {
             owned.extend(id_label(&labels, names::ADDON_ID).map(Owned::Service));
         }
-        for (container, _) in self.containers("build").await? {
-            owned.push(Owned::Build { container });
+        for (container, labels) in self.containers("build").await? {
+            owned.push(Owned::Build { container, build: id_label(&labels, names::BUILD) });
         }
         let networks = docker
             .list_networks(Some(ListNetworksOptions { filters: filters() }))
@@ -151,7 +151,7 @@ impl DockerEngine {
                 by: "its owner: only destroying the add-on removes it".to_owned(),
             }),
             Owned::Network { app_id } => self.remove_app_network(*app_id).await,
-            Owned::Build { container } => self.remove_container(container).await,
+            Owned::Build { container, .. } => self.remove_container(container).await,
         }
     }
 }

@@ -14,6 +14,7 @@ use bollard::query_parameters::{AttachContainerOptions, CreateContainerOptions};
 use futures_util::TryStreamExt;
 use paas_buildpacks::output::Output;
 use paas_buildpacks::sandbox::{Exit, Sandbox, SandboxError, Step};
+use paas_buildpacks::tree;
 
 use super::super::{EngineError, Limits, Result};
 use super::client::failed;
@@ -23,8 +24,12 @@ use super::{DockerEngine, names};
 
 /// How often the disk is looked at. A disk takes about a gigabyte in that time.
 const LOOK: Duration = Duration::from_secs(1);
-/// Half an ordinary share: dynos come first when the processor is contended.
-const CPU_SHARES: u32 = 512;
+/// Files, directories and links in all writable mounts of a step together.
+const ENTRIES: u64 = 1_000_000;
+/// Half of what the smallest dyno has: dynos come first when the processor is contended.
+const CPU_SHARES: u32 = 128;
+/// The longest wait between two tries to remove a container that was left.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Where init is inside.
 const INIT: &str = "/paas-init";
 /// Seconds for processes that the program leaves behind.
@@ -64,7 +69,8 @@ impl Sandbox for DockerSandbox {
     }
 }
 
-/// Removes the container when the future is dropped half-way.
+/// Removes the container when the future is dropped half-way or fails: as soon as the engine
+/// answers.
 struct Guard {
     engine: DockerEngine,
     name: String,
@@ -79,8 +85,11 @@ impl Drop for Guard {
         let (engine, name) = (self.engine.clone(), std::mem::take(&mut self.name));
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                if let Err(error) = engine.remove_container(&name).await {
+                let mut wait = Duration::from_secs(1);
+                while let Err(error) = engine.remove_container(&name).await {
                     tracing::warn!("A build's container ({name}) could not be removed: {error}");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(LONGEST_WAIT);
                 }
             });
         }
@@ -145,8 +154,8 @@ impl DockerEngine {
         })
     }
 
-    /// Returns when the step's writable mounts hold more than its budget, or the host's disk
-    /// has less free than the reserve.
+    /// Returns when the step's writable mounts hold more than its budget or too many entries, or
+    /// the host's disk has less free than the reserve.
     async fn until_disk_is_full(&self, step: &Step) {
         let writable: Vec<PathBuf> =
             step.mounts.iter().filter(|mount| !mount.read_only).map(|mount| mount.host.clone()).collect();
@@ -159,7 +168,15 @@ impl DockerEngine {
             let writable = writable.clone();
             let full = blocking(move || {
                 let free = writable.iter().filter_map(|path| free_bytes(path)).min().unwrap_or(u64::MAX);
-                Ok(free < reserve || writable.iter().map(|path| used_bytes(path)).sum::<u64>() > budget)
+                let mut used = tree::Usage::default();
+                for path in &writable {
+                    let more = tree::usage(path, budget - used.bytes, ENTRIES - used.entries);
+                    used = tree::Usage { bytes: used.bytes + more.bytes, entries: used.entries + more.entries };
+                    if used.bytes > budget || used.entries > ENTRIES {
+                        return Ok(true);
+                    }
+                }
+                Ok(free < reserve)
             });
             if full.await.unwrap_or(false) {
                 return;
@@ -215,25 +232,21 @@ impl DockerEngine {
     }
 }
 
-/// Bytes on disk below a path, links not followed; each file's blocks, so that a sparse file
-/// counts what it takes.
-fn used_bytes(path: &std::path::Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let mut bytes = 0;
-    // No recursion: a build may nest directories deeper than a stack.
-    let mut waiting = vec![path.to_owned()];
-    while let Some(path) = waiting.pop() {
-        let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue };
-        bytes += metadata.blocks() * 512;
-        if metadata.is_dir() {
-            waiting.extend(std::fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
-        }
-    }
-    bytes
-}
-
 /// Bytes that are free on the path's disk.
 fn free_bytes(path: &std::path::Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(path).ok()?;
     Some(disk.f_bavail * disk.f_frsize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use paas_domain::size::Size;
+
+    #[test]
+    fn any_dyno_outweighs_a_build() {
+        let sizes =
+            [Size::Eco, Size::Basic, Size::Standard1X, Size::Standard2X, Size::PerformanceM, Size::PerformanceL];
+        assert!(sizes.iter().all(|size| 2 * CPU_SHARES <= size.cpu_shares()));
+    }
 }

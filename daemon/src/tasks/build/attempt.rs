@@ -1,6 +1,6 @@
 //! One build, from source to release.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, pin::pin, time::Duration};
 
 use paas_buildpacks::{
     build::{self, BuildError, Outcome, Request, Submodule},
@@ -27,10 +27,10 @@ use crate::{
     },
 };
 
-/// Heroku's hard limit of a slug, in bytes.
-const LARGEST_SLUG: u64 = 1 << 30;
 /// From here on boots are slow: Heroku's soft limit.
 const LARGE_SLUG: u64 = 300 << 20;
+/// Time that packing has at least, whatever is left of the build's own.
+const PACKING: Duration = Duration::from_secs(60);
 /// Processes and threads of a build.
 const PIDS: u64 = 2048;
 /// Who programs in containers run as.
@@ -112,6 +112,7 @@ pub(super) async fn attempt(
     log: &mut BuildLog,
 ) -> Result<(Uuid, Uuid), Failure> {
     let p = &builder.platform;
+    let begun = p.cx.now();
     let (app, actor) = whose(p, build).await?;
     enough_disk(p)?;
     let config_vars = ops::config::get(p, &app).await?;
@@ -120,20 +121,24 @@ pub(super) async fn attempt(
         source::bring(builder, build, &request, log).await?;
     }
     let outcome = build::build(builder.sandbox.as_ref(), &builder.packs, &request, log).await?;
-    if cancel.is_cancelled() {
-        return Err(Failure::Cancelled);
-    }
     log.platform();
-    let packed = compress(builder, &outcome, log).await?;
-    // Between here and the release's row nothing is cancelled any more: it takes no time.
-    Voice(log).heading("Launching...");
+    let spent = (p.cx.now() - begun).to_std().unwrap_or_default();
+    let left = request.limits.time.saturating_sub(spent).max(PACKING);
+    let packed = compress(builder, &outcome, cancel, left, log).await?;
     let first = app.slug_size.is_none();
-    let release = launch(builder, build, &app, &actor, &outcome, &packed).await;
-    let release = match release {
+    let launched = match cancel.is_cancelled() {
+        true => Err(Failure::Cancelled),
+        false => {
+            Voice(log).heading("Launching...");
+            launch(builder, build, &app, &actor, &outcome, &packed).await
+        }
+    };
+    let release = match launched {
         Ok(release) => release,
         Err(failure) => {
-            forget(builder, &packed.blob.sha256).await;
-            return Err(failure);
+            forget(builder, build.id, &packed.blob.sha256).await;
+            let cancelled = matches!(ops::builds::by_id(p, build.id).await, Ok(Some(row)) if row.cancel_requested);
+            return Err(if cancelled { Failure::Cancelled } else { failure });
         }
     };
     if release.status == "pending" {
@@ -199,7 +204,7 @@ async fn request(
         owner: USER,
         limits: Limits {
             memory_bytes: config.build_memory_mib << 20,
-            cpus: 0.0,
+            cpus: config.build_cpus,
             pids: PIDS,
             time: Duration::from_secs(config.build_timeout_s),
             disk_bytes: config.build_disk_mib << 20,
@@ -218,17 +223,37 @@ async fn submodules(directory: &Path) -> Result<Vec<Submodule>, Failure> {
     Ok(stored.into_iter().map(|m| Submodule { path: m.path, url: m.url, commit: m.commit }).collect())
 }
 
-async fn compress(builder: &Builder, outcome: &Outcome, log: &mut BuildLog) -> Result<Packed, Failure> {
+async fn compress(
+    builder: &Builder,
+    outcome: &Outcome,
+    cancel: &CancellationToken,
+    left: Duration,
+    log: &mut BuildLog,
+) -> Result<Packed, Failure> {
     Voice(log).heading("Compressing...");
-    let packed = slugs::pack(builder.platform.slug_store.as_ref(), &outcome.slug).await?;
+    let stop = cancel.child_token();
+    let store = builder.platform.slug_store.as_ref();
+    let mut packing = pin!(slugs::pack_within(store, &outcome.slug, slugs::Most::default(), &stop));
+    let packed = tokio::select! {
+        packed = &mut packing => packed,
+        () = tokio::time::sleep(left) => {
+            stop.cancel();
+            packing.await
+        }
+    };
+    let packed = match packed {
+        Err(SlugError::Stopped) if cancel.is_cancelled() => return Err(Failure::Cancelled),
+        Err(SlugError::Stopped) => {
+            return Err(Failure::said("compressing the slug took longer than the build had left (PAAS_BUILD_TIMEOUT)"));
+        }
+        Err(problem @ SlugError::TooLarge { .. }) => {
+            let text = problem.to_string();
+            Voice(log).warning(&text);
+            return Err(Failure::Reason { text: text.trim_end_matches('.').to_owned(), told: true });
+        }
+        packed => packed?,
+    };
     let size = packed.blob.size;
-    if size > LARGEST_SLUG {
-        forget(builder, &packed.blob.sha256).await;
-        let text =
-            format!("Compiled slug size: {} is too large (max is {}).", human_size(size), human_size(LARGEST_SLUG));
-        Voice(log).warning(&text);
-        return Err(Failure::Reason { text: text.trim_end_matches('.').to_owned(), told: true });
-    }
     Voice(log).detail(&format!("Done: {}", human_size(size)));
     if size > LARGE_SLUG {
         Voice(log).warning(&format!(
@@ -240,8 +265,11 @@ async fn compress(builder: &Builder, outcome: &Outcome, log: &mut BuildLog) -> R
     Ok(packed)
 }
 
-/// Removes a blob that no slug has.
-async fn forget(builder: &Builder, sha256: &str) {
+/// Removes what a build has made that led to no release.
+async fn forget(builder: &Builder, build: Uuid, sha256: &str) {
+    if let Err(error) = builder.platform.slugs.evict(build, async { false }).await {
+        tracing::warn!(%error, "the directory of a build that failed could not be removed");
+    }
     let used = async {
         let mut c = builder.platform.db.read().await?;
         crate::store::slugs::count_of_sha256(&mut c, sha256).await

@@ -10,14 +10,17 @@ mod log;
 mod recover;
 mod source;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use paas_buildpacks::{
     catalog::Catalog,
     output::Speak as _,
     sandbox::{CancellationToken, Sandbox},
 };
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::watch,
+    task::{self, JoinError, JoinSet},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -36,6 +39,8 @@ const RENEW: Duration = Duration::from_millis(500);
 const PERIOD: Duration = Duration::from_secs(5);
 /// How long builds have to end when the daemon stops.
 const STOPPING: Duration = Duration::from_secs(15);
+/// The longest wait between two tries to write how a build ended.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Everything that builds need. Cheap to clone.
 #[derive(Clone)]
@@ -53,7 +58,7 @@ pub async fn run(builder: Builder, mut stop: watch::Receiver<bool>) {
     let p = &builder.platform;
     let mut wakes = p.db.wakes();
     let ending = CancellationToken::new();
-    let mut running: JoinSet<()> = JoinSet::new();
+    let mut running = Running::default();
     if let Err(error) = recover::at_start(&builder).await {
         tracing::error!(%error, "what the last run left of its builds could not be cleared up");
     }
@@ -63,13 +68,15 @@ pub async fn run(builder: Builder, mut stop: watch::Receiver<bool>) {
             swept = p.cx.now();
             recover::sources(p).await;
         }
-        while running.try_join_next().is_some() {}
-        while running.len() < p.cx.config().build_slots.max(1) {
+        while let Some(ended) = running.tasks.try_join_next_with_id() {
+            running.forget(ended);
+        }
+        if let Err(error) = recover::lost(p, |id| running.builds.values().any(|running| *running == id)).await {
+            tracing::error!(%error, "builds that nobody runs can't be looked for");
+        }
+        while running.tasks.len() < p.cx.config().build_slots.max(1) {
             match claim(p).await {
-                Ok(Some(build)) => {
-                    let (builder, ending) = (builder.clone(), ending.clone());
-                    running.spawn(async move { one(&builder, build, &ending).await });
-                }
+                Ok(Some(build)) => running.start(&builder, build, &ending),
                 Ok(None) => break,
                 Err(error) => {
                     tracing::error!(%error, "the queue of builds can't be read");
@@ -79,15 +86,42 @@ pub async fn run(builder: Builder, mut stop: watch::Receiver<bool>) {
         }
         tokio::select! {
             () = tokio::time::sleep(PERIOD) => {}
-            Some(_) = running.join_next() => {}
+            Some(ended) = running.tasks.join_next_with_id() => running.forget(ended),
             () = woken(&mut wakes) => {}
             _ = stop.wait_for(|stop| *stop) => break,
         }
     }
     ending.cancel();
-    let all = async { while running.join_next().await.is_some() {} };
+    let all = async { while running.tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(STOPPING, all).await.is_err() {
         tracing::warn!("builds did not end in time; the next run clears up");
+    }
+}
+
+/// The builds of this run that have not ended.
+#[derive(Default)]
+struct Running {
+    tasks: JoinSet<()>,
+    builds: HashMap<task::Id, Uuid>,
+}
+
+impl Running {
+    fn start(&mut self, builder: &Builder, build: Build, ending: &CancellationToken) {
+        let (builder, ending, id) = (builder.clone(), ending.clone(), build.id);
+        let task = self.tasks.spawn(async move { one(&builder, build, &ending).await });
+        self.builds.insert(task.id(), id);
+    }
+
+    /// One that broke off has not written its end; [`recover::lost`] does.
+    fn forget(&mut self, ended: Result<(task::Id, ()), JoinError>) {
+        let task = match ended {
+            Ok((task, ())) => task,
+            Err(error) => {
+                tracing::error!(%error, "a build broke off");
+                error.id()
+            }
+        };
+        self.builds.remove(&task);
     }
 }
 
@@ -136,16 +170,13 @@ async fn one(builder: &Builder, build: Build, ending: &CancellationToken) {
         }
     };
     drop(log);
-    recover::clear(p, build.id).await;
-    // A row that can't be written is tried for a while: until then the push waits.
-    for wait in [1, 2, 4, 8, 16] {
-        match ops::builds::finish(p, &build, status, made, message.as_deref()).await {
-            Ok(_) => return,
-            Err(error) => {
-                tracing::error!(build.id = %build.id, %error, "the end of a build can't be written");
-                tokio::time::sleep(Duration::from_secs(wait)).await;
-            }
-        }
+    ops::builds::clear(p, build.id).await;
+    // Until the row is written the push waits and the app can't be built: it is tried until it succeeds.
+    let mut wait = Duration::from_secs(1);
+    while let Err(error) = ops::builds::finish(p, &build, status, made, message.as_deref()).await {
+        tracing::error!(build.id = %build.id, %error, "the end of a build can't be written; trying again");
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
     }
 }
 

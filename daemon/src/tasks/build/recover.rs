@@ -1,7 +1,7 @@
 //! Ends what a daemon that was killed has left: builds that nobody runs, their containers and
 //! their directories.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -20,21 +20,20 @@ use paas_buildpacks::output::Speak as _;
 /// How long an upload may wait for its build.
 const UPLOADS: Duration = Duration::from_secs(24 * 3600);
 
-/// What is kept of a build that has ended.
-const KEPT: &str = "output.log";
+/// Why builds of an earlier run of the daemon have failed.
+const RESTARTED: &str = "the platform was restarted while this was being built; push again";
+
+/// Why a build of this run has failed that ended without a word.
+const BROKE_OFF: &str = "the platform failed while this was being built, and its log says why; push again";
 
 /// Clears up before the first build of this run.
 pub(super) async fn at_start(builder: &Builder) -> Result<()> {
     let p = &builder.platform;
     containers(builder).await;
-    let now = p.cx.now();
-    let lost = builds::abandoned(&mut p.db.read().await?, p.cx.run(), now).await?;
-    for build in lost {
-        end(p, &build).await?;
-    }
+    lost(p, |_| false).await?;
     // A push that waited in the queue died with the daemon that held it.
     for build in builds::queued_git(&mut p.db.read().await?).await? {
-        end(p, &build).await?;
+        end(p, &build, RESTARTED).await?;
     }
     directories(p).await?;
     sources(p).await;
@@ -53,19 +52,36 @@ pub(super) async fn sources(p: &Platform) {
     }
 }
 
+/// Ends the builds that are under way by their rows and not `running`: one daemon uses a
+/// database, so nobody builds them.
+pub(super) async fn lost(p: &Platform, running: impl Fn(Uuid) -> bool) -> Result<()> {
+    let pending = builds::pending(&mut p.db.read().await?).await?;
+    for build in pending.iter().filter(|build| !running(build.id)) {
+        let ours = build.lease_owner == Some(p.cx.run());
+        end(p, build, if ours { BROKE_OFF } else { RESTARTED }).await?;
+    }
+    Ok(())
+}
+
 /// A build that nobody runs: what it came to, or why it failed.
-async fn end(p: &Platform, build: &Build) -> Result<()> {
+async fn end(p: &Platform, build: &Build, text: &str) -> Result<()> {
+    ops::builds::clear(p, build.id).await;
     let released = releases::by_slug(&mut p.db.read().await?, build.id).await?;
     if let Some(release) = released {
         ops::builds::finish(p, build, "succeeded", Some((build.id, release.id)), None).await?;
         return Ok(());
     }
-    let text = "the platform was restarted while this was being built; push again";
+    if build.status == "pending" {
+        // Cut off in the middle of anything: a cache may be half written.
+        if let Err(error) = ops::builds::empty_cache(p, build.app_id).await {
+            tracing::warn!(build.id = %build.id, %error, "the cache of a lost build could not be emptied");
+        }
+    }
     let mut log = BuildLog::open(&ops::builds::output_path(p, build.id));
     log.append(b"\n");
     log.warning(&format!("Build failed: {text}."));
     drop(log);
-    tracing::warn!(build.id = %build.id, "a build was lost with the daemon that ran it");
+    tracing::warn!(build.id = %build.id, reason = text, "a build was lost");
     ops::builds::finish(p, build, "failed", None, Some(text)).await?;
     Ok(())
 }
@@ -96,7 +112,7 @@ async fn directories(p: &Platform) -> Result<()> {
         let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<Uuid>().ok()) else { continue };
         match ops::builds::by_id(p, id).await? {
             Some(build) if matches!(build.status.as_str(), "queued" | "pending") => {}
-            Some(_) => clear(p, id).await,
+            Some(_) => ops::builds::clear(p, id).await,
             None => {
                 // Of an app that is gone, or of a push that had not asked yet.
                 let old = entry.metadata().await.and_then(|meta| meta.modified());
@@ -105,25 +121,6 @@ async fn directories(p: &Platform) -> Result<()> {
                     let _ = tokio::task::spawn_blocking(move || paas_buildpacks::tree::remove(&path)).await;
                 }
             }
-        }
-    }
-    Ok(())
-}
-
-/// Empties the directory of a build, its output excepted.
-pub(super) async fn clear(p: &Platform, id: Uuid) {
-    let directory = ops::builds::directory(p, id);
-    let cleared = tokio::task::spawn_blocking(move || clear_now(&directory)).await;
-    if let Err(error) = cleared.map_err(std::io::Error::other).and_then(|done| done) {
-        tracing::warn!(build.id = %id, %error, "a build's directory could not be emptied");
-    }
-}
-
-fn clear_now(directory: &Path) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_name() != KEPT {
-            paas_buildpacks::tree::remove(&entry.path())?;
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ use std::{
 
 use paas_buildpacks::{
     build::Request,
-    output::Speak as _,
+    output::{Speak as _, plain_address},
     sandbox::{Exit, Mount, Step},
 };
 
@@ -38,7 +38,10 @@ pub(super) async fn bring(
         None => fetch(builder, url, request, log).await?,
     };
     if fs::metadata(&archive).is_ok_and(|meta| meta.len() == 0) || !archive.exists() {
-        return Err(Failure::said(format!("no source has been uploaded to {url}; PUT it there first")));
+        return Err(Failure::said(format!(
+            "no source has been uploaded to {}; PUT it there first",
+            plain_address(url)
+        )));
     }
     let target = request.directory.join("source");
     let unpacked = tokio::task::spawn_blocking(move || unpack(&archive, &target)).await;
