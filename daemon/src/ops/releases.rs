@@ -162,6 +162,12 @@ pub async fn end_phase(p: &Platform, release_id: Uuid, failure: Option<&str>) ->
     Ok(())
 }
 
+/// The dyno that runs a release's command: the release's number is its own, so that its lines
+/// are found again when it is gone.
+pub fn phase_dyno(version: i64) -> String {
+    format!("release.{version}")
+}
+
 /// All releases of an app, oldest first.
 pub async fn list(p: &Platform, app: &App) -> Result<Vec<Release>> {
     Ok(releases::list(&mut p.db.read().await?, app.id).await?)
