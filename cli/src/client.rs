@@ -1,14 +1,14 @@
 //! The API's client: one connection, JSON in and out, errors turned into sentences.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use paas_wire::{ErrorBody, Range, headers};
-use reqwest::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HeaderMap, RANGE, UPGRADE};
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, RANGE, UPGRADE};
+use reqwest::{Method, Request, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -19,12 +19,17 @@ use crate::settings::Settings;
 /// How long an ordinary request may take; streams have no limit.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What to say when a request that changes something was sent and its answer is not known.
+pub(crate) const UNSURE: &str = "The server had been asked and may have done it all the same.\n\
+                                 `paas releases` and `paas apps:info` show what is so now.";
+
 /// A client of one API host.
 pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
     token: Option<String>,
     request_ids: RefCell<Option<String>>,
+    changing: Cell<bool>,
 }
 
 /// The server refused.
@@ -60,7 +65,13 @@ impl Client {
             builder = builder.tls_certs_merge(certificates);
         }
         let http = builder.build().context("The HTTP client can't be set up")?;
-        Ok(Self { http, base: settings.host.clone(), token, request_ids: RefCell::new(None) })
+        Ok(Self {
+            http,
+            base: settings.host.clone(),
+            token,
+            request_ids: RefCell::new(None),
+            changing: Cell::new(false),
+        })
     }
 
     /// GET, one thing.
@@ -137,11 +148,23 @@ impl Client {
     /// since the server may know itself by another name than this machine does. `None` when
     /// there is no such stream (yet).
     pub(crate) async fn text(&self, url: &str) -> anyhow::Result<Option<Response>> {
+        self.stream(url, "text/plain", None).await
+    }
+
+    /// The same as server-sent events, those behind the one with the id `after`.
+    pub(crate) async fn events(&self, url: &str, after: Option<&str>) -> anyhow::Result<Option<Response>> {
+        self.stream(url, "text/event-stream", after).await
+    }
+
+    async fn stream(&self, url: &str, kind: &str, after: Option<&str>) -> anyhow::Result<Option<Response>> {
         let parsed = Url::parse(url).with_context(|| format!("The API answered a bad URL: {url}"))?;
         let mut ours = self.base.clone();
         ours.set_path(parsed.path());
         ours.set_query(parsed.query());
-        let request = self.http.get(ours).header(ACCEPT, "text/plain");
+        let mut request = self.http.get(ours).header(ACCEPT, kind);
+        if let Some(after) = after {
+            request = request.header("Last-Event-ID", after);
+        }
         match self.send(request).await {
             Ok(response) => Ok(Some(response)),
             Err(error) if status_of(&error) == Some(StatusCode::NOT_FOUND) => Ok(None),
@@ -165,6 +188,11 @@ impl Client {
                 .into());
         }
         response.upgrade().await.context("The stream can't be opened")
+    }
+
+    /// Whether a request that changes something has been sent and not been answered.
+    pub(crate) fn is_changing(&self) -> bool {
+        self.changing.get()
     }
 
     fn base(&self) -> &str {
@@ -204,7 +232,16 @@ impl Client {
 
     /// Sends a request; every answer below 400 is fine.
     async fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let request = request.build().context("The request can't be made")?;
+        // Stays set when this is dropped before the answer is there (Ctrl-C), or when none comes.
+        self.changing.set(changes(&request));
+        let response = self.http.execute(request).await.map_err(|error| {
+            if error.is_connect() {
+                self.changing.set(false);
+            }
+            self.unreachable(&error)
+        })?;
+        self.changing.set(false);
         if let Some(ids) = text_header(response.headers(), headers::REQUEST_ID) {
             *self.request_ids.borrow_mut() = Some(ids);
         }
@@ -220,11 +257,20 @@ impl Client {
     async fn refused(&self, response: Response) -> anyhow::Error {
         let status = response.status();
         let request_id = text_header(response.headers(), headers::REQUEST_ID);
-        let body = response.bytes().await.unwrap_or_default();
-        let Ok(body) = serde_json::from_slice::<ErrorBody>(&body) else {
-            return Failure::new(format!("{} answered HTTP {status}, not in paas's way.", self.base()))
-                .hint("Is PAAS_HOST the address of a paas API?")
-                .into();
+        // Streams refuse in plain words.
+        let plain =
+            text_header(response.headers(), CONTENT_TYPE.as_str()).is_some_and(|kind| kind.starts_with("text/plain"));
+        let bytes = response.bytes().await.unwrap_or_default();
+        let Ok(body) = serde_json::from_slice::<ErrorBody>(&bytes) else {
+            let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+            let failure = if plain && !text.is_empty() && text.len() < 500 {
+                Failure::new(text.clone()).hint(format!("{} answered this with HTTP {status}.", self.base()))
+            } else {
+                Failure::new(format!("{} answered HTTP {status}, not in paas's way.", self.base()))
+                    .hint("Is PAAS_HOST the address of a paas API?")
+            };
+            let body = ErrorBody::new("", text);
+            return anyhow::Error::new(failure).context(Refusal { status, body });
         };
         let hint = self.hint(status, &body, request_id.as_deref());
         let mut failure = Failure::new(body.message.clone());
@@ -277,6 +323,15 @@ impl Client {
         };
         failure.into()
     }
+}
+
+/// Whether a request changes something that its user would ask about.
+fn changes(request: &Request) -> bool {
+    // An upload has no credentials, and is nothing yet.
+    let ours = request.headers().contains_key(AUTHORIZATION);
+    let path = request.url().path();
+    let looks = ["/log-sessions", "/actions/addons/resolve", "/oauth/authorizations"];
+    ours && !request.method().is_safe() && !looks.iter().any(|end| path.ends_with(end))
 }
 
 impl std::fmt::Display for Refusal {

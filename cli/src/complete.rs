@@ -46,9 +46,24 @@ pub(crate) fn print(shell: Shell) -> anyhow::Result<()> {
     };
     let mut script = Vec::new();
     clap_complete::generate(generator, &mut Cli::command(), "paas", &mut script);
-    if matches!(shell, Shell::Bash) {
-        script.extend_from_slice(BASH_WRAPPER.as_bytes());
+    match shell {
+        Shell::Bash => script.extend_from_slice(BASH_WRAPPER.as_bytes()),
+        Shell::Zsh => script = zsh_with_colons(&String::from_utf8(script)?).into_bytes(),
+        Shell::Fish => {}
     }
     output::raw(&script);
     Ok(())
+}
+
+/// Zsh's `_describe` takes `NAME:DESCRIPTION` and splits it at the first colon that no
+/// backslash is in front of; the generator leaves those of a name as they are.
+fn zsh_with_colons(script: &str) -> String {
+    let mut script = script.to_owned();
+    for command in Cli::command().get_subcommands() {
+        let names = std::iter::once(command.get_name()).chain(command.get_visible_aliases());
+        for name in names.filter(|name| name.contains(':')) {
+            script = script.replace(&format!("\n'{name}:"), &format!("\n'{}:", name.replace(':', "\\:")));
+        }
+    }
+    script
 }

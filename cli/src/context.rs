@@ -36,11 +36,22 @@ impl Context {
 
     /// The token to use: `PAAS_API_KEY`, else the one of the netrc file.
     pub(crate) fn token(&self) -> anyhow::Result<Option<String>> {
-        if let Some(key) = &self.settings.api_key {
+        self.token_of(&self.settings.machine())
+    }
+
+    /// The token of a host (`HOST` or `HOST:PORT`), which need not be the one of these settings;
+    /// `PAAS_API_KEY` is that one's only.
+    pub(crate) fn token_of(&self, machine: &str) -> anyhow::Result<Option<String>> {
+        if let Some(key) = self.settings.api_key.as_ref().filter(|_| machine == self.settings.machine()) {
             return Ok(Some(key.clone()));
         }
         let Some(file) = &self.settings.netrc else { return Ok(None) };
-        Ok(credentials::load(file, &self.settings.machine())?.map(|login| login.token))
+        Ok(credentials::load(file, machine)?.map(|login| login.token))
+    }
+
+    /// Whether a request that changes something has been sent and not been answered.
+    pub(crate) fn is_changing(&self) -> bool {
+        self.client.get().is_some_and(Client::is_changing)
     }
 
     /// The app to work on and the client to do it with.

@@ -62,5 +62,12 @@ fn run() -> anyhow::Result<()> {
         }
     });
     runtime.shutdown_background();
-    result
+    match result {
+        Err(error) if context.is_changing() => {
+            let code = failure::report(&error);
+            output::complain(client::UNSURE);
+            Err(failure::Exit(code).into())
+        }
+        result => result,
+    }
 }

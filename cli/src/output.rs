@@ -43,6 +43,11 @@ pub(crate) fn complain(text: &str) {
     }
 }
 
+/// Whether stderr takes colour.
+pub(crate) fn has_color() -> bool {
+    stderr().current_choice() != anstream::ColorChoice::Never
+}
+
 /// A heading and an empty line.
 pub(crate) fn heading(text: impl Display) {
     line(format_args!("{BOLD}=== {text}{BOLD:#}\n"));

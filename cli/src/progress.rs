@@ -12,6 +12,8 @@ use crate::output;
 pub(crate) struct Action {
     message: String,
     spinner: Option<ProgressBar>,
+    /// The last status that was told.
+    status: String,
     ended: bool,
 }
 
@@ -19,11 +21,13 @@ impl Action {
     /// Says what is being done.
     pub(crate) fn start(message: impl Into<String>) -> Self {
         let message = message.into();
+        // The spinner draws past the writer that takes colour away where none is wanted.
+        let message = if output::has_color() { message } else { anstream::adapter::strip_str(&message).to_string() };
         let spinner = std::io::stderr().is_terminal().then(|| spinner(&message));
         if spinner.is_none() {
             output::note_part(format_args!("{message}... "));
         }
-        Self { message, spinner, ended: false }
+        Self { message, spinner, status: String::new(), ended: false }
     }
 
     /// It is done.
@@ -41,10 +45,16 @@ impl Action {
         self.finish(word);
     }
 
-    /// Says how far it is; seen on a terminal only.
-    pub(crate) fn status(&self, status: &str) {
-        if let Some(spinner) = &self.spinner {
-            spinner.set_message(format!("{}... {status}", self.message));
+    /// Says how far it is: in place of what was said before on a terminal, behind it elsewhere.
+    pub(crate) fn status(&mut self, status: &str) {
+        let status = status.trim().trim_end_matches('.');
+        if status.is_empty() || status == self.status {
+            return;
+        }
+        status.clone_into(&mut self.status);
+        match &self.spinner {
+            Some(spinner) => spinner.set_message(format!("{}... {status}", self.message)),
+            None => output::note_part(format_args!("{status}... ")),
         }
     }
 

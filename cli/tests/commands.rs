@@ -134,6 +134,46 @@ fn config_in_an_editor() {
 }
 
 #[test]
+fn what_was_edited_is_not_lost() {
+    let mut world = World::new();
+    let kept = world.home.path().join("tmp");
+    std::fs::create_dir(&kept).unwrap();
+    world.stub.json("GET /apps/myapp/config-vars", &json!({"A": "1"})).error(
+        "PATCH /apps/myapp/config-vars",
+        422,
+        "invalid_params",
+        "A: too long.",
+    );
+    world.env("TMPDIR", kept.to_str());
+    let texts = || -> Vec<(String, u32)> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let files = std::fs::read_dir(&kept).unwrap().map(|file| file.unwrap().path());
+        let texts = files.map(|file| {
+            let found =
+                (std::fs::read_to_string(&file).unwrap(), file.metadata().unwrap().permissions().mode() & 0o777);
+            std::fs::remove_file(&file).unwrap();
+            found
+        });
+        texts.collect()
+    };
+    for (editor, said, text) in [
+        ("printf 'B\n' >>", "Line 2 is not of the form KEY=VALUE", "A=1\nB\n"),
+        ("sed -i s/1/2/", "A: too long.", "A=2\n"),
+        ("sh -c 'echo C=3 > $0; exit 4'", "ended with exit status: 4", "C=3\n"),
+    ] {
+        world.env("EDITOR", Some(editor));
+        let run = world.run(&["config:edit"]);
+        assert!(run.code == 1 && run.stderr.contains(said), "{}", run.stderr);
+        let name = format!("kept in {}/paas-config-", kept.display());
+        assert!(run.stderr.contains(&name), "{}", run.stderr);
+        assert_eq!(texts(), [(text.to_owned(), 0o600)], "{editor}");
+    }
+    world.env("EDITOR", Some("false"));
+    assert_eq!(world.run(&["config:edit"]).code, 1);
+    assert_eq!(texts(), []);
+}
+
+#[test]
 fn dynos() {
     let world = World::new();
     world
@@ -317,6 +357,9 @@ fn addons() {
         "addons:destroy redis",
         "addons:destroy redis --confirm myapp --force",
         "addons:upgrade redis premium",
+        "addons:upgrade redis:mini",
+        "addons:upgrade myapp::REDIS redis:mini",
+        "addons:upgrade myapp::REDIS",
         "addons:rename redis-calm-1 cache",
         "addons:attach redis-calm-1 --as CACHE",
         "addons:detach CACHE",
@@ -326,10 +369,63 @@ fn addons() {
         r#"POST /apps/myapp/addons {"plan":"redis:mini","attachment":{"name":"CACHE"},"config":{"maxmemory_policy":"allkeys-lru"}}"#.to_owned(),
         format!(r#"DELETE {one} {{"force":true}}"#),
         format!(r#"PATCH {one} {{"plan":"redis:premium"}}"#),
+        format!(r#"PATCH {one} {{"plan":"redis:mini"}}"#),
+        r#"POST /actions/addons/resolve {"addon":"myapp::REDIS","app":"myapp"}"#.to_owned(),
         r#"POST /addon-attachments {"addon":"redis-calm-1","app":"myapp","name":"CACHE"}"#.to_owned(),
     ] {
         assert!(calls.contains(&call), "{call} is not in {calls:#?}");
     }
+}
+
+#[test]
+fn waiting_for_an_addon_says_why_and_ends() {
+    let world = World::new();
+    let at = |message: Option<&str>| {
+        let mut addon = addon("redis-calm-1", AddonState::Provisioning);
+        addon.provision_message = message.map(str::to_owned);
+        addon
+    };
+    let one = format!("GET /apps/myapp/addons/{}", id(21));
+    world
+        .stub
+        .json("POST /actions/addons/resolve", &[at(None)])
+        .json(&one, &at(Some("Fetching its image.")))
+        .json(&one, &at(Some("Fetching its image.")))
+        .json(&one, &at(Some("Starting it.")))
+        .json(&one, &addon("redis-calm-1", AddonState::Provisioned))
+        .json(&one, &at(Some("Docker does not answer.")));
+    insta::assert_snapshot!(world.shows(&["addons:wait redis", "addons:wait redis --timeout 1"]));
+}
+
+#[test]
+fn a_redis_is_known_by_its_attachments() {
+    let world = World::new();
+    world
+        .stub
+        .json("GET /apps/stall/addons", &[addon("redis-calm-1", AddonState::Provisioned)])
+        .json(
+            "GET /apps/stall/addon-attachments",
+            &[
+                attachment("REDIS", "redis-calm-1", "myapp"),
+                attachment("CACHE", "redis-calm-1", "myapp"),
+                attachment("SHARED", "redis-far-2", "shop"),
+            ],
+        )
+        .json("POST /actions/addons/resolve", &[addon("redis-far-2", AddonState::Provisioned)])
+        .json("GET /redis/v0/databases/redis-calm-1", &redis_info())
+        .json("GET /redis/v0/databases/redis-far-2", &redis_info());
+    insta::assert_snapshot!(world.shows(&[
+        "redis:credentials -a stall",
+        "redis:credentials CACHE_URL -a stall",
+        "redis:credentials cache -a stall",
+        "redis:credentials SHARED -a stall",
+        "redis:credentials shop::REDIS -a stall",
+        "redis:credentials NOPE -a stall",
+        "redis:info -a stall",
+    ]));
+    let read: Vec<String> = world.stub.calls().into_iter().filter(|call| call.starts_with("GET /redis")).collect();
+    let names: Vec<&str> = read.iter().filter_map(|call| call.rsplit('/').next()).collect();
+    assert_eq!(names[..4], ["redis-calm-1", "redis-calm-1", "redis-far-2", "redis-far-2"]);
 }
 
 #[test]
@@ -344,6 +440,9 @@ fn redis() {
             &[addon("redis-a", AddonState::Provisioned), addon("redis-b", AddonState::Provisioned)],
         )
         .json("GET /apps/new/addons", &Vec::<Value>::new())
+        .json("GET /apps/myapp/addon-attachments", &[attachment("REDIS", "redis-calm-1", "myapp")])
+        .json("GET /apps/two/addon-attachments", &Vec::<Value>::new())
+        .json("GET /apps/new/addon-attachments", &Vec::<Value>::new())
         .json(&format!("GET {database}"), &redis_info())
         .json(&format!("PATCH {database}/config"), &redis_config("allkeys-lru"))
         .json(&format!("POST {database}/credentials_rotation"), &json!({"message": "Rotated."}))
@@ -401,6 +500,125 @@ fn domains_and_the_rest() {
         "authorizations:create -S",
         &revoke,
     ]));
+}
+
+/// Commands that do something, or hand on what a program says: nothing to be had as JSON.
+const NO_LISTING: &[&str] = &[
+    "access:add",
+    "access:remove",
+    "addons:attach",
+    "addons:destroy",
+    "addons:detach",
+    "addons:rename",
+    "addons:upgrade",
+    "addons:wait",
+    "apps:destroy",
+    "apps:open",
+    "apps:rename",
+    "auth:token",
+    "authorizations:revoke",
+    "buildpacks:add",
+    "buildpacks:clear",
+    "buildpacks:remove",
+    "buildpacks:set",
+    "builds:cache:purge",
+    "builds:cancel",
+    "builds:create",
+    "builds:output",
+    "completions",
+    "config:edit",
+    "config:set",
+    "config:unset",
+    "domains:clear",
+    "domains:remove",
+    "domains:wait",
+    "git:clone",
+    "git:remote",
+    "help",
+    "local",
+    "local:check",
+    "local:run",
+    "login",
+    "logout",
+    "logs",
+    "maintenance:off",
+    "maintenance:on",
+    "ps:restart",
+    "ps:stop",
+    "redis:cli",
+    "redis:credentials",
+    "redis:maxmemory",
+    "redis:wait",
+    "releases:output",
+    "releases:rollback",
+    "run",
+    "run:detached",
+    "stack:set",
+    "version",
+];
+
+#[test]
+fn whatever_lists_or_shows_has_json() {
+    let world = World::new();
+    let made = addon("redis-calm-1", AddonState::Provisioned);
+    let domains = [domain("www.example.com", DomainKind::Custom)];
+    let none = Vec::<Value>::new();
+    let now = [formation("web", 1, "Basic")];
+    world
+        .stub
+        .json("GET /account", &account())
+        .json("GET /addon-services", &none)
+        .json("GET /addon-services/redis/plans", &none)
+        .json("GET /addons", &[&made])
+        .json("GET /apps", &[app("myapp")])
+        .json("GET /apps/myapp", &app("myapp"))
+        .json("GET /apps/myapp/addons", &[&made])
+        .json("GET /apps/myapp/addon-attachments", &[attachment("REDIS", "redis-calm-1", "myapp")])
+        .json("GET /apps/myapp/buildpack-installations", &[buildpack(0, "ruby")])
+        .json("GET /apps/myapp/builds", &[build(BuildStatus::Succeeded)])
+        .json("GET /apps/myapp/collaborators", &[collaborator("me@example.com", "owner")])
+        .json("GET /apps/myapp/config-vars", &json!({"A": "1"}))
+        .json("GET /apps/myapp/domains", &domains)
+        .json("GET /apps/myapp/domains/www.example.com", &domains[0])
+        .json("GET /apps/myapp/dynos", &[dyno("web.1", DynoState::Up, "x")])
+        .json("GET /apps/myapp/formation", &now)
+        .json("GET /apps/myapp/releases", &[release(1, "Deploy", ReleaseStatus::Succeeded)])
+        .json("GET /oauth/authorizations", &[authorization(None)])
+        .json("GET /redis/v0/databases/redis-calm-1", &redis_info())
+        .json("GET /regions", &none)
+        .json("GET /stacks", &none)
+        .json("PATCH /apps/myapp/formation", &now)
+        .json("POST /actions/addons/resolve", &[&made])
+        .json("POST /apps", &app("shop"))
+        .json("POST /apps/myapp/addons", &made)
+        .json("POST /apps/myapp/domains", &domains[0])
+        .json("POST /oauth/authorizations", &authorization(Some("t")));
+    let mut without = Vec::new();
+    let table = world.run(&["docs:table"]).stdout;
+    for call in table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()) {
+        let name = call.split(' ').next().unwrap();
+        if NO_LISTING.contains(&name) {
+            continue;
+        }
+        // What the command needs besides its options.
+        let argument = match name {
+            "addons:info" => Some("redis"),
+            "addons:plans" | "addons:create" => Some("redis"),
+            "config:get" => Some("A"),
+            "domains:add" | "domains:info" => Some("www.example.com"),
+            _ => None,
+        };
+        let arguments: Vec<&str> = std::iter::once(name).chain(argument).chain(["--json"]).collect();
+        let run = world.run(&arguments);
+        if run.code != 0 || serde_json::from_str::<Value>(&run.stdout).is_err() {
+            without.push(format!("{arguments:?} = {}: {}{}", run.code, run.stderr, run.stdout));
+        }
+    }
+    assert!(without.is_empty(), "{}", without.join("\n"));
+    for name in NO_LISTING {
+        assert!(table.contains(&format!("| `{name}")), "{name} is no command any more");
+        assert!(!world.run(&[name, "--help"]).stdout.contains("--json"), "{name} has --json: take it off the list");
+    }
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::fs;
 use paas_wire::attach::Frame;
 use paas_wire::*;
 use serde_json::{Value, json};
-use util::World;
 use util::things::*;
+use util::{World, wait_for};
 
 fn netrc(world: &World) -> String {
     fs::read_to_string(world.home.path().join(".netrc")).unwrap()
@@ -160,6 +160,10 @@ fn git_gets_its_token() {
     assert_eq!(world.run(&["git:credentials", "erase"]).stdout, "");
     world.stdin("protocol=https\nhost=github.com\n\n");
     assert_eq!(world.run(&["git:credentials", "get"]).stdout, "");
+    // A repository of another server: its own login, and never the key that is set for this one.
+    fs::write(world.home.path().join(".netrc"), "machine paas.example.com\n  login me\n  password other\n").unwrap();
+    world.stdin("protocol=https\nhost=paas.example.com\n\n");
+    assert_eq!(world.run(&["git:credentials", "get"]).stdout, "username=paas\npassword=other\n");
 }
 
 fn attached(world: &World, frames: &[Frame]) {
@@ -225,6 +229,7 @@ fn redis_cli_is_a_stream_too() {
     world
         .stub
         .json("GET /apps/myapp/addons", &[addon("redis-calm-1", AddonState::Provisioned)])
+        .json("GET /apps/myapp/addon-attachments", &[attachment("REDIS", "redis-calm-1", "myapp")])
         .json("POST /redis/v0/databases/redis-calm-1/cli", &json!({"attach_url": "rendezvous://x:1/abc"}))
         .upgrade(
             "GET /streams/attach/abc",
@@ -260,19 +265,97 @@ fn logs() {
     assert!(colored.contains("\u{1b}[") && colored.contains("hello"), "{colored:?}");
 }
 
+/// Lines as server-sent events, numbered from `first`.
+fn events(first: u64, lines: &[String]) -> String {
+    let lines = (first..).zip(lines).map(|(id, line)| format!("id: {id}\ndata: {line}\n\n"));
+    std::iter::once(":\n\n".to_owned()).chain(lines).collect()
+}
+
+fn lines(numbers: std::ops::Range<u64>) -> Vec<String> {
+    numbers.map(|n| format!("2026-01-02T03:{:02}:{:02}.000000+00:00 app[web.1]: same", n / 60 % 60, n % 60)).collect()
+}
+
 #[test]
-fn a_tail_that_broke_off_repeats_nothing() {
+fn a_tail_that_broke_off_goes_on_behind_its_last_line() {
     let world = World::new();
     session(&world);
-    let more = format!("{LOGS}2026-01-01T00:00:01.000000+00:00 app[web.1]: more\n");
-    world.stub.text("GET /logs/s?token=x", LOGS).text("GET /logs/s?token=x", &more);
-    // The third session is refused, which ends the tail.
-    let session = json!({
-        "created_at": at(), "updated_at": at(), "id": id(1), "logplex_url": "http://elsewhere:9/logs/s?token=x",
-    });
-    world.stub.json("POST /apps/myapp/log-sessions", &session);
+    // The first connection ends within a line, as when the server is killed.
+    let first = format!("{}id: 9000\ndata: 2026-01-02T03:04", events(1, &lines(1..2001)));
+    world.stub.text("GET /logs/s?token=x", &first).text("GET /logs/s?token=x", &events(2001, &lines(2001..4001)));
+    // Between the two the server is away; the last session is refused, which ends the tail.
+    world.stub.error("POST /apps/myapp/log-sessions", 503, "service_unavailable", "Later.");
+    session(&world);
     world.stub.error("POST /apps/myapp/log-sessions", 404, "not_found", "The app is gone.");
     let run = world.run(&["logs", "--tail"]);
-    assert_eq!(run.stdout, more);
+    let shown: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(shown, lines(1..4001));
     assert!(run.code == 1 && run.stderr.contains("The app is gone."), "{}", run.stderr);
+    let requests = world.stub.requests();
+    let streams: Vec<_> = requests.iter().filter(|request| request.path.starts_with("/logs/")).collect();
+    assert!(streams.iter().all(|request| request.headers["accept"] == "text/event-stream"));
+    let last: Vec<_> = streams.iter().map(|request| request.headers.get("last-event-id").map(String::as_str)).collect();
+    assert_eq!(last, [None, Some("2000")]);
+}
+
+#[test]
+fn a_tail_that_had_no_line_yet_comes_back_too() {
+    let world = World::new();
+    session(&world);
+    session(&world);
+    world.stub.error("POST /apps/myapp/log-sessions", 404, "not_found", "The app is gone.");
+    let old = "2026-01-02T03:04:04.000000+00:00 app[worker.1]: not asked for".to_owned();
+    let new = "2026-01-02T03:04:06.000000+00:00 app[worker.1]: new".to_owned();
+    world.stub.text("GET /logs/s?token=x", ":\n\n").text("GET /logs/s?token=x", &events(7, &[old, new.clone()]));
+    let run = world.run(&["logs", "-t", "-n", "0", "--dyno", "worker.1"]);
+    assert_eq!(run.stdout, format!("{new}\n"), "{}", run.stderr);
+    assert!(world.stub.calls()[2].contains(r#""lines":10000"#), "{:?}", world.stub.calls());
+}
+
+#[test]
+fn a_tail_that_never_was_fails() {
+    let world = World::new();
+    world.stub.error("POST /apps/myapp/log-sessions", 503, "service_unavailable", "Not now.");
+    let run = world.run(&["logs", "--tail"]);
+    assert!(run.code == 1 && run.stderr.contains("Not now."), "{}", run.stderr);
+    let world = World::new();
+    session(&world);
+    world.stub.refuse("GET /logs/s?token=x", 403, "You have lost the app.\n");
+    let run = world.run(&["logs", "--tail"]);
+    assert!(run.code == 1 && run.stderr.contains("You have lost the app."), "{}", run.stderr);
+}
+
+#[test]
+fn an_interrupted_change_is_not_said_to_have_failed() {
+    let world = World::new();
+    world.stub.silence("PATCH /apps/myapp/config-vars").silence("GET /apps/myapp/config-vars");
+    let interrupt = |arguments: &[&str]| {
+        let before = world.stub.requests().len();
+        let child = world.command(arguments).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        wait_for(|| world.stub.requests().len() > before);
+        let pid = child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = interrupt(&["config:set", "A=1"]);
+    assert!(code == Some(130) && said.contains("may have done it all the same"), "{code:?} {said}");
+    assert!(said.contains("`paas releases`"), "{said}");
+    assert_eq!(interrupt(&["config"]), (Some(130), String::new()));
+}
+
+#[test]
+fn logout_says_what_stays_when_the_server_is_away() {
+    let mut world = World::new();
+    world.env("PAAS_API_KEY", None).env("PAAS_HOST", Some("http://127.0.0.1:1"));
+    let entry = "machine 127.0.0.1:1\n  login me@example.com\n  password t-1\n";
+    fs::write(world.home.path().join(".netrc"), entry).unwrap();
+    insta::assert_snapshot!(world.shows(&["logout", "logout"]));
+    assert_eq!(netrc(&world), "");
+    // A token that was no longer good has nothing left to revoke.
+    let world = World::new();
+    let machine = world.stub.url.trim_start_matches("http://").to_owned();
+    fs::write(world.home.path().join(".netrc"), entry.replace("127.0.0.1:1", &machine)).unwrap();
+    world.stub.error("DELETE /oauth/sessions/~", 401, "unauthorized", "No such token.");
+    let run = world.run(&["logout"]);
+    assert!(run.code == 0 && run.stderr.contains("... done"), "{}", run.stderr);
 }

@@ -41,6 +41,70 @@ fn bash_completes_names_with_colons() {
 }
 
 #[test]
+fn zsh_completes_names_with_colons() {
+    let world = World::new();
+    let script = world.run(&["completions", "zsh"]).stdout;
+    // `_describe` takes what is before the first bare colon as the name.
+    let array = script.split("_paas_commands() {").nth(1).unwrap().split("commands=(").nth(1).unwrap();
+    let array = array.split("\n    )").next().unwrap();
+    let words = array.lines().filter_map(|line| line.trim().strip_prefix('\'')?.split('\'').next());
+    let described: Vec<String> = words
+        .map(|word| {
+            let bare = word.match_indices(':').map(|(at, _)| at).find(|at| !word[..*at].ends_with('\\'));
+            word[..bare.unwrap()].replace("\\:", ":")
+        })
+        .collect();
+    let table = world.run(&["docs:table"]).stdout;
+    let names = table.lines().filter_map(|line| line.strip_prefix("| `")?.split(['`', ' ']).next());
+    let missing: Vec<&str> = names.filter(|name| !described.iter().any(|word| word == name)).collect();
+    assert!(missing.is_empty(), "{missing:?} of {described:?}");
+
+    // And the shell itself, where there is one.
+    if Command::new("zsh").arg("--version").output().is_err() {
+        return;
+    }
+    let folder = world.home.path();
+    std::fs::write(folder.join("_paas"), script).unwrap();
+    // Its line editor works on a terminal only: zpty is one.
+    let program = r#"
+        zmodload zsh/zpty
+        zpty z zsh -f -i
+        zpty -w z "PS1=; fpath=($PWD \$fpath); autoload -U compinit; compinit -D -u; compdef _paas paas; print rea''dy"
+        zpty -r z out '*ready*'
+        zpty -w -n z $'paas addons:cr\t'
+        zpty -r z out '*addons:create*'
+        zpty -w -n z $'\C-u'"paas ps:sc"$'\t'
+        zpty -r z out '*ps:scale*'
+        print done
+    "#;
+    let output = Command::new("timeout")
+        .args(["60", "zsh", "-f", "-c", program])
+        .current_dir(folder)
+        .env("HOME", folder)
+        .env("TERM", "dumb")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.ends_with("done\n"), "{said} {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn fish_completes_names_with_colons() {
+    let world = World::new();
+    let script = world.run(&["completions", "fish"]).stdout;
+    assert!(script.contains(r#"-a "addons:create""#));
+    if Command::new("fish").arg("--version").output().is_err() {
+        return;
+    }
+    let file = world.home.path().join("paas.fish");
+    std::fs::write(&file, script).unwrap();
+    let program = format!("source {}; complete -C 'paas addons:cr'", file.display());
+    let output = Command::new("fish").args(["-c", &program]).env("HOME", world.home.path()).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.starts_with("addons:create\t"), "{said}");
+}
+
+#[test]
 fn other_shells_and_the_version() {
     let world = World::new();
     assert!(world.run(&["completions", "zsh"]).stdout.starts_with("#compdef paas"));

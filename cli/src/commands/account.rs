@@ -5,8 +5,9 @@ use std::io::{IsTerminal as _, Read as _};
 use anyhow::Context as _;
 use clap::Subcommand;
 use paas_wire::{Account, Authorization, AuthorizationCreate};
+use reqwest::StatusCode;
 
-use crate::client::Client;
+use crate::client::{Client, status_of};
 use crate::context::Context;
 use crate::credentials::{self, Login};
 use crate::failure::Failure;
@@ -27,7 +28,11 @@ pub(crate) enum Command {
     Logout,
     /// Show who is logged in
     #[command(name = "auth:whoami", visible_alias = "whoami")]
-    Whoami,
+    Whoami {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show the API token in use
     #[command(name = "auth:token")]
     Token,
@@ -38,8 +43,11 @@ impl Command {
         match self {
             Self::Login { token } => login(context, token).await,
             Self::Logout => logout(context).await,
-            Self::Whoami => {
+            Self::Whoami { json } => {
                 let account: Account = context.client()?.get("/account").await?;
+                if json {
+                    return output::json(&account);
+                }
                 output::line(account.email);
                 Ok(())
             }
@@ -112,15 +120,28 @@ async fn logout(context: &Context) -> anyhow::Result<()> {
         Some(file) => credentials::load(file, &machine)?,
         None => None,
     };
-    if let Some(login) = kept {
-        let client = Client::new(settings, Some(login.token))?;
-        // A token that is no longer good, or a server that is gone, must not keep one logged in.
-        let _ = client.delete("/oauth/sessions/~").await;
-        if let Some(file) = &settings.netrc {
-            credentials::remove(file, &machine)?;
+    let action = Action::start(format!("Logging out of {}", settings.base()));
+    match kept {
+        Some(login) => {
+            let client = Client::new(settings, Some(login.token))?;
+            // A token that is no longer good, or a server that is gone, must not keep one logged in.
+            let revoked = client.delete("/oauth/sessions/~").await;
+            if let Some(file) = &settings.netrc {
+                credentials::remove(file, &machine)?;
+            }
+            match revoked {
+                Err(error) if status_of(&error) != Some(StatusCode::UNAUTHORIZED) => {
+                    action.end("forgotten here, but not revoked");
+                    output::complain(&format!(
+                        "{error}\nWhoever has the token can still use it. Once the server answers, log in and end it \
+                         with `paas authorizations` and `paas authorizations:revoke ID`."
+                    ));
+                }
+                _ => action.done(),
+            }
         }
+        None => action.end("you were not logged in"),
     }
-    Action::start(format!("Logging out of {}", settings.base())).done();
     if settings.api_key.is_some() {
         output::complain("PAAS_API_KEY is still set and still works.");
     }

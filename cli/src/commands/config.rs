@@ -1,7 +1,8 @@
 //! Config vars: `config`, `:get`, `:set`, `:unset`, `:edit`.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command as Process;
 
@@ -14,7 +15,7 @@ use reqwest::Method;
 use crate::app::AppArgs;
 use crate::client::{Client, app_path};
 use crate::context::Context;
-use crate::failure::{Exit, Failure};
+use crate::failure::{self, Exit, Failure};
 use crate::output;
 use crate::progress::Action;
 
@@ -196,11 +197,46 @@ async fn change(
 
 async fn edit(client: &Client, app: &str, key: Option<&str>, editor: &str) -> anyhow::Result<()> {
     let old = vars(client, app).await?;
+    let text = match key {
+        Some(key) => old.get(key).cloned().unwrap_or_default(),
+        None => old.iter().map(|(key, value)| format!("{key}={}\n", escape(value))).collect(),
+    };
+    let draft = Draft::new(&text)?;
+    loop {
+        let error = match draft.edit(editor) {
+            Ok(edited) => match change_to(client, app, &old, key, &edited).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        if !draft.is_changed(&text) {
+            return Err(error);
+        }
+        if !std::io::stdin().is_terminal() {
+            draft.keep()?;
+            return Err(error);
+        }
+        failure::report(&error);
+        if !inquire::Confirm::new("Edit the text again?").with_default(true).prompt().unwrap_or(false) {
+            draft.keep()?;
+            return Err(Exit(failure::ERROR).into());
+        }
+    }
+}
+
+/// Makes the config vars what the edited text says: the value of `key`, or all.
+async fn change_to(
+    client: &Client,
+    app: &str,
+    old: &ConfigVars,
+    key: Option<&str>,
+    edited: &str,
+) -> anyhow::Result<()> {
     let new = match key {
         Some(key) => {
-            let value = old.get(key).map(String::as_str).unwrap_or_default();
-            let edited = edit_text(editor, value)?;
-            let edited = edited.strip_suffix('\n').filter(|_| !value.ends_with('\n')).unwrap_or(&edited);
+            let ends = old.get(key).is_some_and(|value| value.ends_with('\n'));
+            let edited = edited.strip_suffix('\n').filter(|_| !ends).unwrap_or(edited);
             let mut new = old.clone();
             if edited.is_empty() {
                 new.remove(key);
@@ -209,12 +245,9 @@ async fn edit(client: &Client, app: &str, key: Option<&str>, editor: &str) -> an
             }
             new
         }
-        None => {
-            let text: String = old.iter().map(|(key, value)| format!("{key}={}\n", escape(value))).collect();
-            parse_edited(&edit_text(editor, &text)?)?
-        }
+        None => parse_edited(edited)?,
     };
-    let update = difference(&old, &new);
+    let update = difference(old, &new);
     if update.is_empty() {
         output::note("Nothing changed.");
         return Ok(());
@@ -241,13 +274,36 @@ fn difference(old: &ConfigVars, new: &ConfigVars) -> ConfigVarsUpdate {
     gone.chain(changed).collect()
 }
 
-/// Lets the user edit a text in a file that only they can read.
-fn edit_text(editor: &str, text: &str) -> anyhow::Result<String> {
-    let mut file = tempfile::Builder::new().prefix("paas-config-").suffix(".txt").tempfile()?;
-    file.write_all(text.as_bytes()).and_then(|()| file.flush()).context("The text can't be written")?;
-    run_editor(editor, file.path())?;
-    // By its name: an editor may put a new file in its place.
-    fs::read_to_string(file.path()).context("The edited text can't be read")
+/// A text under an editor, in a file that only its user can read and that goes with this.
+struct Draft(tempfile::TempPath);
+
+impl Draft {
+    fn new(text: &str) -> anyhow::Result<Self> {
+        let mut file = tempfile::Builder::new().prefix("paas-config-").suffix(".txt").tempfile()?;
+        file.write_all(text.as_bytes()).and_then(|()| file.flush()).context("The text can't be written")?;
+        // By its name from here on: an editor may put a new file in its place.
+        Ok(Self(file.into_temp_path()))
+    }
+
+    fn edit(&self, editor: &str) -> anyhow::Result<String> {
+        run_editor(editor, &self.0)?;
+        fs::read_to_string(&self.0).context("The edited text can't be read")
+    }
+
+    fn is_changed(&self, text: &str) -> bool {
+        fs::read(&self.0).is_ok_and(|now| now != text.as_bytes())
+    }
+
+    /// Leaves the file where it is, and says where.
+    fn keep(self) -> anyhow::Result<()> {
+        fs::set_permissions(&self.0, fs::Permissions::from_mode(0o600)).context("The edited text can't be kept")?;
+        let file = self.0.keep().context("The edited text can't be kept")?;
+        output::complain(&format!(
+            "What you wrote is kept in {}; it may hold secrets, so delete it when you are done.",
+            file.display()
+        ));
+        Ok(())
+    }
 }
 
 fn run_editor(editor: &str, file: &Path) -> anyhow::Result<()> {

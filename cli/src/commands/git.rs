@@ -82,10 +82,8 @@ fn credentials(context: &Context, operation: &str) -> anyhow::Result<()> {
     let mut asked = String::new();
     std::io::stdin().read_to_string(&mut asked).context("stdin can't be read")?;
     let host = asked.lines().find_map(|line| line.strip_prefix("host="));
-    if operation != "get" || host != Some(context.settings.machine().as_str()) {
-        return Ok(());
-    }
-    if let Some(token) = context.token()? {
+    let Some(host) = host.filter(|_| operation == "get") else { return Ok(()) };
+    if let Some(token) = context.token_of(host)? {
         output::line(format_args!("username=paas\npassword={token}"));
     }
     Ok(())

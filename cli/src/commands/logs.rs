@@ -1,9 +1,9 @@
 //! `logs`: what the app and the platform said, and say.
 
-use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use clap::Args;
 use clap::builder::styling::{AnsiColor, Style};
 use paas_wire::{LogSession, LogSessionCreate};
@@ -12,14 +12,18 @@ use reqwest::Method;
 use crate::app::AppArgs;
 use crate::client::{Client, app_path, status_of};
 use crate::context::Context;
+use crate::failure::Failure;
 use crate::output;
 
-/// Lines to ask for after a tail broke off, of which the known ones are left out.
-const BACKLOG: u16 = 1500;
-/// Pause before a broken tail is taken up again.
+/// Lines to ask for after a tail broke off that had none before: all that the server gives.
+const BACKLOG: u64 = 10_000;
+/// Pause before a broken tail is taken up again; each further one is longer by as much.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How often a broken tail is taken up again before it is given up.
-const ATTEMPTS: u32 = 30;
+/// The longest such pause.
+const MOST_PAUSE: Duration = Duration::from_secs(10);
+/// A connection of which nothing is heard for so long is broken: the server says something
+/// every 15 s.
+const QUIET: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
@@ -66,112 +70,133 @@ pub(crate) async fn tail_dyno(client: &Client, app: &str, dyno: &str) -> anyhow:
 }
 
 async fn once(client: &Client, app: &str, wanted: &LogSessionCreate) -> anyhow::Result<()> {
-    show(client, app, wanted, &mut Seen::default()).await
-}
-
-/// Shows new lines until Ctrl-C. When the connection breaks (a restart of the server, a change
-/// of network), it is made anew, and lines that were shown are left out.
-async fn tail(client: &Client, app: &str, mut wanted: LogSessionCreate) -> anyhow::Result<()> {
-    let mut seen = Seen::default();
-    let mut attempts = 0;
-    loop {
-        let before = seen.count;
-        seen.again();
-        let result = show(client, app, &wanted, &mut seen).await;
-        if seen.count > before {
-            attempts = 0;
-        }
-        // A refusal (wrong app, no rights) stays one; only what may pass is tried again.
-        if let Err(error) = result
-            && (seen.count == 0
-                || status_of(&error).is_some_and(|status| status.is_client_error())
-                || attempts >= ATTEMPTS)
-        {
-            return Err(error);
-        }
-        if attempts == 0 {
-            output::complain("The log stream broke off; taking it up again.");
-        }
-        attempts += 1;
-        wanted.lines = Some(BACKLOG.into());
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-async fn show(client: &Client, app: &str, wanted: &LogSessionCreate, seen: &mut Seen) -> anyhow::Result<()> {
-    let session: LogSession = client.send_json(Method::POST, &app_path(app, "/log-sessions"), wanted).await?;
-    let mut response = client
-        .text(&session.logplex_url)
-        .await?
-        .ok_or_else(|| anyhow!("The server forgot the log session at once; try again"))?;
-    let mut pending: Vec<u8> = Vec::new();
+    let session = session(client, app, wanted).await?;
+    let mut response = client.text(&session.logplex_url).await?.ok_or_else(forgotten)?;
+    let mut lines = Lines::default();
     while let Some(chunk) = response.chunk().await.context("The log stream broke off")? {
-        pending.extend_from_slice(&chunk);
-        let Some(end) = pending.iter().rposition(|byte| *byte == b'\n') else { continue };
-        let rest = pending.split_off(end + 1);
-        for line in pending.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let line = String::from_utf8_lossy(line);
-            if seen.is_new(&line) {
-                output::line(colored(&line));
-            }
-        }
-        pending = rest;
-    }
-    if !pending.is_empty() {
-        let line = String::from_utf8_lossy(&pending);
-        if seen.is_new(&line) {
-            output::line(colored(&line));
+        lines.add(&chunk);
+        while let Some(line) = lines.next() {
+            show(&line);
         }
     }
+    show(&lines.rest());
     Ok(())
 }
 
-/// Which lines were shown already. Lines come in the order in which the server got them, not
-/// in that of their times: the router's are often older than what a dyno said before them.
+async fn session(client: &Client, app: &str, wanted: &LogSessionCreate) -> anyhow::Result<LogSession> {
+    client.send_json(Method::POST, &app_path(app, "/log-sessions"), wanted).await
+}
+
+fn forgotten() -> anyhow::Error {
+    Failure::new("The server forgot the log session at once.").hint("Try again.").into()
+}
+
+/// Shows new lines until Ctrl-C. When the connection breaks (a restart of the server, a change
+/// of network), it is made anew and goes on behind the last line that was shown.
+async fn tail(client: &Client, app: &str, mut wanted: LogSessionCreate) -> anyhow::Result<()> {
+    let mut place = Place::default();
+    let mut pause = Duration::ZERO;
+    loop {
+        let connections = place.connections;
+        let result = follow(client, app, &wanted, &mut place).await;
+        // A refusal (wrong app, no rights) stays one; what may pass is tried again.
+        if let Err(error) = result
+            && (place.connections == 0 || status_of(&error).is_some_and(|status| status.is_client_error()))
+        {
+            return Err(error);
+        }
+        if place.connections > connections {
+            output::complain("The log stream broke off; taking it up again.");
+            pause = Duration::ZERO;
+        }
+        // Whoever has had no line has none to go on behind: what came meanwhile is in the backlog.
+        wanted.lines = Some(BACKLOG);
+        pause = (pause + PAUSE).min(MOST_PAUSE);
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// How far a tail is.
 #[derive(Default)]
-struct Seen {
-    /// The latest, as many as a stream that is taken up again repeats.
-    kept: VecDeque<String>,
-    /// How often each of them is still to be left out of the present stream.
-    repeated: HashMap<String, usize>,
-    /// Set until the present stream has come to a line that was kept: the newest time among
-    /// those. What is older and comes before them was not asked for.
-    until: Option<String>,
-    count: u64,
+struct Place {
+    /// Id of the last event.
+    last: Option<String>,
+    /// When the first connection was made; what is older was not asked for again.
+    since: Option<DateTime<Utc>>,
+    connections: u64,
 }
 
-impl Seen {
-    /// The stream begins anew, with lines that may have been shown.
-    fn again(&mut self) {
-        self.repeated.clear();
-        for line in &self.kept {
-            *self.repeated.entry(line.clone()).or_default() += 1;
-        }
-        self.until = self.kept.iter().map(|line| time(line)).max().map(str::to_owned);
-    }
-
-    fn is_new(&mut self, line: &str) -> bool {
-        if let Some(left) = self.repeated.get_mut(line).filter(|left| **left > 0) {
-            *left -= 1;
-            self.until = None;
-            return false;
-        }
-        if self.until.as_deref().is_some_and(|until| time(line) < until) {
-            return false;
-        }
-        self.until = None;
-        if self.kept.len() == usize::from(BACKLOG) {
-            self.kept.pop_front();
-        }
-        self.kept.push_back(line.to_owned());
-        self.count += 1;
-        true
+impl Place {
+    /// Whether a line is new to a tail that came back without having had any.
+    fn is_new(&self, line: &str) -> bool {
+        self.connections < 2
+            || self.last.is_some()
+            || match (self.since, line.split(' ').next().map(DateTime::parse_from_rfc3339)) {
+                (Some(since), Some(Ok(time))) => time >= since,
+                _ => true,
+            }
     }
 }
 
-/// A line's time; all have the same width and zone, so they compare as texts.
-fn time(line: &str) -> &str {
-    line.split(' ').next().unwrap_or_default()
+/// One connection of a tail, until it ends.
+async fn follow(client: &Client, app: &str, wanted: &LogSessionCreate, place: &mut Place) -> anyhow::Result<()> {
+    // A new session each time: one is good for a day only, and rights may have changed.
+    let session = session(client, app, wanted).await?;
+    let mut response = client.events(&session.logplex_url, place.last.as_deref()).await?.ok_or_else(forgotten)?;
+    place.connections += 1;
+    place.since.get_or_insert(session.created_at);
+    let mut lines = Lines::default();
+    let mut id = None;
+    loop {
+        let chunk = tokio::time::timeout(QUIET, response.chunk()).await.context("The log stream went silent")?;
+        let Some(chunk) = chunk.context("The log stream broke off")? else { return Ok(()) };
+        lines.add(&chunk);
+        while let Some(line) = lines.next() {
+            if let Some(new) = line.strip_prefix("id: ") {
+                id = Some(new.to_owned());
+            } else if let Some(line) = line.strip_prefix("data: ") {
+                if place.is_new(line) {
+                    show(line);
+                }
+                place.last = id.take().or(place.last.take());
+            }
+        }
+    }
+}
+
+/// Cuts what arrives into lines.
+#[derive(Default)]
+struct Lines {
+    pending: Vec<u8>,
+    /// Where the next line starts.
+    at: usize,
+}
+
+impl Lines {
+    fn add(&mut self, chunk: &[u8]) {
+        self.pending.drain(..self.at);
+        self.at = 0;
+        self.pending.extend_from_slice(chunk);
+    }
+
+    fn next(&mut self) -> Option<String> {
+        let rest = &self.pending[self.at..];
+        let end = rest.iter().position(|byte| *byte == b'\n')?;
+        let line = String::from_utf8_lossy(&rest[..end]).into_owned();
+        self.at += end + 1;
+        Some(line)
+    }
+
+    /// What came without a line end.
+    fn rest(&self) -> String {
+        String::from_utf8_lossy(&self.pending[self.at..]).into_owned()
+    }
+}
+
+fn show(line: &str) {
+    if !line.is_empty() {
+        output::line(colored(line));
+    }
 }
 
 /// Colours `TIME SOURCE[DYNO]:`, each dyno in its own.
@@ -201,34 +226,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_shown_whatever_their_times() {
-        let mut seen = Seen::default();
-        let lines = [
-            "2026-01-01T00:00:00.000003+00:00 app[web.1]: Completed",
-            "2026-01-01T00:00:00.000002+00:00 heroku[router]: at=info",
-            "2026-01-01T00:00:00.000003+00:00 app[web.1]: again",
-            "2026-01-01T00:00:00.000003+00:00 app[web.1]: again",
-        ];
-        assert!(lines.iter().all(|line| seen.is_new(line)));
-    }
-
-    #[test]
-    fn a_stream_taken_up_again_repeats_nothing_and_loses_nothing() {
-        let mut seen = Seen::default();
-        let shown = [
-            "2026-01-01T00:00:00.000003+00:00 app[web.1]: a",
-            "2026-01-01T00:00:00.000002+00:00 heroku[router]: b",
-            "2026-01-01T00:00:00.000004+00:00 app[web.1]: twice",
-        ];
-        assert!(shown.iter().all(|line| seen.is_new(line)));
-        seen.again();
-        assert!(!seen.is_new("2026-01-01T00:00:00.000003+00:00 app[web.1]: older than what was asked for"));
-        assert!(!shown.iter().any(|line| seen.is_new(line)));
-        // The same once more, and one with an earlier time, came while the stream was away.
-        assert!(seen.is_new(shown[2]));
-        assert!(seen.is_new("2026-01-01T00:00:00.000003+00:00 heroku[router]: late"));
-        seen.again();
-        assert!(!seen.is_new(shown[2]) && !seen.is_new(shown[2]) && seen.is_new(shown[2]));
+    fn lines_arrive_in_any_pieces() {
+        let mut lines = Lines::default();
+        let mut got = Vec::new();
+        for piece in ["one\ntw", "o\n", "", "\nthree", " and\nfour"] {
+            lines.add(piece.as_bytes());
+            got.extend(std::iter::from_fn(|| lines.next()));
+        }
+        assert_eq!((got.join("|").as_str(), lines.rest().as_str()), ("one|two||three and", "four"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use paas_wire::{App, AppUpdate};
 use reqwest::Method;
+use serde_json::json;
 
 use crate::app::AppArgs;
 use crate::client::app_path;
@@ -17,6 +18,9 @@ pub(crate) enum Command {
     Show {
         #[command(flatten)]
         app: AppArgs,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Show visitors the maintenance page
     #[command(name = "maintenance:on")]
@@ -35,9 +39,12 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
         match self {
-            Self::Show { app } => {
+            Self::Show { app, json } => {
                 let (app, client) = context.app(&app)?;
                 let app: App = client.get(&app_path(&app, "")).await?;
+                if json {
+                    return output::json(&json!({"maintenance": app.maintenance}));
+                }
                 output::line(if app.maintenance { "on" } else { "off" });
                 Ok(())
             }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use paas_wire::Addon;
 use paas_wire::redis::{RedisCli, RedisCliCreate, RedisConfig, RedisConfigUpdate, RedisInfo, RedisMessage, RedisWait};
+use paas_wire::{Addon, AddonAttachment};
 use reqwest::Method;
 
+use super::addons;
 use crate::app::AppArgs;
 use crate::client::{Client, app_path, segment};
 use crate::context::Context;
@@ -73,49 +74,103 @@ pub(crate) struct Target {
     app: AppArgs,
 }
 
-impl Target {
-    /// The add-ons that are meant.
-    async fn matching(&self, client: &Client, app: &str) -> anyhow::Result<Vec<Addon>> {
-        let addons: Vec<Addon> = client.list(&app_path(app, "/addons")).await?;
-        let wanted = self.database.as_ref().map(|name| name.to_uppercase());
-        Ok(addons
-            .into_iter()
-            .filter(|addon| is_redis(&addon.addon_service.name))
-            .filter(|addon| wanted.as_ref().is_none_or(|wanted| is_meant(addon, wanted)))
-            .collect())
+/// A Redis that an app uses.
+struct Found {
+    id: String,
+    name: String,
+    /// The config vars by which this app has it.
+    vars: Vec<String>,
+    /// What else it goes by: its attachments to this app.
+    attachments: Vec<String>,
+}
+
+impl Found {
+    fn new(id: impl ToString, name: String) -> Self {
+        Self { id: id.to_string(), name, vars: Vec::new(), attachments: Vec::new() }
     }
 
-    /// The one add-on that is meant.
-    async fn one(&self, client: &Client, app: &str) -> anyhow::Result<Addon> {
+    fn is_meant(&self, wanted: &str) -> bool {
+        let same = |name: &String| name.eq_ignore_ascii_case(wanted);
+        same(&self.name) || self.attachments.iter().any(same) || self.vars.iter().any(same)
+    }
+
+    /// `redis-calm-1 (REDIS_URL, CACHE_URL)`
+    fn title(&self) -> String {
+        if self.vars.is_empty() { self.name.clone() } else { format!("{} ({})", self.name, self.vars.join(", ")) }
+    }
+
+    fn path(&self, rest: &str) -> String {
+        format!("/redis/v0/databases/{}{rest}", segment(&self.name))
+    }
+}
+
+impl Target {
+    /// What is meant.
+    async fn matching(&self, client: &Client, app: &str) -> anyhow::Result<Vec<Found>> {
+        let mut found = all(client, app).await?;
+        match &self.database {
+            // The attachment of any app; the server knows them.
+            Some(name) if name.contains("::") => {
+                let addon = addons::find(client, Some(app.to_owned()), name).await?;
+                found.retain(|found| found.name == addon.name);
+                if found.is_empty() && is_redis(&addon.addon_service.name) {
+                    found.push(Found { vars: addon.config_vars, ..Found::new(addon.id, addon.name) });
+                }
+            }
+            Some(name) => found.retain(|found| found.is_meant(name)),
+            None => {}
+        }
+        Ok(found)
+    }
+
+    /// The one that is meant.
+    async fn one(&self, client: &Client, app: &str) -> anyhow::Result<Found> {
         let found = self.matching(client, app).await?;
-        let names: Vec<String> = found.iter().map(|addon| addon.name.clone()).collect();
+        let names: Vec<String> = found.iter().map(Found::title).collect();
         let mut found = found.into_iter();
-        match (found.next(), found.next()) {
-            (Some(addon), None) => Ok(addon),
-            (None, _) => {
-                let which = self.database.as_ref().map(|name| format!(" called {name}"));
-                Err(Failure::new(format!("{app} has no Redis{}.", which.unwrap_or_default()))
-                    .hint(format!("Create one with `paas addons:create redis --app {app}`."))
+        match (found.next(), found.next(), &self.database) {
+            (Some(found), None, _) => Ok(found),
+            (None, _, Some(name)) if !all(client, app).await?.is_empty() => {
+                Err(Failure::new(format!("{app} has no Redis called {name}."))
+                    .hint(format!("`paas redis:info --app {app}` shows what it has."))
                     .into())
             }
-            (Some(_), Some(_)) => Err(Failure::new(format!("{app} has several Redis: {}.", names.join(", ")))
-                .hint("Name the one that you mean.")
+            (None, ..) => Err(Failure::new(format!("{app} has no Redis."))
+                .hint(format!("Create one with `paas addons:create redis --app {app}`."))
+                .into()),
+            (Some(_), Some(_), _) => Err(Failure::new(format!("{app} has several Redis: {}.", names.join(", ")))
+                .hint("Name the one that you mean, by its name or config var.")
                 .into()),
         }
     }
 }
 
-fn is_redis(service: &str) -> bool {
-    service == "redis" || service.starts_with("heroku-redis") || service.starts_with("redistogo")
+/// Every Redis that an app has or is attached to.
+async fn all(client: &Client, app: &str) -> anyhow::Result<Vec<Found>> {
+    let own: Vec<Addon> = client.list(&app_path(app, "/addons")).await?;
+    let attachments: Vec<AddonAttachment> = client.list(&app_path(app, "/addon-attachments")).await?;
+    let own = own.into_iter().filter(|addon| is_redis(&addon.addon_service.name));
+    let mut found: Vec<Found> = own.map(|addon| Found::new(addon.id, addon.name)).collect();
+    for attachment in attachments {
+        let addon = attachment.addon;
+        let id = addon.id.to_string();
+        let known = found.iter().position(|found| found.id == id);
+        if known.is_none() && !addon.plan.is_some_and(|plan| is_redis(&plan.name)) {
+            continue;
+        }
+        let at = known.unwrap_or(found.len());
+        if known.is_none() {
+            found.push(Found::new(id, addon.name));
+        }
+        found[at].vars.extend(attachment.config_vars);
+        found[at].attachments.push(attachment.name);
+    }
+    Ok(found)
 }
 
-fn is_meant(addon: &Addon, wanted: &str) -> bool {
-    addon.name.to_uppercase() == wanted
-        || addon.config_vars.iter().any(|var| *var == wanted || *var == format!("{wanted}_URL"))
-}
-
-fn path(addon: &Addon, rest: &str) -> String {
-    format!("/redis/v0/databases/{}{rest}", segment(&addon.name))
+/// Whether a service, or the service of a plan, is one.
+fn is_redis(name: &str) -> bool {
+    matches!(name.split(':').next(), Some("redis" | "heroku-redis" | "redistogo"))
 }
 
 impl Command {
@@ -127,42 +182,42 @@ impl Command {
             }
             Self::Cli { target, arguments } => {
                 let (app, client) = context.app(&target.app)?;
-                let addon = target.one(client, &app).await?;
-                cli(client, &addon, arguments).await
+                let found = target.one(client, &app).await?;
+                cli(client, &found, arguments).await
             }
             Self::Maxmemory { target, policy } => {
                 let (app, client) = context.app(&target.app)?;
-                let addon = target.one(client, &app).await?;
-                maxmemory(client, &addon, policy).await
+                let found = target.one(client, &app).await?;
+                maxmemory(client, &found, policy).await
             }
             Self::Credentials { target, reset } => {
                 let (app, client) = context.app(&target.app)?;
-                let addon = target.one(client, &app).await?;
-                credentials(client, &addon, reset).await
+                let found = target.one(client, &app).await?;
+                credentials(client, &found, reset).await
             }
             Self::Wait { target, wait_interval } => {
                 let (app, client) = context.app(&target.app)?;
-                let addon = target.one(client, &app).await?;
-                wait(client, &addon, Duration::from_secs(wait_interval)).await
+                let found = target.one(client, &app).await?;
+                wait(client, &found, Duration::from_secs(wait_interval)).await
             }
         }
     }
 }
 
 async fn info(client: &Client, app: &str, target: &Target, json: bool) -> anyhow::Result<()> {
-    let addons = target.matching(client, app).await?;
-    if addons.is_empty() {
+    let all = target.matching(client, app).await?;
+    if all.is_empty() {
         target.one(client, app).await?;
     }
     let mut infos = Vec::new();
-    for addon in &addons {
-        infos.push(client.get::<RedisInfo>(&path(addon, "")).await?);
+    for found in &all {
+        infos.push(client.get::<RedisInfo>(&found.path("")).await?);
     }
     if json {
         return output::json(&infos);
     }
-    for (addon, info) in addons.iter().zip(infos) {
-        output::heading(format_args!("{} ({})", addon.name, addon.config_vars.join(", ")));
+    for (found, info) in all.iter().zip(infos) {
+        output::heading(found.title());
         let rows: Vec<(&str, String)> =
             info.info.iter().map(|row| (row.name.as_str(), row.values.join("\n"))).collect();
         output::fields(&rows);
@@ -171,11 +226,11 @@ async fn info(client: &Client, app: &str, target: &Target, json: bool) -> anyhow
     Ok(())
 }
 
-async fn cli(client: &Client, addon: &Addon, args: Vec<String>) -> anyhow::Result<()> {
+async fn cli(client: &Client, found: &Found, args: Vec<String>) -> anyhow::Result<()> {
     let tty = stream::has_terminal();
     let size = if tty { stream::terminal_size() } else { None };
     if tty {
-        output::note(format_args!("Connecting to {} ({})", addon.name, addon.config_vars.join(", ")));
+        output::note(format_args!("Connecting to {}", found.title()));
     }
     let body = RedisCliCreate {
         force_no_tty: Some(!tty),
@@ -183,17 +238,17 @@ async fn cli(client: &Client, addon: &Addon, args: Vec<String>) -> anyhow::Resul
         lines: size.map(|(_, lines)| lines),
         args,
     };
-    let session: RedisCli = client.send_json(Method::POST, &path(addon, "/cli"), &body).await?;
+    let session: RedisCli = client.send_json(Method::POST, &found.path("/cli"), &body).await?;
     match stream::attach(client, &session.attach_url, tty).await? {
         0 => Ok(()),
         code => Err(Exit(code).into()),
     }
 }
 
-async fn maxmemory(client: &Client, addon: &Addon, policy: String) -> anyhow::Result<()> {
-    let action = Action::start(format!("Setting the policy of {} to {policy}", addon.name));
+async fn maxmemory(client: &Client, found: &Found, policy: String) -> anyhow::Result<()> {
+    let action = Action::start(format!("Setting the policy of {} to {policy}", found.name));
     let body = RedisConfigUpdate { maxmemory_policy: Some(policy), ..RedisConfigUpdate::default() };
-    let config: RedisConfig = client.send_json(Method::PATCH, &path(addon, "/config"), &body).await?;
+    let config: RedisConfig = client.send_json(Method::PATCH, &found.path("/config"), &body).await?;
     action.done();
     let setting = config.maxmemory_policy;
     let value = setting.value.as_str().unwrap_or_default();
@@ -202,10 +257,10 @@ async fn maxmemory(client: &Client, addon: &Addon, policy: String) -> anyhow::Re
     Ok(())
 }
 
-async fn credentials(client: &Client, addon: &Addon, reset: bool) -> anyhow::Result<()> {
+async fn credentials(client: &Client, found: &Found, reset: bool) -> anyhow::Result<()> {
     if reset {
-        let action = Action::start(format!("Resetting the password of {}", addon.name));
-        let path = path(addon, "/credentials_rotation");
+        let action = Action::start(format!("Resetting the password of {}", found.name));
+        let path = found.path("/credentials_rotation");
         let answer: Option<RedisMessage> = client.send_empty(Method::POST, &path).await?;
         action.done();
         if let Some(answer) = answer {
@@ -213,15 +268,15 @@ async fn credentials(client: &Client, addon: &Addon, reset: bool) -> anyhow::Res
         }
         return Ok(());
     }
-    let info: RedisInfo = client.get(&path(addon, "")).await?;
+    let info: RedisInfo = client.get(&found.path("")).await?;
     output::line(info.resource_url);
     Ok(())
 }
 
-async fn wait(client: &Client, addon: &Addon, interval: Duration) -> anyhow::Result<()> {
-    let action = Action::start(format!("Waiting for {}", addon.name));
+async fn wait(client: &Client, found: &Found, interval: Duration) -> anyhow::Result<()> {
+    let mut action = Action::start(format!("Waiting for {}", found.name));
     loop {
-        let now: RedisWait = client.get(&path(addon, "/wait")).await?;
+        let now: RedisWait = client.get(&found.path("/wait")).await?;
         if !now.waiting {
             action.end(now.message);
             return Ok(());

@@ -151,17 +151,18 @@ async fn info(client: &Client, app: &str, release: Option<&str>, json: bool) -> 
 
 async fn show_output(client: &Client, app: &str, release: Option<&str>) -> anyhow::Result<()> {
     let release = find(client, app, release).await?;
-    let stream = match &release.output_stream_url {
-        Some(url) => client.text(url).await?,
-        None => None,
+    let Some(url) = &release.output_stream_url else {
+        output::complain(&format!("Release v{} ran no release command.", release.version));
+        return Ok(());
     };
-    match stream {
-        Some(stream) => stream::show(stream).await,
-        None => {
-            output::complain(&format!("Release v{} has no release command.", release.version));
-            Ok(())
-        }
+    match client.text(url).await? {
+        Some(stream) => stream::show(stream).await?,
+        None => output::complain(&format!("The output of release v{} is no longer there.", release.version)),
     }
+    if release.status == ReleaseStatus::Failed {
+        output::complain(&format!("The release command of v{} failed; what ran before goes on.", release.version));
+    }
+    Ok(())
 }
 
 async fn rollback(client: &Client, app: &str, release: Option<&str>) -> anyhow::Result<()> {

@@ -14,7 +14,6 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use assert_cmd::cargo::cargo_bin_cmd;
 use serde::Serialize;
 
 /// A request that arrived.
@@ -33,6 +32,14 @@ struct Answer {
     body: Vec<u8>,
     /// What to say after 101, and whether the client's frames are collected.
     upgrade: Option<Vec<u8>>,
+    /// Whether to say nothing at all.
+    silent: bool,
+}
+
+impl Answer {
+    fn new(status: u16, body: Vec<u8>) -> Self {
+        Self { status, headers: Vec::new(), body, upgrade: None, silent: false }
+    }
 }
 
 #[derive(Default)]
@@ -74,19 +81,19 @@ impl Stub {
 
     pub(crate) fn status(&self, route: &str, status: u16, body: &impl Serialize) -> &Self {
         let body = serde_json::to_vec(body).unwrap();
-        self.push(route, Answer { status, headers: Vec::new(), body, upgrade: None });
+        self.push(route, Answer::new(status, body));
         self
     }
 
     pub(crate) fn page(&self, route: &str, next: &str, body: &impl Serialize) -> &Self {
         let headers = vec![("Next-Range".to_owned(), next.to_owned())];
         let body = serde_json::to_vec(body).unwrap();
-        self.push(route, Answer { status: 206, headers, body, upgrade: None });
+        self.push(route, Answer { headers, ..Answer::new(206, body) });
         self
     }
 
     pub(crate) fn text(&self, route: &str, body: &str) -> &Self {
-        self.push(route, Answer { status: 200, headers: Vec::new(), body: body.into(), upgrade: None });
+        self.push(route, Answer::new(200, body.into()));
         self
     }
 
@@ -95,8 +102,20 @@ impl Stub {
     }
 
     pub(crate) fn upgrade(&self, route: &str, frames: Vec<u8>) -> &Self {
-        let answer = Answer { status: 101, headers: Vec::new(), body: Vec::new(), upgrade: Some(frames) };
-        self.push(route, answer);
+        self.push(route, Answer { upgrade: Some(frames), ..Answer::new(101, Vec::new()) });
+        self
+    }
+
+    /// A refusal in plain words, as streams have it.
+    pub(crate) fn refuse(&self, route: &str, status: u16, text: &str) -> &Self {
+        let headers = vec![("Content-Type".to_owned(), "text/plain; charset=utf-8".to_owned())];
+        self.push(route, Answer { headers, ..Answer::new(status, text.into()) });
+        self
+    }
+
+    /// The request is taken and never answered.
+    pub(crate) fn silence(&self, route: &str) -> &Self {
+        self.push(route, Answer { silent: true, ..Answer::new(0, Vec::new()) });
         self
     }
 
@@ -131,14 +150,15 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
             match state.answers.get_mut(&route) {
                 Some(answers) if answers.len() > 1 => answers.remove(0),
                 Some(answers) => answers[0].clone(),
-                None => Answer {
-                    status: 404,
-                    headers: Vec::new(),
-                    body: format!(r#"{{"id":"not_found","message":"The stub has no {route}."}}"#).into(),
-                    upgrade: None,
-                },
+                None => {
+                    Answer::new(404, format!(r#"{{"id":"not_found","message":"The stub has no {route}."}}"#).into())
+                }
             }
         };
+        if answer.silent {
+            let _ = reader.read(&mut [0]);
+            return;
+        }
         if let Some(frames) = answer.upgrade {
             let head = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: paas-attach/1\r\n\r\n";
             writer.write_all(head.as_bytes()).unwrap();
@@ -223,28 +243,37 @@ impl World {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
-        let mut command = cargo_bin_cmd!("paas");
+        let output = assert_cmd::Command::from_std(self.command(arguments)).write_stdin(self.stdin.clone()).output();
+        let output = output.unwrap();
+        Run {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("paas"));
+        command.args(arguments);
+        self.surround(&mut command);
         command
-            .args(arguments)
+    }
+
+    /// Gives a command the surroundings that `paas` is to see, and no others.
+    pub(crate) fn surround(&self, command: &mut Command) {
+        command
             .current_dir(self.work())
             .env_clear()
             .env("PATH", path())
             .env("HOME", self.home.path())
             .env("TZ", "UTC")
             .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("PAAS_HOST", &self.stub.url)
-            .write_stdin(self.stdin.clone());
+            .env("PAAS_HOST", &self.stub.url);
         for (name, value) in &self.env {
             match value {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
             };
-        }
-        let output = command.output().unwrap();
-        Run {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
         }
     }
 
@@ -292,6 +321,15 @@ pub(crate) fn git(folder: &Path, home: &Path, arguments: &[&str]) -> String {
         .unwrap();
     assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Waits until something is so.
+pub(crate) fn wait_for(mut is_so: impl FnMut() -> bool) {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !is_so() {
+        assert!(std::time::Instant::now() < end, "it did not come about");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
 }
 
 /// `(~ 5m ago)` depends on today.

@@ -179,13 +179,7 @@ pub(crate) fn addon(name: &str, state: AddonState) -> Addon {
         created_at: at(),
         id: id(21),
         name: name.to_owned(),
-        plan: PlanRef {
-            id: id(22),
-            name: "redis:mini".to_owned(),
-            human_name: None,
-            description: None,
-            price: Some(Price::default()),
-        },
+        plan: plan("redis:mini"),
         provider_id: None,
         provision_message: None,
         state,
@@ -194,13 +188,17 @@ pub(crate) fn addon(name: &str, state: AddonState) -> Addon {
     }
 }
 
+pub(crate) fn plan(name: &str) -> PlanRef {
+    PlanRef { id: id(22), name: name.to_owned(), human_name: None, description: None, price: Some(Price::default()) }
+}
+
 pub(crate) fn attachment(name: &str, addon: &str, owner: &str) -> AddonAttachment {
     AddonAttachment {
         addon: AttachedAddon {
             app: named(owner),
             id: if owner == "myapp" { id(21) } else { id(99) },
             name: addon.to_owned(),
-            plan: None,
+            plan: Some(plan("redis:mini")),
         },
         app: named("myapp"),
         config_vars: vec![format!("{name}_URL")],

@@ -138,7 +138,13 @@ pub(super) fn dyno(app: &App, dyno: &store::dynos::Dyno, attach_url: Option<Stri
     }
 }
 
-pub(super) fn release(app: &App, row: &store::releases::Release, user: &User, current: Option<i64>) -> wire::Release {
+pub(super) fn release(
+    config: &Config,
+    app: &App,
+    row: &store::releases::Release,
+    user: &User,
+    current: Option<i64>,
+) -> wire::Release {
     use wire::ReleaseStatus::{Expired, Failed, Pending, Succeeded};
     let status = match row.status.as_str() {
         "pending" => Pending,
@@ -155,8 +161,7 @@ pub(super) fn release(app: &App, row: &store::releases::Release, user: &User, cu
         description: row.description.clone(),
         eligible_for_rollback: status == Succeeded && row.slug_id.is_some(),
         id: row.id,
-        // What a release phase says is in the app's log, under release.N.
-        output_stream_url: None,
+        output_stream_url: row.phase.then(|| format!("{}/streams/releases/{}", config.api_url(), row.id)),
         slug: row.slug_id.map(|id| IdRef { id }),
         status,
         updated_at: row.updated_at,

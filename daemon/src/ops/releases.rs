@@ -174,6 +174,12 @@ async fn rebase(change: &mut Change, failed: &Release) -> Result<()> {
     Ok(())
 }
 
+/// The dyno that runs a release's command: the release's number is its own, so that its lines
+/// are found again when it is gone.
+pub fn phase_dyno(version: i64) -> String {
+    format!("release.{version}")
+}
+
 /// All releases of an app, oldest first.
 pub async fn list(p: &Platform, app: &App) -> Result<Vec<Release>> {
     Ok(releases::list(&mut p.db.read().await?, app.id).await?)

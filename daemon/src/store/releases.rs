@@ -32,7 +32,7 @@ pub struct Release {
     pub config: Vec<u8>,
     /// The plans of the add-ons attached.
     pub addon_plans: Json<Vec<String>>,
-    /// Whether its release phase is still to run.
+    /// Whether it has a release phase.
     pub phase: bool,
     /// Its dynos don't come up, and its user was told so.
     pub stalled: bool,

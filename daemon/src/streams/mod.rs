@@ -1,13 +1,15 @@
-//! Long-lived streams: log sessions and attached dynos.
+//! Long-lived streams: log sessions, release phases and attached dynos.
 //!
 //! Nobody proves who they are here: the secret in the URL, made by the API for a user who
 //! did, is the permission. [`logs`] is what `paas logs` and Heroku's `logplex_url` read;
+//! [`releases`] is a release's `output_stream_url`;
 //! [`attach`] is the other end of an attached one-off dyno, for our own command line,
 //! [`rendezvous`](mod@rendezvous) for Heroku's;
 //! [`session`] is the part that knows the dyno.
 
 mod attach;
 mod logs;
+mod releases;
 mod rendezvous;
 mod session;
 
@@ -23,7 +25,7 @@ pub use rendezvous::rendezvous;
 
 /// Every route of the streams.
 pub fn routes() -> Router<Platform> {
-    Router::new().merge(logs::routes()).merge(attach::routes())
+    Router::new().merge(logs::routes()).merge(releases::routes()).merge(attach::routes())
 }
 
 /// What goes wrong here is told as plain text: these URLs are read by people and by

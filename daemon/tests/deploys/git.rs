@@ -239,7 +239,7 @@ fn a_push_waits_for_the_release_phase() {
     assert!(said.contains(" !     Release command declared"), "{said}");
     assert!(said.contains("Running release command...\nWaiting for release.... done."), "{said}");
     // A release phase that fails: the push is taken, the release doesn't count.
-    copy.write("Procfile", "web: bash serve.sh\nrelease: exit 3\n");
+    copy.write("Procfile", "web: bash serve.sh\nrelease: echo half migrated; exit 3\n");
     copy.commit("With one that fails");
     let (taken, said) = copy.push(&["main"]);
     assert!(taken && said.contains(" !     Release command failed"), "{said}");
@@ -248,4 +248,11 @@ fn a_push_waits_for_the_release_phase() {
     let status: Vec<_> =
         releases.as_array().unwrap().iter().map(|release| release["status"].as_str().unwrap()).collect();
     assert_eq!(status.last(), Some(&"failed"), "{status:?}");
+    // What the command said stays to be read, also that of one that failed.
+    let urls: Vec<_> =
+        releases.as_array().unwrap().iter().map(|release| release["output_stream_url"].as_str()).collect();
+    let said = |url: Option<&str>| server.request("GET", url.unwrap(), &["-u", ""]);
+    assert_eq!(said(urls[urls.len() - 1]), (200, "half migrated\n".to_owned()));
+    assert_eq!(said(urls[urls.len() - 2]), (200, "migrated\n".to_owned()));
+    assert_eq!(urls[0], None);
 }

@@ -8,7 +8,7 @@ use paas_wire::error::CONFIRMATION_REQUIRED;
 use paas_wire::{Addon, AddonAttachment, AddonCreate, AddonState, AddonUpdate, AttachmentCreate, Identity};
 use reqwest::Method;
 
-use super::{find, wait};
+use super::{PATIENCE, find, wait};
 use crate::app::AppArgs;
 use crate::client::{Client, app_path, refusal_id, segment};
 use crate::context::Context;
@@ -68,7 +68,7 @@ pub(super) async fn create(context: &Context, arguments: CreateArgs) -> anyhow::
     };
     action.done();
     if arguments.wait {
-        addon = wait(client, addon).await?;
+        addon = wait(client, addon, PATIENCE).await?;
     }
     if arguments.json {
         return output::json(&addon);
@@ -167,7 +167,24 @@ pub(super) async fn rename(client: &Client, name: String, new: String) -> anyhow
 }
 
 /// `addons:upgrade`
-pub(super) async fn upgrade(client: &Client, app: Option<String>, name: &str, plan: String) -> anyhow::Result<()> {
+pub(super) async fn upgrade(
+    client: &Client,
+    app: Option<String>,
+    name: &str,
+    plan: Option<String>,
+) -> anyhow::Result<()> {
+    // `APP::ATTACHMENT` names an add-on, `SERVICE:PLAN` the one of that service and its new plan.
+    let (name, plan) = match (plan, name.split_once(':')) {
+        (Some(plan), _) => (name, plan),
+        (None, Some((service, plan))) if !plan.starts_with(':') => (service, format!("{service}:{plan}")),
+        (None, _) => {
+            return Err(Failure::usage(format!("To which plan is {name} to move?"))
+                .hint(format!(
+                    "Name it: paas addons:upgrade {name} PLAN. `paas addons:plans SERVICE` lists a service's plans."
+                ))
+                .into());
+        }
+    };
     let addon = find(client, app, name).await?;
     let plan = if plan.contains(':') { plan } else { format!("{}:{plan}", addon.addon_service.name) };
     let owner = &addon.app.name;

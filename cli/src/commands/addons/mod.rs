@@ -6,7 +6,7 @@
 mod change;
 mod show;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Subcommand;
 use paas_wire::{Addon, AddonResolve, AddonState};
@@ -17,6 +17,9 @@ use crate::client::Client;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::progress::Action;
+
+/// How long to wait for an add-on: an image may have to be fetched first.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -116,12 +119,12 @@ pub(crate) enum Command {
     /// Move an add-on to another plan
     #[command(name = "addons:upgrade", visible_alias = "addons:downgrade")]
     Upgrade {
-        /// Name of the add-on, or of the service
+        /// Name of the add-on or of the service; SERVICE:PLAN says both
         #[arg(value_name = "ADDON")]
         addon: String,
         /// The plan: PLAN or SERVICE:PLAN
         #[arg(value_name = "PLAN")]
-        plan: String,
+        plan: Option<String>,
         #[command(flatten)]
         app: AppArgs,
     },
@@ -133,6 +136,9 @@ pub(crate) enum Command {
         addon: Option<String>,
         #[command(flatten)]
         app: AppArgs,
+        /// Give up after so many seconds
+        #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE.as_secs())]
+        timeout: u64,
     },
 }
 
@@ -171,16 +177,16 @@ impl Command {
                 let app = app.name_if_any(settings)?;
                 change::upgrade(context.client()?, app, &addon, plan).await
             }
-            Self::Wait { addon: Some(addon), app } => {
+            Self::Wait { addon: Some(addon), app, timeout } => {
                 let app = app.name_if_any(settings)?;
                 let client = context.client()?;
                 let addon = find(client, app, &addon).await?;
-                wait(client, addon).await.map(drop)
+                wait(client, addon, Duration::from_secs(timeout)).await.map(drop)
             }
-            Self::Wait { addon: None, app } => {
+            Self::Wait { addon: None, app, timeout } => {
                 let (app, client) = context.app(&app)?;
                 for addon in show::of_app(client, &app).await? {
-                    wait(client, addon).await?;
+                    wait(client, addon, Duration::from_secs(timeout)).await?;
                 }
                 Ok(())
             }
@@ -190,7 +196,7 @@ impl Command {
 
 /// The one add-on that a name means: of an add-on, of an attachment of the app, or
 /// `APP::ATTACHMENT`.
-async fn find(client: &Client, app: Option<String>, name: &str) -> anyhow::Result<Addon> {
+pub(super) async fn find(client: &Client, app: Option<String>, name: &str) -> anyhow::Result<Addon> {
     let body = AddonResolve { addon: name.to_owned(), app, addon_service: None };
     let found: Vec<Addon> = client.send_json(Method::POST, "/actions/addons/resolve", &body).await?;
     let names: Vec<String> = found.iter().map(|addon| addon.name.clone()).collect();
@@ -206,14 +212,20 @@ async fn find(client: &Client, app: Option<String>, name: &str) -> anyhow::Resul
     }
 }
 
-/// Waits until an add-on is made.
-async fn wait(client: &Client, mut addon: Addon) -> anyhow::Result<Addon> {
+/// Waits until an add-on is made, and says what goes on meanwhile.
+async fn wait(client: &Client, mut addon: Addon, limit: Duration) -> anyhow::Result<Addon> {
     if addon.state != AddonState::Provisioning {
         return Ok(addon);
     }
-    let action = Action::start(format!("Creating {}", addon.name));
+    let mut action = Action::start(format!("Creating {}", addon.name));
     let path = crate::client::app_path(&addon.app.name, &format!("/addons/{}", addon.id));
+    let end = Instant::now() + limit;
     while addon.state == AddonState::Provisioning {
+        action.status(addon.provision_message.as_deref().unwrap_or_default());
+        if Instant::now() >= end {
+            action.end("!");
+            return Err(late(&addon, limit).into());
+        }
         tokio::time::sleep(Duration::from_millis(500)).await;
         addon = client.get(&path).await?;
     }
@@ -222,7 +234,20 @@ async fn wait(client: &Client, mut addon: Addon) -> anyhow::Result<Addon> {
         return Ok(addon);
     }
     action.end("!");
-    Err(Failure::new(format!("{} could not be created.", addon.name))
-        .hint("The server's log tells why; try again with `paas addons:create`.")
+    Err(Failure::new(format!("{} was destroyed before it was ready.", addon.name))
+        .hint("`paas addons` lists what the app has.")
         .into())
+}
+
+fn late(addon: &Addon, limit: Duration) -> Failure {
+    let why = match &addon.provision_message {
+        Some(message) => message.trim_end_matches('.'),
+        None => "the server says no more",
+    };
+    let (name, app) = (&addon.name, &addon.app.name);
+    Failure::new(format!("{name} is not ready after {} s: {why}.", limit.as_secs())).hint(format!(
+        "The server goes on trying. On its machine `paasd doctor` tells what is wrong; \
+         here `paas addons:info {name}` shows how it stands, and \
+         `paas addons:destroy {name} --app {app}` gives it up."
+    ))
 }

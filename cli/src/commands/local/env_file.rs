@@ -1,10 +1,12 @@
 //! `.env` files.
 //!
-//! A line is `KEY=value`, with `export ` before it if you like, blanks around the `=`, and
-//! a comment after ` #`. A value may stand in quotes: in 'single' ones everything is
-//! literal, in "double" ones `\n`, `\r`, `\t`, `\"`, `\\` and `\$` are escapes; either may
-//! go on over several lines. Nothing is expanded, so a `$` in a password stays one. Any
-//! other line is left out with a warning, and of two lines for one key the last wins.
+//! A line is `KEY=value`, with `export ` before it if you like and blanks around the `=`;
+//! lines that start with `#` are comments. As Foreman has it, the value is all that follows: a
+//! `#` in it stays, and quotes count only where they enclose all of it. In 'single' ones
+//! everything is literal, in "double" ones `\n`, `\r`, `\t`, `\"`, `\\` and `\$` are escapes.
+//! A value in quotes may go on over several lines, up to the one that ends with the closing
+//! quote. Nothing is expanded, so a `$` in a password stays one. Any other line is left out
+//! with a warning, and of two lines for one key the last wins.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -80,7 +82,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<EnvFile, EnvError> {
     let mut reader = Reader { rest: &text, line: 1 };
     let mut file = EnvFile::default();
     while !reader.rest.is_empty() {
-        reader.entry(&mut file)?;
+        reader.entry(&mut file);
     }
     Ok(file)
 }
@@ -100,11 +102,11 @@ impl<'a> Reader<'a> {
         line
     }
 
-    fn entry(&mut self, file: &mut EnvFile) -> Result<(), EnvError> {
+    fn entry(&mut self, file: &mut EnvFile) {
         let whole = self.rest.split('\n').next().unwrap_or("").trim();
         if whole.is_empty() || whole.starts_with('#') {
             self.rest_of_line();
-            return Ok(());
+            return;
         }
         let exported = whole.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t']));
         let Some((key, _)) = exported.unwrap_or(whole).split_once('=').filter(|(key, _)| is_key(key.trim())) else {
@@ -116,70 +118,82 @@ impl<'a> Reader<'a> {
             }
             file.warnings.push(warning);
             self.rest_of_line();
-            return Ok(());
+            return;
         };
         let key = key.trim().to_owned();
         self.rest = self.rest.split_once('=').map_or("", |(_, rest)| rest).trim_start_matches([' ', '\t']);
         let value = match self.rest.chars().next() {
-            Some(quote @ ('"' | '\'')) => self.quoted(quote, &key)?,
-            _ => without_comment(self.rest_of_line()).to_owned(),
+            Some(quote @ ('"' | '\'')) => self.quoted(quote),
+            _ => None,
         };
-        file.vars.insert(key, value);
-        Ok(())
+        file.vars.insert(key, value.unwrap_or_else(|| self.rest_of_line().trim().to_owned()));
     }
 
-    /// A value in quotes, which may go on over several lines.
-    fn quoted(&mut self, quote: char, key: &str) -> Result<String, EnvError> {
-        let start = self.line;
-        let mut value = String::new();
-        let mut chars = self.rest.char_indices().skip(1);
-        let end = loop {
-            match chars.next() {
-                None => {
-                    return Err(EnvError {
-                        line: start,
-                        what: format!(
-                            "the value of {key} has no closing {quote}; add it, or quote the value the other way"
-                        ),
-                    });
+    /// A value that is all in quotes, on this line or over several; none where it isn't.
+    fn quoted(&mut self, quote: char) -> Option<String> {
+        let text = self.rest.strip_prefix(quote)?;
+        let mut lines = text.split('\n');
+        let first = lines.next()?;
+        let length = match closed(first, quote) {
+            Some(length) => length,
+            None if quotes(first, quote).next().is_some() => return None,
+            // The first line with the quote ends the value, by it.
+            None => {
+                let mut before = first.len() + 1;
+                loop {
+                    let line = lines.next()?;
+                    let mut places = quotes(line, quote);
+                    if let Some(place) = places.next() {
+                        closed(line, quote).filter(|end| *end == place)?;
+                        break before + place;
+                    }
+                    before += line.len() + 1;
                 }
-                Some((place, c)) if c == quote => break place + 1,
-                Some((_, '\\')) if quote == '"' => match chars.next() {
-                    Some((_, 'n')) => value.push('\n'),
-                    Some((_, 'r')) => value.push('\r'),
-                    Some((_, 't')) => value.push('\t'),
-                    Some((_, c @ ('"' | '\\' | '$'))) => value.push(c),
-                    Some((_, c)) => value.extend(['\\', c]),
-                    None => value.push('\\'),
-                },
-                Some((_, c)) => value.push(c),
             }
         };
-        let (taken, rest) = self.rest.split_at(end);
-        self.line += taken.matches('\n').count();
-        self.rest = rest;
-        let line = self.line;
-        let after = self.rest_of_line();
-        if after.trim().is_empty() || after.trim_start().starts_with('#') {
-            return Ok(value);
+        let value = text.get(..length)?;
+        for _ in 0..=value.matches('\n').count() {
+            self.rest_of_line();
         }
-        let what = format!("there is something after the closing {quote} of {key}; put the whole value into quotes");
-        Err(EnvError { line, what })
+        Some(if quote == '"' { unescape(value) } else { value.to_owned() })
     }
+}
+
+/// Where the quotes of a line are, but for those with a backslash where that counts.
+fn quotes(line: &str, quote: char) -> impl Iterator<Item = usize> {
+    let mut escaped = false;
+    line.char_indices().filter_map(move |(place, c)| {
+        let counts = c == quote && !escaped;
+        escaped = quote == '"' && c == '\\' && !escaped;
+        counts.then_some(place)
+    })
+}
+
+/// The place of the quote that ends a line, if one does.
+fn closed(line: &str, quote: char) -> Option<usize> {
+    quotes(line, quote).last().filter(|place| line.get(place + 1..).is_some_and(|rest| rest.trim().is_empty()))
+}
+
+fn unescape(text: &str) -> String {
+    let mut value = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match (c, if c == '\\' { chars.next() } else { None }) {
+            ('\\', Some('n')) => value.push('\n'),
+            ('\\', Some('r')) => value.push('\r'),
+            ('\\', Some('t')) => value.push('\t'),
+            ('\\', Some(c @ ('"' | '\\' | '$'))) => value.push(c),
+            ('\\', Some(c)) => value.extend(['\\', c]),
+            (c, _) => value.push(c),
+        }
+    }
+    value
 }
 
 fn is_key(text: &str) -> bool {
     !text.is_empty()
         && !text.starts_with(|c: char| c.is_ascii_digit())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
-/// An unquoted value ends at a `#` that stands after a blank, or at the line's end.
-fn without_comment(value: &str) -> &str {
-    let comment = value.char_indices().find(|(place, c)| {
-        *c == '#' && (*place == 0 || value.get(..*place).is_some_and(|before| before.ends_with([' ', '\t'])))
-    });
-    value.get(..comment.map_or(value.len(), |(place, _)| place)).unwrap_or(value).trim()
 }
 
 #[cfg(test)]
@@ -206,11 +220,19 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_blank_lines() {
+    fn only_whole_lines_are_comments() {
         reads(
-            "# no\n\n  # no\nA=1 # yes\nB=a#b\nC=# none\nD=\"x # y\" # z",
-            &[("A", "1"), ("B", "a#b"), ("C", ""), ("D", "x # y")],
+            "# no\n\n  # no\nA=x #y\nB=a#b\nC=# some\nD=\"x # y\"\nJ={\"a\": \"b # c\"}",
+            &[("A", "x #y"), ("B", "a#b"), ("C", "# some"), ("D", "x # y"), ("J", "{\"a\": \"b # c\"}")],
         );
+    }
+
+    #[test]
+    fn quotes_count_only_around_all_of_a_value() {
+        reads("T='Bob's app'\nU=\"a\" and \"b\"  ", &[("T", "Bob's app"), ("U", "a\" and \"b")]);
+        reads("A=\"x\" # y\nB='x'y\nC=1", &[("A", "\"x\" # y"), ("B", "'x'y"), ("C", "1")]);
+        reads("A='tis\nB='x'", &[("A", "'tis"), ("B", "x")]);
+        reads("A=1\nB=\"x\nC=2\n", &[("A", "1"), ("B", "\"x"), ("C", "2")]);
     }
 
     #[test]
@@ -250,8 +272,6 @@ mod tests {
     #[test]
     fn what_is_no_env_file() {
         let said = |bytes: &[u8]| parse(bytes).unwrap_err().to_string();
-        insta::assert_snapshot!(said(b"A=1\nB=\"x\nC=2\n"), @r#"line 2: the value of B has no closing "; add it, or quote the value the other way"#);
-        insta::assert_snapshot!(said(b"A=\"x\ny\"z\n"), @r#"line 2: there is something after the closing " of A; put the whole value into quotes"#);
         insta::assert_snapshot!(said(b"A=1\nB=\xff"), @"line 2: not UTF-8; save the file as plain text in UTF-8");
         insta::assert_snapshot!(said(b"A=1\nB=\0"), @"line 2: a NUL byte, which no environment variable can hold");
     }

@@ -29,17 +29,13 @@ pub async fn ensure(p: &Platform, app: &App, rows: &[Dyno]) -> Result<Option<Dyn
         return Ok(None);
     };
     let now = p.cx.now();
-    let taken: Vec<i64> = rows.iter().filter(|row| row.kind == "release").map(|row| row.number).collect();
-    let number = (0..)
-        .map(|_| i64::from(rand::random::<u16>() % 9000) + 1000)
-        .find(|number| !taken.contains(number))
-        .unwrap_or(1000);
     let dyno = Dyno {
         id: new_id(),
         app_id: app.id,
         kind: "release".into(),
         process_type: "release".into(),
-        number,
+        // As ops::releases::phase_dyno says it.
+        number: release.version,
         release_id: release.id,
         release_version: release.version,
         size: paas_domain::size::Size::default().name().to_lowercase(),
