@@ -15,7 +15,7 @@ use super::{
 /// Signs a visitor up at the web process that `paas local` runs.
 const SIGN_UP: &str = "
 import sys, urllib.request
-request = urllib.request.Request('http://localhost:5000/signups?email=' + sys.argv[1], method='POST')
+request = urllib.request.Request('http://127.0.0.1:5000/signups?email=' + sys.argv[1], method='POST')
 print(urllib.request.urlopen(request, timeout=20).status)
 ";
 
@@ -36,7 +36,8 @@ impl Home {
         home.run("redis", &["--entrypoint", "redis-server", "paas/redis:7", "--save", "", "--protected-mode", "no"]);
         home.run("mail", &["--entrypoint", "python3", "paas/stack:debian-12", "-c", sink]);
         let program = programs().join("paas").canonicalize().unwrap();
-        let (app, paas) = (format!("{}:/app", place.display()), format!("{}:/usr/local/bin/paas:ro", program.display()));
+        let (app, paas) =
+            (format!("{}:/app", place.display()), format!("{}:/usr/local/bin/paas:ro", program.display()));
         let image = "paas/stack:debian-12-rails";
         let mounts = ["--init", "--user", "0", "--workdir", "/app", "-v", &app, "-v", &paas];
         home.run("dev", &[&mounts[..], &["--entrypoint", "sleep", image, "infinity"]].concat());
@@ -50,7 +51,9 @@ impl Home {
     /// Starts a part of it, which the others reach by its name.
     fn run(&self, part: &str, arguments: &[&str]) {
         let name = self.container(part);
-        docker(&[&["run", "-d", "--name", &name, "--network", &self.name, "--network-alias", part], arguments].concat());
+        docker(
+            &[&["run", "-d", "--name", &name, "--network", &self.name, "--network-alias", part], arguments].concat(),
+        );
     }
 
     fn exec(&self, arguments: &[&str]) -> Output {
