@@ -15,6 +15,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use util::{
     cli_user::{CliUser, PATIENCE},
+    home::Home,
     programs,
 };
 
@@ -221,5 +222,45 @@ fn at_home_both_worker_lines_run() {
     reader.join().unwrap();
     assert_eq!(local.wait().unwrap().code(), Some(130));
     assert_eq!(marked(&mark), Vec::<String>::new());
+    std::fs::remove_dir_all(&place).unwrap();
+}
+
+#[test]
+fn at_home_rails_and_both_sidekiqs_run_and_end_by_one_ctrl_c() {
+    let place = std::env::temp_dir().join(format!("paas-story-{}", uuid::Uuid::new_v4().simple()));
+    copy(&fixture(), &place);
+    lock_gems(&place);
+    std::fs::write(
+        place.join("Procfile.dev"),
+        "web: bundle exec rails server -p $PORT\nworker: sidekiq\nworker: sidekiq\n",
+    )
+    .unwrap();
+    let env = "REDIS_PROVIDER=REDISTOGO_URL\nREDISTOGO_URL=redis://redis:6379\nSMTP_ADDRESS=mail\nSMTP_PORT=2525\nRAILS_ENV=production\nSECRET_KEY_BASE=home\n";
+    std::fs::write(place.join(".env"), env).unwrap();
+    let home = Home::new(&place);
+    let mut local = home.local("Procfile.dev");
+    let out = BufReader::new(local.stdout.take().unwrap());
+    let reader = std::thread::spawn(move || out.lines().map_while(Result::ok).collect::<Vec<_>>());
+    let status = home.sign_up("ada@example.org");
+    assert!(status == "202", "{status}");
+    let started = Instant::now();
+    let sidekiqs = || home.processes().iter().filter(|line| line.contains(" sidekiq 6.")).count();
+    while home.mails().is_empty() || sidekiqs() < 2 {
+        assert!(started.elapsed() < PATIENCE, "no mail, or not both: {:#?}", home.processes());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    home.interrupt();
+    let code = local.wait().unwrap().code();
+    let said = reader.join().unwrap();
+    assert_eq!(code, Some(130), "{said:#?}");
+    assert_eq!(home.processes(), Vec::<String>::new());
+    let mails = home.mails();
+    assert_eq!(mails.len(), 1, "{mails:#?}");
+    has_line(&mails[0], "To: ada@example.org");
+    for part in ["web.1    | ", "worker.1 | ", "worker.2 | "] {
+        assert!(said.iter().any(|line| line.contains(part)), "no {part:?} in {said:#?}");
+    }
+    drop(home);
+    // The files that Rails has written are root's, as this test is.
     std::fs::remove_dir_all(&place).unwrap();
 }

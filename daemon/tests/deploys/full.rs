@@ -25,6 +25,8 @@ fn a_disk_that_is_full_is_told_and_nothing_is_left_half_done() {
     });
     let app = server.app("enospc");
     let copy = server.copy(&app);
+    copy.write("Procfile", "web: python3 -m http.server $PORT\n");
+    copy.commit("Second");
     let (taken, said) = copy.push(&["main"]);
     assert!(taken, "{said}");
     server.settled(&[(&app, &[("web", 1)])]);

@@ -315,12 +315,12 @@ fn daemon(dir: &Path, command: &str, database: Option<&Database>) -> Command {
 }
 
 /// `docker ARGUMENTS`, which must succeed: the lines that it printed.
-fn docker(arguments: &[&str]) -> Vec<String> {
+pub(super) fn docker(arguments: &[&str]) -> Vec<String> {
     try_docker(arguments).unwrap_or_else(|why| panic!("{why}"))
 }
 
 /// The same where a failure is only told: what cleans up goes on.
-fn try_docker(arguments: &[&str]) -> Result<Vec<String>, String> {
+pub(super) fn try_docker(arguments: &[&str]) -> Result<Vec<String>, String> {
     let command = format!("docker {}", arguments.join(" "));
     let output = Command::new("docker").args(arguments).stdin(Stdio::null()).output();
     let output = output.map_err(|error| format!("{command} can't be run: {error}"))?;

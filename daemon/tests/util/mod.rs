@@ -9,6 +9,7 @@
 
 pub mod cli_user;
 pub mod database;
+pub mod home;
 pub mod settings;
 
 use std::{
