@@ -89,6 +89,7 @@ fn bad_entries_are_refused_by_name() {
     assert!(refused(one(EntryType::Symlink, "a", "/etc/passwd")).contains("link out of the tree"));
     assert!(refused(one(EntryType::Symlink, "a/b", "../../x")).contains("link out of the tree"));
     assert!(refused(one(EntryType::Symlink, "a/b", "../c/../../../x")).contains("link out of the tree"));
+    assert!(refused(one(EntryType::Symlink, "a", "b/..")).contains("link out of the tree"));
     assert!(refused(one(EntryType::Link, "a", "../x")).contains(".."));
     assert!(refused(one(EntryType::Link, "a", "/etc/passwd")).contains("absolute"));
     assert!(refused(one(EntryType::Link, "a", "not-there")).contains("hard link"));
@@ -122,6 +123,74 @@ fn nothing_is_written_through_a_link() {
     entry(&mut tar, EntryType::Link, "taken", "dir/outside", 0o644, b"");
     let error = unpack(Cursor::new(finished(tar)), &scratch.dir("again"), &rules).unwrap_err();
     assert!(error.to_string().contains("symbolic link"), "{error}");
+}
+
+#[test]
+fn links_through_links_do_not_lead_out() {
+    let mut tar = Vec::new();
+    entry(&mut tar, EntryType::Directory, "real", "", 0o755, b"");
+    entry(&mut tar, EntryType::Symlink, "d", ".", 0o777, b"");
+    entry(&mut tar, EntryType::Symlink, "e", "d/..", 0o777, b"");
+    assert!(refused(finished(tar)).contains("\"e\", which is a symbolic link out of the tree"));
+}
+
+#[test]
+fn the_one_directory_around_everything_is_lifted_and_no_link_leads_out_then() {
+    let scratch = Scratch::new();
+    let mut tar = Vec::new();
+    entry(&mut tar, EntryType::Regular, "top/in/file", "", 0o644, b"x");
+    entry(&mut tar, EntryType::Symlink, "top/in/up", "../in/file", 0o777, b"");
+    let lifted = scratch.dir("lifted");
+    unpack(Cursor::new(finished(tar.clone())), &lifted, &rules()).unwrap();
+    assert_eq!(fs::read(lifted.join("in/up")).unwrap(), b"x");
+    entry(&mut tar, EntryType::Symlink, "top/l", "../env/KEY", 0o777, b"");
+    assert!(refused(finished(tar.clone())).contains("\"top/l\", which is a symbolic link out of the tree"));
+    // With something beside it nothing is lifted, and the link stays inside.
+    entry(&mut tar, EntryType::Regular, "env/KEY", "", 0o644, b"y");
+    let beside = scratch.dir("beside");
+    unpack(Cursor::new(finished(tar)), &beside, &rules()).unwrap();
+    assert_eq!(fs::read(beside.join("top/l")).unwrap(), b"y");
+}
+
+/// The first bytes of an archive, then zeros without end: a reader that holds none of them.
+fn endless(head: Vec<u8>) -> impl std::io::Read {
+    std::io::Read::chain(Cursor::new(head), std::io::Read::take(std::io::repeat(0), 1 << 40))
+}
+
+#[test]
+fn long_names_and_attributes_have_an_end() {
+    let scratch = Scratch::new();
+    let ext = [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader];
+    for (index, kind) in ext.into_iter().enumerate() {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(1 << 40);
+        header.set_cksum();
+        let into = scratch.dir(&format!("in-{index}"));
+        let error = unpack(endless(header.as_bytes().to_vec()), &into, &rules()).unwrap_err();
+        assert!(matches!(error, ArchiveError::LongHeader(_)), "{kind:?}: {error}");
+    }
+    // A map of holes that goes on and on.
+    let mut header = Header::new_gnu();
+    header.set_entry_type(EntryType::GNUSparse);
+    header.as_gnu_mut().unwrap().name[0] = b'a';
+    header.as_gnu_mut().unwrap().isextended[0] = 1;
+    header.set_size(0);
+    header.set_cksum();
+    let mut more = tar::GnuExtSparseHeader::new();
+    more.isextended[0] = 1;
+    let mut bytes = header.as_bytes().to_vec();
+    for _ in 0..1000 {
+        bytes.extend(more.as_bytes());
+    }
+    let error = unpack(Cursor::new(bytes), &scratch.dir("holes"), &rules()).unwrap_err();
+    assert!(matches!(error, ArchiveError::LongHeader(_)), "{error}");
+    // What an entry that is no file carries counts like a file's contents.
+    let mut tar = Vec::new();
+    entry(&mut tar, EntryType::Directory, "d", "", 0o755, &vec![0; 2000]);
+    let small = Rules { max_bytes: 1000, ..rules() };
+    let error = unpack(Cursor::new(finished(tar)), &scratch.dir("directory"), &small).unwrap_err();
+    assert!(matches!(error, ArchiveError::TooLarge { limit: 1000, what: "bytes" }), "{error}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The three requests of git's smart HTTP protocol. Bodies are streamed both ways, never held.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
@@ -12,19 +12,22 @@ use axum::{
 };
 use base64::Engine as _;
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::StreamExt as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    process::Child,
+    process::{Child, ChildStdout},
     sync::mpsc,
+    task::JoinHandle,
+    time::timeout,
 };
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tower_http::decompression::RequestDecompressionLayer;
 
 use super::{Git, hook, push::Push, repository};
 use crate::{
     error::Error,
-    ops::{Actor, Platform, accounts, apps},
+    ops::{Actor, Platform, accounts, apps, disk},
     store::apps::App,
 };
 
@@ -32,6 +35,12 @@ use crate::{
 const PIECE: usize = 64 * 1024;
 /// How much of git's complaints is kept for our own log.
 const COMPLAINTS: u64 = 4096;
+/// How long an upload may stand still.
+const UPLOAD: Duration = Duration::from_secs(300);
+/// How long a pusher may take nothing of what there is to hear, and somebody who fetches: a
+/// push holds the app's turn meanwhile.
+const HEARING: Duration = Duration::from_secs(30);
+const FETCHING: Duration = Duration::from_secs(600);
 
 /// The routes of git, for the same port as the API's.
 pub fn routes(git: Arc<Git>) -> Router<Platform> {
@@ -146,6 +155,10 @@ async fn info_refs(
             return Err(Refusal(StatusCode::FORBIDDEN, text.into()));
         }
     };
+    if program == "receive-pack" {
+        // Here, since git shows no text of a push that is refused later.
+        room(&p)?;
+    }
     let path = repository::ensure(&p.cx, app.id).await?;
     let mut command = repository::git(&p.cx, &[program, "--stateless-rpc", "--advertise-refs"]);
     let protocol = protocol(&headers).filter(|_| program == "upload-pack");
@@ -178,7 +191,8 @@ async fn upload_pack(
         command.env("GIT_PROTOCOL", protocol);
     }
     let child = command.arg(path).stdin(std::process::Stdio::piped()).spawn()?;
-    Ok(answer("application/x-git-upload-pack-result", converse(child, body, None)))
+    let (body, _) = converse(child, body, None, (UPLOAD, FETCHING));
+    Ok(answer("application/x-git-upload-pack-result", body))
 }
 
 async fn receive_pack(
@@ -189,15 +203,29 @@ async fn receive_pack(
     body: Body,
 ) -> Result<Response, Refusal> {
     let (actor, app) = enter(&p, &headers, &name).await?;
+    room(&p)?;
     let path = repository::ensure(&p.cx, app.id).await?;
-    let entry = git.enter(Push { actor, app, git_dir: path.clone() });
+    let push = Push::new(actor, app, path.clone());
+    let gone = push.gone.clone();
+    let entry = git.enter(push);
     let child = repository::git(&p.cx, &["receive-pack", "--stateless-rpc"])
         .env(hook::PUSH, entry.id().to_string())
         .env(hook::SOCKET, repository::hook_socket(&p.cx))
         .arg(path)
         .stdin(std::process::Stdio::piped())
         .spawn()?;
-    Ok(answer("application/x-git-receive-pack-result", converse(child, body, Some(entry))))
+    let (body, ended) = converse(child, body, Some(gone), (UPLOAD, HEARING));
+    tokio::spawn(async move {
+        let _ = ended.await;
+        entry.end().await;
+    });
+    Ok(answer("application/x-git-receive-pack-result", body))
+}
+
+/// A push needs room for its objects already.
+fn room(p: &Platform) -> Result<(), Refusal> {
+    disk::enough(&p.cx)
+        .map_err(|scarce| Refusal(StatusCode::SERVICE_UNAVAILABLE, format!("The push can't be taken: {scarce}.")))
 }
 
 fn answer(kind: &str, body: Body) -> Response {
@@ -210,25 +238,33 @@ fn answer(kind: &str, body: Body) -> Response {
     response
 }
 
-/// Feeds the request to git and git's answer to the client. When the client goes away, git's
-/// answer is read on to its end, so that a push that was received is finished. `held` lives as
-/// long as git does.
-fn converse(mut child: Child, body: Body, held: Option<super::push::Entry>) -> Body {
+/// Feeds the request to git and git's answer to the client; the task ends with git. A client
+/// that goes away, or takes nothing for a while, ends a fetch. A push goes on: `gone` is told, and
+/// git's answer is read to its end, so that a push that was received is finished. `patience`:
+/// with an upload that stands still, with a client that does not listen.
+fn converse(
+    mut child: Child,
+    body: Body,
+    gone: Option<CancellationToken>,
+    patience: (Duration, Duration),
+) -> (Body, JoinHandle<()>) {
     let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(8);
     if let Some(mut stdin) = child.stdin.take() {
         tokio::spawn(async move {
-            let mut pieces = body.into_data_stream().map_err(io::Error::other);
-            while let Some(piece) = pieces.next().await {
-                // An upload that breaks off closes git's input early, which git notices.
-                let Ok(piece) = piece else { return };
-                if stdin.write_all(&piece).await.is_err() {
-                    return;
+            let mut pieces = body.into_data_stream();
+            loop {
+                match timeout(patience.0, pieces.next()).await {
+                    Ok(Some(Ok(piece))) if stdin.write_all(&piece).await.is_ok() => {}
+                    Ok(None) => break,
+                    // An upload that breaks off or stands still closes git's input early, which
+                    // git notices.
+                    Ok(Some(Ok(_) | Err(_))) | Err(_) => return,
                 }
             }
             let _ = stdin.shutdown().await;
         });
     }
-    tokio::spawn(async move {
+    let ended = tokio::spawn(async move {
         let complaints = child.stderr.take().map(|stderr| {
             tokio::spawn(async move {
                 let mut text = Vec::new();
@@ -238,15 +274,13 @@ fn converse(mut child: Child, body: Body, held: Option<super::push::Entry>) -> B
                 String::from_utf8_lossy(&text).trim().to_owned()
             })
         });
-        if let Some(mut stdout) = child.stdout.take() {
-            let mut buffer = vec![0; PIECE];
-            while let Ok(count @ 1..) = stdout.read(&mut buffer).await {
-                let piece = Bytes::copy_from_slice(buffer.get(..count).unwrap_or_default());
-                // A client that is gone: read on, so that git comes to its end.
-                let _ = sender.send(Ok(piece)).await;
-            }
+        if let Some(mut stdout) = child.stdout.take()
+            && hand_over(&mut stdout, sender, patience.1).await.is_err()
+            && let Some(gone) = gone
+        {
+            gone.cancel();
+            let _ = tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await;
         }
-        drop(sender);
         let status = child.wait().await;
         let complaints = match complaints {
             Some(task) => task.await.unwrap_or_default(),
@@ -255,7 +289,84 @@ fn converse(mut child: Child, body: Body, held: Option<super::push::Entry>) -> B
         if !status.is_ok_and(|status| status.success()) {
             tracing::info!(complaints, "git ended a request with a failure");
         }
-        drop(held);
     });
-    Body::from_stream(ReceiverStream::new(receiver))
+    (Body::from_stream(ReceiverStream::new(receiver)), ended)
+}
+
+/// The client is not there any more, or does not listen.
+struct Gone;
+
+/// Hands git's answer to the client, to its end.
+async fn hand_over(
+    stdout: &mut ChildStdout,
+    sender: mpsc::Sender<io::Result<Bytes>>,
+    patience: Duration,
+) -> Result<(), Gone> {
+    let mut buffer = vec![0; PIECE];
+    loop {
+        let count = tokio::select! {
+            read = stdout.read(&mut buffer) => read.unwrap_or_default(),
+            () = sender.closed() => return Err(Gone),
+        };
+        if count == 0 {
+            return Ok(());
+        }
+        let piece = Bytes::copy_from_slice(buffer.get(..count).unwrap_or_default());
+        match timeout(patience, sender.send(Ok(piece))).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return Err(Gone),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that can't go on should stop")]
+    use super::*;
+
+    fn shell(script: &str) -> Child {
+        let mut command = tokio::process::Command::new("sh");
+        let piped = std::process::Stdio::piped;
+        command.args(["-c", script]).stdin(piped()).stdout(piped()).stderr(piped()).spawn().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_pusher_who_does_not_listen_is_not_waited_for() {
+        let patience = (UPLOAD, Duration::from_millis(50));
+        let file = std::env::temp_dir().join(format!("paas-git-deaf-{}", std::process::id()));
+        let script = format!("cat; head -c 5000000 /dev/zero; echo done > {}", file.display());
+        let gone = CancellationToken::new();
+        let (_body, ended) = converse(shell(&script), Body::from("x"), Some(gone.clone()), patience);
+        ended.await.unwrap();
+        assert!(gone.is_cancelled());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "done\n", "what was received is finished");
+        std::fs::remove_file(&file).unwrap();
+        // A fetch ends: there is nobody to give anything to.
+        let (body, ended) = converse(shell("yes"), Body::empty(), None, patience);
+        ended.await.unwrap();
+        drop(body);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_away_in_silence_is_noticed() {
+        let gone = CancellationToken::new();
+        let (body, ended) = converse(shell("read line; exit 0"), never(), Some(gone.clone()), (UPLOAD, HEARING));
+        drop(body);
+        gone.cancelled().await;
+        ended.abort();
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_stands_still_ends() {
+        let (body, ended) = converse(shell("cat; echo end"), never(), None, (Duration::from_millis(50), HEARING));
+        let bytes = axum::body::to_bytes(body, 100).await.unwrap();
+        assert_eq!(bytes, "xend\n");
+        ended.await.unwrap();
+    }
+
+    /// A body that stops after its first byte.
+    fn never() -> Body {
+        let first = futures_util::stream::iter([Ok::<_, io::Error>(Bytes::from_static(b"x"))]);
+        Body::from_stream(first.chain(futures_util::stream::pending()))
+    }
 }

@@ -1,33 +1,31 @@
-//! What a push means: which refs are only kept, which one deploys, and the conversation with
-//! the hook while the build runs.
+//! The pushes under way, and the conversation with the hook of each while its build runs.
 
 use std::{
     collections::HashMap,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use futures_util::StreamExt as _;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream, unix::OwnedWriteHalf},
     sync::watch,
 };
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    hook::{Pushed, TEXT, Update, VERDICT},
-    repository, tree,
+    deploy::deploy,
+    hook::{Pushed, TEXT, VERDICT},
+    phase,
+    plan::{is_zero, plan},
+    refs, repository,
 };
 use crate::{
-    context::new_id,
-    ops::{Actor, Platform, builds, releases},
+    ops::{Actor, Platform},
     store::apps::App,
 };
-
-/// What is pushed to one of these is deployed.
-const DEPLOYED: [&str; 2] = ["refs/heads/main", "refs/heads/master"];
 
 /// A hook may send this many bytes: some ten thousand refs.
 const LONGEST: u64 = 8 * 1024 * 1024;
@@ -46,6 +44,16 @@ pub(super) struct Push {
     pub(super) actor: Actor,
     pub(super) app: App,
     pub(super) git_dir: PathBuf,
+    /// Whoever pushes hears nothing any more.
+    pub(super) gone: CancellationToken,
+    /// The branch and the commit that were deployed by it.
+    deployed: Arc<OnceLock<(String, String)>>,
+}
+
+impl Push {
+    pub(super) fn new(actor: Actor, app: App, git_dir: PathBuf) -> Self {
+        Self { actor, app, git_dir, gone: CancellationToken::new(), deployed: Arc::default() }
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -56,8 +64,8 @@ impl Git {
     /// Notes a push until its entry is dropped.
     pub(super) fn enter(self: &Arc<Self>, push: Push) -> Entry {
         let id = Uuid::new_v4();
-        locked(&self.pushes).insert(id, push);
-        Entry { git: self.clone(), id }
+        locked(&self.pushes).insert(id, push.clone());
+        Entry { git: self.clone(), id, push }
     }
 
     /// Takes the turn to deploy to an app; false while another push has it. It is given back with
@@ -73,12 +81,24 @@ impl Git {
 pub(super) struct Entry {
     git: Arc<Git>,
     id: Uuid,
+    push: Push,
 }
 
 impl Entry {
     /// What the hook calls it.
     pub(super) fn id(&self) -> Uuid {
         self.id
+    }
+
+    /// Notes that git has ended, and then gives back the app's turn.
+    pub(super) async fn end(self) {
+        let Some((branch, commit)) = self.push.deployed.get().cloned() else { return };
+        let git_dir = self.push.git_dir.clone();
+        let followed = tokio::task::spawn_blocking(move || refs::follow(&git_dir, &branch, &commit)).await;
+        if let Err(error) = followed.map_err(|error| error.to_string()).and_then(|done| done.map_err(|e| e.to_string()))
+        {
+            tracing::warn!(app = self.push.app.name, error, "the branch that clones get could not be set");
+        }
     }
 }
 
@@ -132,13 +152,13 @@ pub async fn serve_hooks(
 }
 
 /// The pusher's end of the line. Once it is broken, text is dropped and the push goes on.
-struct Pusher {
+pub(super) struct Pusher {
     line: OwnedWriteHalf,
     gone: bool,
 }
 
 impl Pusher {
-    async fn record(&mut self, kind: u8, body: &[u8]) {
+    pub(super) async fn record(&mut self, kind: u8, body: &[u8]) {
         let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
         let mut record = vec![kind];
         record.extend(length.to_be_bytes());
@@ -148,7 +168,11 @@ impl Pusher {
         }
     }
 
-    async fn say(&mut self, text: &str) {
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    pub(super) async fn say(&mut self, text: &str) {
         self.record(TEXT, text.as_bytes()).await;
     }
 }
@@ -173,7 +197,15 @@ async fn converse(p: &Platform, git: &Arc<Git>, stream: UnixStream) -> io::Resul
 
 /// Decides about a push and builds what is to be deployed; whether git may take it.
 async fn receive(p: &Platform, git: &Arc<Git>, push: &Push, pushed: &Pushed, pusher: &mut Pusher) -> bool {
-    let plan = match plan(&pushed.updates, &push.app.name) {
+    let head = match head(push, pushed).await {
+        Ok(head) => head,
+        Err(error) => {
+            tracing::error!(app = push.app.name, %error, "a repository's HEAD can't be read");
+            pusher.say("\n !     The repository can't be read; the platform's log says more.\n\n").await;
+            return false;
+        }
+    };
+    let plan = match plan(&pushed.updates, &push.app.name, &head) {
         Ok(plan) => plan,
         Err(refusal) => {
             pusher.say(&refusal).await;
@@ -185,17 +217,24 @@ async fn receive(p: &Platform, git: &Arc<Git>, push: &Push, pushed: &Pushed, pus
     }
     let Some(update) = plan.deploy else { return true };
     if !git.take_turn(push.app.id, pushed.push) {
+        let (what, look, end) = match phase::running(p, push.app.id).await {
+            Ok(Some(dyno)) => ("is running its release command", "paas ps", format!("paas ps:stop {}", dyno.name())),
+            Ok(None) | Err(_) => ("is being built", "paas builds", "paas builds:cancel".to_owned()),
+        };
         pusher
             .say(&format!(
-                "\n !     Another push to {} is being built; only one can be at a time.\n \
-                 !     Wait until it has ended (paas builds) or end it (paas builds:cancel), then push again.\n\n",
+                "\n !     Another push to {} {what}; only one can be at a time.\n \
+                 !     Wait until it has ended ({look}) or end it ({end}), then push again.\n\n",
                 push.app.name
             ))
             .await;
         return false;
     }
     match deploy(p, push, pushed, update, pusher).await {
-        Ok(true) => true,
+        Ok(true) => {
+            let _ = push.deployed.set((update.name.clone(), update.new.clone()));
+            true
+        }
         Ok(false) => {
             pusher
                 .say(&format!(
@@ -212,216 +251,12 @@ async fn receive(p: &Platform, git: &Arc<Git>, push: &Push, pushed: &Pushed, pus
     }
 }
 
-/// What shall become of a push.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Plan<'a> {
-    deploy: Option<&'a Update>,
-    notes: Vec<String>,
-}
-
-fn is_zero(id: &str) -> bool {
-    id.bytes().all(|b| b == b'0')
-}
-
-fn plan<'a>(updates: &'a [Update], app: &str) -> Result<Plan<'a>, String> {
-    let mut plan = Plan::default();
-    let mut branches = Vec::new();
-    for update in updates {
-        if DEPLOYED.contains(&update.name.as_str()) {
-            let short = update.name.trim_start_matches("refs/heads/");
-            if is_zero(&update.new) {
-                return Err(format!(
-                    "\n !     The branch {short} is what {app} was deployed from: it can't be deleted.\n \
-                     !     To deploy something else, push it there: git push -f paas BRANCH:{short}\n \
-                     !     To remove the app: paas apps:destroy -a {app}\n\n"
-                ));
-            }
-            match plan.deploy {
-                Some(other) if other.new != update.new => {
-                    return Err("\n !     main and master were pushed at once, with different commits.\n \
-                         !     Push the one that you want to deploy.\n\n"
-                        .to_owned());
-                }
-                Some(_) | None => plan.deploy = Some(update),
-            }
-        } else if update.name.starts_with("refs/heads/") && !is_zero(&update.new) {
-            branches.push(update.name.trim_start_matches("refs/heads/"));
-        }
+/// The branch that was deployed last, which only a deletion needs to know.
+async fn head(push: &Push, pushed: &Pushed) -> Result<String, git2::Error> {
+    if !pushed.updates.iter().any(|update| is_zero(&update.new)) {
+        return Ok(String::new());
     }
-    if plan.deploy.is_none()
-        && let Some(branch) = branches.first()
-    {
-        plan.notes.push(format!(
-            "\nPushed to branch other than [main, master], skipping build.\n\
-             To deploy this branch: git push paas {branch}:main\n\n"
-        ));
-    }
-    Ok(plan)
-}
-
-/// Builds and releases a commit, with its output going to the pusher; whether it was released.
-/// `Err` is why there is no build, for the pusher.
-async fn deploy(
-    p: &Platform,
-    push: &Push,
-    pushed: &Pushed,
-    update: &Update,
-    pusher: &mut Pusher,
-) -> Result<bool, String> {
-    let broken = |what: &str, error: &dyn std::fmt::Display| {
-        tracing::error!(app = push.app.name, %error, "{what}");
-        format!("{what}; the platform's log says more")
-    };
-    let id = new_id();
-    let directory = builds::directory(p, id);
-    tokio::fs::create_dir_all(&directory).await.map_err(|e| broken("the build has no place on disk", &e))?;
-    let (git_dir, quarantine) = (push.git_dir.clone(), pushed.quarantine.clone());
-    let (commit, target) = (update.new.clone(), directory.join("source"));
-    let head = update.name.clone();
-    let extracted = tokio::task::spawn_blocking(move || {
-        let repository = tree::open(&git_dir, quarantine.as_deref())?;
-        let extracted = tree::extract(&repository, &commit, &target)?;
-        // Whoever clones gets the branch that is deployed.
-        if head == "refs/heads/master" && repository.find_reference("refs/heads/main").is_err() {
-            repository.set_head(&head)?;
-        }
-        Ok::<_, tree::TreeError>(extracted)
-    })
-    .await
-    .map_err(|e| broken("the source could not be read", &e))?;
-    let extracted = match extracted {
-        Ok(extracted) => extracted,
-        Err(error) => {
-            let _ = tokio::fs::remove_dir_all(&directory).await;
-            return Err(match error {
-                tree::TreeError::Refused(text) => text,
-                tree::TreeError::Git(_) | tree::TreeError::Io(_) => broken("the source could not be read", &error),
-            });
-        }
-    };
-    if !extracted.submodules.is_empty() {
-        let list = serde_json::to_vec(&stored(&extracted.submodules)).map_err(|e| e.to_string())?;
-        let written = tokio::fs::write(directory.join(builds::SUBMODULES), list).await;
-        written.map_err(|e| broken("the build has no place on disk", &e))?;
-    }
-    let new = builds::New {
-        kind: "git",
-        version: Some(update.new.clone()),
-        description: Some(extracted.description),
-        ..builds::New::default()
-    };
-    let build = builds::create(p, &push.actor, &push.app, id, new).await;
-    let build = match build {
-        Ok(build) => build,
-        Err(error) => {
-            let _ = tokio::fs::remove_dir_all(&directory).await;
-            return Err(error.to_string().trim_end_matches('.').to_owned());
-        }
-    };
-    pusher.say("Compressing source files... done.\nBuilding source:\n\n").await;
-    if let Ok(ahead @ 1..) = builds::ahead(p, &build).await {
-        pusher
-            .say(&format!("-----> Waiting for {ahead} other build{} to end\n", if ahead == 1 { "" } else { "s" }))
-            .await;
-    }
-    let mut output = std::pin::pin!(builds::output(p, build.id, 0));
-    while let Some(piece) = output.next().await {
-        match piece {
-            Ok(piece) => pusher.record(TEXT, &piece).await,
-            Err(error) => {
-                tracing::warn!(%error, "a build's output can't be read");
-                break;
-            }
-        }
-    }
-    let row = builds::ended(p, build.id).await.map_err(|e| broken("the build was lost", &e))?;
-    if row.status != "succeeded" {
-        return Ok(false);
-    }
-    pusher.say("Verifying deploy... done.\n").await;
-    if let Some(release) = row.release_id {
-        release_phase(p, release, pusher).await;
-    }
-    Ok(true)
-}
-
-/// Waits for the release phase, when there is one. Its failure doesn't reject the push: the slug
-/// and the release are there, only the release doesn't count. As on Heroku.
-async fn release_phase(p: &Platform, id: Uuid, pusher: &mut Pusher) {
-    let mut told = false;
-    loop {
-        let mut wakes = p.db.wakes();
-        let release = match releases::by_id(p, id).await {
-            Ok(Some(release)) => release,
-            Ok(None) => return,
-            Err(error) => {
-                tracing::warn!(%error, "a release can't be looked at");
-                return;
-            }
-        };
-        match release.status.as_str() {
-            "pending" if !told => {
-                told = true;
-                pusher.say("Running release command...\n").await;
-            }
-            "pending" => {}
-            "succeeded" if told => {
-                pusher.say("Waiting for release.... done.\n").await;
-                return;
-            }
-            "failed" | "expired" => {
-                pusher
-                    .say(&format!(
-                        "\n !     Release command failed: {}.\n \
-                         !     v{} is not deployed; what ran before goes on. Look at: paas logs --dyno release.{}\n\n",
-                        release.message.as_deref().unwrap_or("it did not succeed").trim_end_matches('.'),
-                        release.version,
-                        release.version
-                    ))
-                    .await;
-                return;
-            }
-            _ => return,
-        }
-        // A pusher who is gone needs no news, and git may then take the push.
-        tokio::select! {
-            () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
-            _ = wakes.recv() => {}
-        }
-    }
-}
-
-fn stored(submodules: &[paas_buildpacks::build::Submodule]) -> Vec<builds::StoredSubmodule> {
-    let store = |module: &paas_buildpacks::build::Submodule| builds::StoredSubmodule {
-        path: module.path.clone(),
-        url: module.url.clone(),
-        commit: module.commit.clone(),
-    };
-    submodules.iter().map(store).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-
-    fn update(name: &str, new: &str) -> Update {
-        Update { old: "0".repeat(40), new: new.into(), name: name.into() }
-    }
-
-    #[test]
-    fn only_main_and_master_deploy() {
-        let zero = "0".repeat(40);
-        let deploys = |list: &[Update]| plan(list, "a").map(|plan| plan.deploy.map(|u| u.name.clone()));
-        assert_eq!(deploys(&[update("refs/heads/main", "1")]), Ok(Some("refs/heads/main".into())));
-        assert_eq!(deploys(&[update("refs/heads/master", "1")]), Ok(Some("refs/heads/master".into())));
-        assert_eq!(deploys(&[update("refs/tags/v1", "1")]), Ok(None));
-        assert_eq!(deploys(&[update("refs/heads/feature", &zero)]), Ok(None));
-        assert!(deploys(&[update("refs/heads/main", &zero)]).unwrap_err().contains("can't be deleted"));
-        assert!(deploys(&[update("refs/heads/main", "1"), update("refs/heads/master", "2")]).is_err());
-        assert!(deploys(&[update("refs/heads/main", "1"), update("refs/heads/master", "1")]).is_ok());
-        let list = [update("refs/heads/main/x", "1")];
-        let plan = plan(&list, "a").unwrap();
-        assert!(plan.deploy.is_none() && plan.notes[0].contains("git push paas main/x:main"), "{plan:?}");
-    }
+    let git_dir = push.git_dir.clone();
+    let head = tokio::task::spawn_blocking(move || refs::head(&git_dir)).await;
+    head.unwrap_or_else(|error| Err(git2::Error::from_str(&error.to_string())))
 }

@@ -10,11 +10,13 @@ use std::{
     fs,
     io::Write as _,
     os::unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _, fs::symlink},
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
-use git2::{ObjectType, Oid, Repository, Tree};
+use git2::{Commit, ObjectType, Oid, Repository};
 use paas_buildpacks::build::Submodule;
+
+use crate::slugs::archive::climbs;
 
 /// How deep directories may be.
 const DEEPEST: usize = 500;
@@ -23,6 +25,17 @@ const MOST: usize = 1_000_000;
 
 /// How many bytes one file may have.
 const LARGEST: usize = 1 << 30;
+/// How many bytes the list of a directory's files may have.
+const LARGEST_LIST: usize = 128 << 20;
+/// How many bytes a commit or a tag may have.
+const LARGEST_TEXT: usize = 16 << 20;
+/// How long the target of a link may be: as long as the system takes it.
+const LONGEST_LINK: usize = 4096;
+
+/// What the smallest file or directory takes of a disk.
+const BLOCK: u64 = 4096;
+/// After so many bytes the disk is looked at again.
+const LOOK: u64 = 32 << 20;
 
 /// Why a commit doesn't become a directory.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +49,36 @@ pub(super) enum TreeError {
     /// The disk said no.
     #[error("the source could not be written: {0}")]
     Io(#[from] std::io::Error),
+}
+
+/// How much disk a source may take.
+pub(super) struct Room<'a> {
+    most: u64,
+    taken: u64,
+    looked: u64,
+    enough: &'a dyn Fn() -> Result<(), String>,
+}
+
+impl<'a> Room<'a> {
+    /// `most` bytes in all, and only while `enough` says that the disk has room.
+    pub(super) fn new(most: u64, enough: &'a dyn Fn() -> Result<(), String>) -> Self {
+        Self { most, taken: 0, looked: 0, enough }
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), TreeError> {
+        self.taken = self.taken.saturating_add((bytes as u64).max(1).next_multiple_of(BLOCK));
+        if self.taken > self.most {
+            return Err(TreeError::Refused(format!(
+                "the source takes more than {} MB of disk; leave out what the app does not need",
+                self.most >> 20
+            )));
+        }
+        if self.taken - self.looked >= LOOK {
+            self.looked = self.taken;
+            (self.enough)().map_err(TreeError::Refused)?;
+        }
+        Ok(())
+    }
 }
 
 /// What was found in a commit.
@@ -57,16 +100,41 @@ pub(super) fn open(git_dir: &Path, quarantine: Option<&Path>) -> Result<Reposito
     Ok(repository)
 }
 
+/// The commit that `branch` shall be; anything else is refused, since git would not take it for
+/// a branch.
+pub(super) fn commit<'r>(repository: &'r Repository, id: &str, branch: &str) -> Result<Commit<'r>, TreeError> {
+    let id = Oid::from_str(id)?;
+    let (size, kind) = repository.odb()?.read_header(id)?;
+    if size > LARGEST_TEXT {
+        return Err(TreeError::Refused(format!("the message of {id} is over {} MB", LARGEST_TEXT >> 20)));
+    }
+    if kind == ObjectType::Commit {
+        return Ok(repository.find_commit(id)?);
+    }
+    if kind != ObjectType::Tag {
+        return Err(TreeError::Refused(format!("{branch} must be a commit, and {id} is a {kind}")));
+    }
+    let tag = repository.find_tag(id)?;
+    let plain = |name: &&str| name.chars().all(|c| c.is_alphanumeric() || "._-/+".contains(c));
+    let name = tag.name().ok().filter(plain).unwrap_or("TAG");
+    Err(TreeError::Refused(format!(
+        "{branch} must be a commit, and {name} is an annotated tag: git push paas {name}^{{}}:refs/heads/{branch}"
+    )))
+}
+
 /// Writes the tree of a commit to the new directory `target`.
-pub(super) fn extract(repository: &Repository, commit: &str, target: &Path) -> Result<Extracted, TreeError> {
-    let commit = repository.find_commit(Oid::from_str(commit)?)?;
-    let root = commit.tree()?;
+pub(super) fn extract(
+    repository: &Repository,
+    commit: &Commit<'_>,
+    target: &Path,
+    room: &mut Room<'_>,
+) -> Result<Extracted, TreeError> {
     let objects = repository.odb()?;
     fs::create_dir_all(target)?;
     let mut entries = 0;
     let mut modules: Vec<(PathBuf, String)> = Vec::new();
     let mut links: Vec<(PathBuf, Vec<u8>)> = Vec::new();
-    let mut waiting: Vec<(Tree<'_>, PathBuf, usize)> = vec![(root, PathBuf::new(), 0)];
+    let mut waiting: Vec<(Oid, PathBuf, usize)> = vec![(commit.tree_id(), PathBuf::new(), 0)];
     while let Some((tree, path, depth)) = waiting.pop() {
         if depth > DEEPEST {
             return Err(TreeError::Refused(format!("directories are nested deeper than {DEEPEST}")));
@@ -74,7 +142,10 @@ pub(super) fn extract(repository: &Repository, commit: &str, target: &Path) -> R
         if !path.as_os_str().is_empty() {
             fresh(&path, fs::create_dir(target.join(&path)))?;
         }
-        for entry in &tree {
+        if objects.read_header(tree)?.0 > LARGEST_LIST {
+            return Err(TreeError::Refused(format!("the directory /{} has too many files", path.display())));
+        }
+        for entry in &repository.find_tree(tree)? {
             entries += 1;
             if entries > MOST {
                 return Err(TreeError::Refused(format!("the source has more than {MOST} files")));
@@ -89,8 +160,12 @@ pub(super) fn extract(repository: &Repository, commit: &str, target: &Path) -> R
             }
             let place = target.join(&inner);
             match entry.kind() {
-                Some(ObjectType::Tree) => waiting.push((repository.find_tree(entry.id())?, inner, depth + 1)),
+                Some(ObjectType::Tree) => {
+                    room.take(0)?;
+                    waiting.push((entry.id(), inner, depth + 1));
+                }
                 Some(ObjectType::Commit) => {
+                    room.take(0)?;
                     fresh(&inner, fs::create_dir(&place))?;
                     modules.push((inner, entry.id().to_string()));
                 }
@@ -100,8 +175,14 @@ pub(super) fn extract(repository: &Repository, commit: &str, target: &Path) -> R
                     if size > LARGEST {
                         return Err(TreeError::Refused(format!("the file {} is over 1 GB", inner.display())));
                     }
+                    let is_link = entry.filemode() == 0o120_000;
+                    if is_link && size > LONGEST_LINK {
+                        let text = format!("the target of the symbolic link {} is too long", inner.display());
+                        return Err(TreeError::Refused(text));
+                    }
+                    room.take(size)?;
                     let blob = repository.find_blob(entry.id())?;
-                    if entry.filemode() == 0o120_000 {
+                    if is_link {
                         links.push((inner, blob.content().to_vec()));
                     } else {
                         let mode = if entry.filemode() & 0o111 != 0 { 0o755 } else { 0o644 };
@@ -134,33 +215,16 @@ fn fresh<T>(inner: &Path, made: std::io::Result<T>) -> Result<T, TreeError> {
     })
 }
 
-/// A link, as long as it points to something inside the tree. `..` may only stand at its
-/// beginning: behind the name of another link it would lead somewhere else than it reads.
+/// A link, as long as it points to something inside the tree.
 fn link(inner: &Path, content: &[u8], place: &Path) -> Result<(), TreeError> {
     let points = Path::new(std::ffi::OsStr::from_bytes(content));
-    let mut depth = inner.components().count().saturating_sub(1);
-    let mut named = false;
-    for component in points.components() {
-        let inside = match component {
-            Component::Normal(_) => {
-                named = true;
-                true
-            }
-            Component::CurDir => true,
-            Component::ParentDir => {
-                let inside = depth > 0 && !named;
-                depth = depth.saturating_sub(1);
-                inside
-            }
-            Component::RootDir | Component::Prefix(_) => false,
-        };
-        if !inside {
-            return Err(TreeError::Refused(format!(
-                "the symbolic link {} points out of the source, to {}",
-                inner.display(),
-                points.display()
-            )));
-        }
+    let depth = inner.components().count().saturating_sub(1);
+    if climbs(points).is_none_or(|climbed| climbed > depth) {
+        return Err(TreeError::Refused(format!(
+            "the symbolic link {} points out of the source, to {}",
+            inner.display(),
+            points.display()
+        )));
     }
     if content.is_empty() || content.contains(&0) {
         return Err(TreeError::Refused(format!("the symbolic link {} points nowhere", inner.display())));
@@ -248,9 +312,13 @@ mod tests {
         }
 
         fn extract(&self, commit: &str) -> Result<Extracted, TreeError> {
+            self.extract_to(commit, &mut Room::new(1 << 30, &|| Ok(())))
+        }
+
+        fn extract_to(&self, id: &str, room: &mut Room<'_>) -> Result<Extracted, TreeError> {
             let target = self.root.join("source");
             let _ = fs::remove_dir_all(&target);
-            extract(&self.repository, commit, &target)
+            extract(&self.repository, &commit(&self.repository, id, "main")?, &target, room)
         }
     }
 
@@ -318,6 +386,49 @@ mod tests {
             assert!(matches!(error, TreeError::Refused(_)), "{error}");
         }
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn long_links_many_copies_and_a_full_disk() {
+        let bench = Bench::new("room");
+        let refused = |error: TreeError, part: &str| {
+            assert!(matches!(&error, TreeError::Refused(text) if text.contains(part)), "{error}");
+        };
+        let long = bench.commit(&[("link", &[b'x'; LONGEST_LINK + 1], 0o120_000)]);
+        refused(bench.extract(&long).unwrap_err(), "the target of the symbolic link link is too long");
+        // One blob under many names takes as much as many.
+        let content = vec![b'x'; 1 << 20];
+        let names: Vec<String> = (0..40).map(|index| format!("file-{index}")).collect();
+        let copies: Vec<_> = names.iter().map(|name| (name.as_str(), &content[..], 0o100_644)).collect();
+        let commit = bench.commit(&copies);
+        refused(
+            bench.extract_to(&commit, &mut Room::new(20 << 20, &|| Ok(()))).unwrap_err(),
+            "the source takes more than 20 MB of disk",
+        );
+        refused(bench.extract_to(&commit, &mut Room::new(1 << 30, &|| Err("full".into()))).unwrap_err(), "full");
+        assert!(bench.extract_to(&commit, &mut Room::new(40 << 20, &|| Ok(()))).is_ok());
+        // Empty files and directories take room too.
+        let empty: Vec<_> = names.iter().map(|name| (name.as_str(), &b""[..], 0o100_644)).collect();
+        let commit = bench.commit(&empty);
+        refused(bench.extract_to(&commit, &mut Room::new(39 * BLOCK, &|| Ok(()))).unwrap_err(), "of disk");
+    }
+
+    #[test]
+    fn only_a_commit_is_a_branch() {
+        let bench = Bench::new("kinds");
+        let id = Oid::from_str(&bench.commit(&[("a", b"a", 0o100_644)])).unwrap();
+        let object = bench.repository.find_object(id, None).unwrap();
+        let who = git2::Signature::now("a", "a@b").unwrap();
+        let tag = bench.repository.tag("v1.2.3", &object, &who, "One", false).unwrap();
+        assert_eq!(
+            bench.extract(&tag.to_string()).unwrap_err().to_string(),
+            "main must be a commit, and v1.2.3 is an annotated tag: git push paas v1.2.3^{}:refs/heads/main"
+        );
+        let tree = object.as_commit().unwrap().tree_id();
+        assert_eq!(
+            bench.extract(&tree.to_string()).unwrap_err().to_string(),
+            format!("main must be a commit, and {tree} is a tree")
+        );
     }
 
     #[test]

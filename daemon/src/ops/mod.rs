@@ -13,6 +13,7 @@ pub mod attach;
 pub mod builds;
 pub mod collaborators;
 pub mod config;
+pub mod disk;
 pub mod domains;
 pub mod dynos;
 pub mod formation;

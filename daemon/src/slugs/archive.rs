@@ -1,8 +1,8 @@
 //! Archives become files, and nothing else: slugs and uploaded sources come from strangers.
 //!
 //! What is refused, with the entry's name: paths that are absolute or climb with `..`, writing
-//! through a symbolic link, hard links out of the tree, devices, pipes and sockets, and more
-//! bytes or entries than allowed. Bits that give rights (setuid, setgid, sticky) are dropped.
+//! through a symbolic link, links out of the tree, devices, pipes and sockets, and more bytes,
+//! entries or words about one entry than allowed. Bits that give rights (setuid, setgid, sticky) are dropped.
 //! Owners in the archive count for nothing.
 
 use std::ffi::OsStr;
@@ -16,6 +16,12 @@ use std::time::{Duration, SystemTime};
 use flate2::bufread::MultiGzDecoder;
 use tar::EntryType;
 use thiserror::Error;
+
+use super::meter::{Meter, Metered};
+
+/// Most bytes of an entry's header with its long names and attributes: far more than a file
+/// system takes.
+const HEADER: u64 = 256 << 10;
 
 /// How an archive is to be read.
 #[derive(Debug, Clone)]
@@ -37,6 +43,9 @@ pub struct Rules {
 pub enum Top {
     /// Entries go where they say.
     AsIs,
+    /// When there is one directory around everything, as code hosts make archives, its contents
+    /// are what is wanted.
+    Lifted,
     /// Everything is in `./app`, whose contents are what is wanted: a slug.
     App,
 }
@@ -66,7 +75,7 @@ impl Rules {
     /// For sources that somebody has uploaded.
     pub fn source() -> Self {
         Self {
-            top: Top::AsIs,
+            top: Top::Lifted,
             links: Links::Inside,
             owner: Some(super::OWNER),
             max_bytes: 4 << 30,
@@ -92,6 +101,9 @@ pub enum ArchiveError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// More about one entry than any file needs.
+    #[error("An entry's name and attributes take more than {0} bytes. Make it again without extended attributes.")]
+    LongHeader(u64),
     /// Larger than allowed.
     #[error(
         "It unpacks to more than {limit} {what}. Leave out what the app does not need, for example by .slugignore."
@@ -138,17 +150,22 @@ pub fn unpack(archive: impl Read, into: &Path, rules: &Rules) -> Result<Unpacked
 }
 
 fn unpack_tar(tar: impl Read, into: &Path, rules: &Rules) -> Result<Unpacked> {
-    let mut tar = tar::Archive::new(tar);
-    let mut tree = Tree { root: into, rules, done: Unpacked::default(), directories: Vec::new() };
-    let entries = tar.entries().map_err(|error| ArchiveError::NotAnArchive(error.to_string()))?;
-    for entry in entries {
+    let meter = Meter::default();
+    let mut tar = tar::Archive::new(Metered::new(tar, meter.clone()));
+    let mut tree = Tree { root: into, rules, done: Unpacked::default(), directories: Vec::new(), topmost: None };
+    let mut entries = tar.entries().map_err(|error| ArchiveError::NotAnArchive(error.to_string()))?;
+    loop {
+        meter.header(HEADER);
+        let Some(entry) = entries.next() else { return tree.finish() };
         let mut entry = entry.map_err(|error| match tree.done.entries {
+            _ if meter.is_used_up() => ArchiveError::LongHeader(HEADER),
             0 => ArchiveError::NotAnArchive(error.to_string()),
             _ => damaged(error),
         })?;
+        meter.contents();
         tree.take(&mut entry)?;
+        tree.pass(&mut entry)?;
     }
-    tree.finish()
 }
 
 /// The tree that comes into being.
@@ -159,6 +176,8 @@ struct Tree<'a> {
     /// Modes and times of directories are set last: a mode may forbid to write into it, and
     /// each file written moves the time.
     directories: Vec<(PathBuf, u32, SystemTime)>,
+    /// The name of a link that leads to the tree's top, and out of it when that is lifted.
+    topmost: Option<Vec<u8>>,
 }
 
 impl Tree<'_> {
@@ -178,9 +197,6 @@ impl Tree<'_> {
                 false => Err(refused(&name, "which is the top directory itself and not a directory")),
             };
         };
-        if has_pax_holes(entry) {
-            return Err(refused(&name, "which is a sparse file in a form that is not understood here (tar --sparse)"));
-        }
         let mode = entry.header().mode().unwrap_or(0o644) & 0o777;
         let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(entry.header().mtime().unwrap_or(0).min(1 << 33));
         self.make_parents(&inside, &name)?;
@@ -189,6 +205,10 @@ impl Tree<'_> {
         match kind {
             EntryType::Directory => self.directory(&path, &name, mode, modified),
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                if has_pax_holes(entry) {
+                    let why = "which is a sparse file in a form that is not understood here (tar --sparse)";
+                    return Err(refused(&name, why));
+                }
                 self.file(entry, &path, &name, mode, modified)
             }
             EntryType::Symlink => self.symbolic(entry, &inside, &path, &name),
@@ -255,10 +275,7 @@ impl Tree<'_> {
             if count == 0 {
                 break;
             }
-            self.done.bytes += count as u64;
-            if self.done.bytes > self.rules.max_bytes {
-                return Err(ArchiveError::TooLarge { limit: self.rules.max_bytes, what: "bytes" });
-            }
+            self.count(count)?;
             io::Write::write_all(&mut file, &buffer[..count]).map_err(|error| write(path, &error))?;
         }
         // The times are of no weight: a file system that can't hold one may keep its own.
@@ -267,11 +284,35 @@ impl Tree<'_> {
         self.own(path)
     }
 
+    /// Reads on to the entry's end: what is no file may have contents too.
+    fn pass(&mut self, entry: &mut impl Read) -> Result<()> {
+        let mut buffer = [0; 4 << 10];
+        loop {
+            match entry.read(&mut buffer).map_err(damaged)? {
+                0 => return Ok(()),
+                count => self.count(count)?,
+            }
+        }
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<()> {
+        self.done.bytes = self.done.bytes.saturating_add(bytes as u64);
+        if self.done.bytes > self.rules.max_bytes {
+            return Err(ArchiveError::TooLarge { limit: self.rules.max_bytes, what: "bytes" });
+        }
+        Ok(())
+    }
+
     fn symbolic(&mut self, entry: &tar::Entry<'_, impl Read>, inside: &Path, path: &Path, name: &[u8]) -> Result<()> {
         let target = entry.link_name_bytes().ok_or_else(|| refused(name, "which is a link to nowhere"))?;
         let target = Path::new(OsStr::from_bytes(&target)).to_owned();
-        if self.rules.links == Links::Inside && !stays_inside(inside, &target) {
-            return Err(refused(name, "which is a symbolic link out of the tree"));
+        if self.rules.links == Links::Inside {
+            let depth = inside.components().count().saturating_sub(1);
+            match climbs(&target) {
+                Some(climbed) if climbed < depth || climbed == 0 => {}
+                Some(climbed) if climbed == depth => self.topmost = Some(name.to_owned()),
+                Some(_) | None => return Err(refused(name, OUTWARD)),
+            }
         }
         clear(path, name)?;
         symlink(&target, path).map_err(|error| write(path, &error))?;
@@ -306,9 +347,31 @@ impl Tree<'_> {
             let _ = directory.set_modified(*modified);
             directory.set_permissions(Permissions::from_mode(*mode)).map_err(|error| write(path, &error))?;
         }
+        if self.rules.top == Top::Lifted {
+            self.lift()?;
+        }
         Ok(self.done)
     }
+
+    fn lift(&self) -> Result<()> {
+        let failed = |error: io::Error| write(self.root, &error);
+        let mut entries = fs::read_dir(self.root).map_err(failed)?.collect::<io::Result<Vec<_>>>().map_err(failed)?;
+        let (Some(only), true) = (entries.pop(), entries.is_empty()) else { return Ok(()) };
+        if !only.file_type().map_err(failed)?.is_dir() {
+            return Ok(());
+        }
+        if let Some(name) = &self.topmost {
+            return Err(refused(name, OUTWARD));
+        }
+        let beside = self.root.with_extension("inner");
+        fs::rename(only.path(), &beside).map_err(failed)?;
+        fs::remove_dir(self.root).map_err(failed)?;
+        fs::rename(beside, self.root).map_err(failed)
+    }
 }
+
+/// What is wrong with a link that doesn't stay.
+const OUTWARD: &str = "which is a symbolic link out of the tree";
 
 /// Sparse files have two forms; the tar crate knows GNU's older one only, and would take the
 /// map of holes for contents.
@@ -334,20 +397,19 @@ fn relative(name: &[u8]) -> std::result::Result<PathBuf, &'static str> {
     Ok(inside)
 }
 
-/// Whether a link at `link` to `target` points into the tree, read as text. (What it passes
-/// through are directories: nothing is ever written through a link.)
-fn stays_inside(link: &Path, target: &Path) -> bool {
-    let mut depth = link.components().count().saturating_sub(1);
+/// How many directories a link to `target` climbs before it goes down. `None` when it is absolute,
+/// or climbs behind a name: that may be another link, and `..` leads elsewhere than it reads.
+pub fn climbs(target: &Path) -> Option<usize> {
+    let (mut climbed, mut named) = (0, false);
     for part in target.components() {
         match part {
-            Component::Normal(_) => depth += 1,
+            Component::Normal(_) => named = true,
             Component::CurDir => {}
-            Component::ParentDir if depth == 0 => return false,
-            Component::ParentDir => depth -= 1,
-            Component::RootDir | Component::Prefix(_) => return false,
+            Component::ParentDir if !named => climbed += 1,
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return None,
         }
     }
-    true
+    Some(climbed)
 }
 
 /// Takes away what an earlier entry of the same name has left, unless it is a directory.

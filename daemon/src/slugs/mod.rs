@@ -11,6 +11,7 @@
 pub mod archive;
 mod cache;
 mod disk;
+mod meter;
 mod pack;
 
 use std::path::Path;

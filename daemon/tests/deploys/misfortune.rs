@@ -72,4 +72,8 @@ fn an_engine_that_does_not_answer_and_a_disk_that_is_full() {
     let app = server.app("full");
     let (taken, said) = server.copy(&app).push(&["main"]);
     assert!(!taken && said.contains("MB of disk left and keeps 1000000000 MB in reserve"), "{said}");
+    // Before git has taken anything; who only fetches needs no room.
+    assert!(server.builds(&app).is_empty());
+    assert_eq!(fs::read_dir(server.root.join("data/git")).unwrap().count(), 0);
+    assert_eq!(server.copy(&app).there("main"), None);
 }

@@ -78,6 +78,12 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<ops::disk::Scarce> for Failure {
+    fn from(error: ops::disk::Scarce) -> Self {
+        Self::said(error.to_string())
+    }
+}
+
 impl From<crate::store::StoreError> for Failure {
     fn from(error: crate::store::StoreError) -> Self {
         Error::from(error).into()
@@ -114,7 +120,7 @@ pub(super) async fn attempt(
     let p = &builder.platform;
     let begun = p.cx.now();
     let (app, actor) = whose(p, build).await?;
-    enough_disk(p)?;
+    ops::disk::enough(&p.cx)?;
     let config_vars = ops::config::get(p, &app).await?;
     let request = request(builder, build, &app, cancel, config_vars).await?;
     if build.source_kind == "tarball" {
@@ -161,19 +167,6 @@ async fn whose(p: &Platform, build: &Build) -> Result<(App, Actor), Failure> {
     let user = users::by_id(&mut c, build.user_id).await?;
     let user = user.ok_or_else(|| Failure::said("the account that asked for the build is gone"))?;
     Ok((app, Actor { user, authorization_id: None }))
-}
-
-fn enough_disk(p: &Platform) -> Result<(), Failure> {
-    let reserve = p.cx.config().disk_reserve_mib;
-    let free = rustix::fs::statvfs(&p.cx.config().data_dir)
-        .map(|disk| (disk.f_bavail.saturating_mul(disk.f_frsize)) >> 20)
-        .unwrap_or(u64::MAX);
-    if free < reserve {
-        return Err(Failure::said(format!(
-            "the machine has only {free} MB of disk left and keeps {reserve} MB in reserve (PAAS_DISK_RESERVE); free some and push again"
-        )));
-    }
-    Ok(())
 }
 
 async fn request(

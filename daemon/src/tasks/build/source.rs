@@ -56,21 +56,7 @@ fn unpack(archive: &Path, target: &Path) -> Result<(), String> {
     paas_buildpacks::tree::remove(target).map_err(disk)?;
     fs::create_dir_all(target).map_err(disk)?;
     let file = fs::File::open(archive).map_err(disk)?;
-    archive::unpack(file, target, &Rules::source()).map_err(|error| error.to_string())?;
-    lift(target).map_err(disk)
-}
-
-/// Archives made by code hosts have one directory around everything: its content is meant.
-fn lift(target: &Path) -> io::Result<()> {
-    let mut entries = fs::read_dir(target)?.collect::<io::Result<Vec<_>>>()?;
-    let (Some(only), true) = (entries.pop(), entries.is_empty()) else { return Ok(()) };
-    if !only.file_type()?.is_dir() {
-        return Ok(());
-    }
-    let beside = target.with_extension("inner");
-    fs::rename(only.path(), &beside)?;
-    fs::remove_dir(target)?;
-    fs::rename(beside, target)
+    archive::unpack(file, target, &Rules::source()).map(drop).map_err(|error| error.to_string())
 }
 
 async fn fetch(builder: &Builder, url: &str, request: &Request, log: &mut BuildLog) -> Result<PathBuf, Failure> {
