@@ -2,14 +2,14 @@
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::State,
     routing::get,
 };
 use paas_wire as wire;
 
 use super::{
     error::ApiResult,
-    extract::{Auth, Body},
+    extract::{Auth, Body, Path},
 };
 use crate::ops::{self, Platform, builds};
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use axum::{
     Json, Router,
     body::Body as HttpBody,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{delete, get},
@@ -18,7 +18,7 @@ use wire::{BuildStatus, IdRef};
 
 use super::{
     error::{ApiError, ApiResult},
-    extract::{Auth, Body},
+    extract::{Auth, Body, Path},
     list::list,
     view,
 };

@@ -2,7 +2,7 @@
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::State,
     http::StatusCode,
     routing::post,
 };
@@ -10,7 +10,7 @@ use paas_wire as wire;
 
 use super::{
     error::ApiResult,
-    extract::{Auth, Body},
+    extract::{Auth, Body, Path},
 };
 use crate::ops::{self, Platform};
 

@@ -11,7 +11,7 @@ use std::{
 use axum::{
     Json, Router,
     body::Body as HttpBody,
-    extract::{DefaultBodyLimit, Path, State},
+    extract::{DefaultBodyLimit, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use super::{
     error::{ApiError, ApiResult},
-    extract::{Auth, Body},
+    extract::{Auth, Body, Path},
     view,
 };
 use crate::{
