@@ -315,7 +315,12 @@ pub(super) struct AppQuery {
 }
 
 /// The Redis add-on that a data API request means.
-pub(super) async fn find_redis(p: &Platform, actor: &Actor, name: &str, Query(query): &Query<AppQuery>) -> ApiResult<Shown> {
+pub(super) async fn find_redis(
+    p: &Platform,
+    actor: &Actor,
+    name: &str,
+    Query(query): &Query<AppQuery>,
+) -> ApiResult<Shown> {
     let app = match &query.app {
         Some(app) => Some(ops::apps::find(p, actor, app).await?),
         None => None,

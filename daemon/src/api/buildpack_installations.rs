@@ -1,10 +1,6 @@
 //! `/apps/{app}/buildpack-installations`.
 
-use axum::{
-    Json, Router,
-    extract::State,
-    routing::get,
-};
+use axum::{Json, Router, extract::State, routing::get};
 use paas_wire as wire;
 
 use super::{

@@ -1,11 +1,6 @@
 //! `/apps/{app}/log-sessions`.
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::StatusCode,
-    routing::post,
-};
+use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
 use paas_wire as wire;
 
 use super::{
