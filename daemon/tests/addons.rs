@@ -1,9 +1,12 @@
-//! The Redis add-on on the real engine, from creation to destruction.
+//! Add-ons: what they mean for apps, on the fake engine; Redis on the real one, from creation
+//! to destruction.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod util;
 
-use paas_daemon::engine::Owned;
+use std::time::{Duration, Instant};
+
+use paas_daemon::{engine::Owned, store};
 use serde_json::{Value, json};
 use util::TestApp;
 
@@ -24,6 +27,157 @@ async fn redis(t: &TestApp, app: &str, url_var: &str, command: &str) -> String {
 
 fn descriptions(releases: &Value) -> Vec<String> {
     releases.as_array().unwrap().iter().map(|r| r["description"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What `redis-cli` says beside the server, its lines put together.
+async fn redis_cli(addon: &Value, t: &TestApp, command: &str) -> String {
+    use futures_util::StreamExt as _;
+    let id = addon["id"].as_str().unwrap().parse().unwrap();
+    let p = t.platform();
+    let row = store::addons::by_id(&mut p.db.read().await.unwrap(), id).await.unwrap().unwrap();
+    let secrets = paas_daemon::ops::config::open_addon(p, &row).unwrap();
+    let words: Vec<&str> = command.split(' ').collect();
+    let spec = paas_daemon::addons::redis::cli(&secrets, &words, false);
+    let mut session = p.engine.exec(paas_daemon::engine::Target::Service(id), &spec).await.unwrap();
+    let mut text = String::new();
+    while let Some(piece) = session.output.next().await {
+        text.push_str(&String::from_utf8_lossy(&piece.unwrap().1));
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// An app with an add-on on the fake engine that another app uses as CACHE: the add-on.
+async fn shared(t: &TestApp) -> Value {
+    t.create("shop").await;
+    t.create("stall").await;
+    let made = t.post("/apps/shop/addons", json!({"plan": "redis"})).await.ok();
+    assert_eq!(made["state"], "provisioned");
+    t.post("/addon-attachments", json!({"addon": made["name"], "app": "stall", "name": "cache"})).await.ok();
+    made
+}
+
+async fn last_release(t: &TestApp, app: &str) -> String {
+    descriptions(&t.get(&format!("/apps/{app}/releases")).await.ok()).pop().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_change_means_for_other_apps_is_done_after_a_crash() {
+    let t = TestApp::fake().await;
+    let made = shared(&t).await;
+    let name = made["name"].as_str().unwrap();
+    assert_eq!(last_release(&t, "stall").await, format!("Attach CACHE (@ref:{name})"));
+    t.post(&format!("/redis/v0/databases/{name}/credentials_rotation"), json!({})).await.ok();
+    assert_eq!(last_release(&t, "shop").await, format!("Update REDIS by {name}"));
+    let update = format!("Update CACHE by {name}");
+    t.until("the other app's release", || async { (last_release(&t, "stall").await == update).then_some(()) }).await;
+
+    // As a daemon leaves it that was killed right after its change.
+    let (p, id) = (t.platform(), made["id"].as_str().unwrap().parse().unwrap());
+    let rows = store::addons::attachments_of_addon(&mut p.db.read().await.unwrap(), id).await.unwrap();
+    let row = rows.iter().find(|row| row.name == "CACHE").unwrap();
+    let due = store::addons::ReleaseDue {
+        description: "Update after all".into(),
+        user_id: t.actor().await.user.id,
+        phase: false,
+    };
+    let mut tx = p.db.begin().await.unwrap();
+    store::addons::set_due(&mut tx, row.id, Some(&due)).await.unwrap();
+    tx.commit(Some(store::Wake { app_id: None, kind: "addon.rotate" })).await.unwrap();
+    t.until("the release that is owed", || async {
+        (last_release(&t, "stall").await == "Update after all").then_some(())
+    })
+    .await;
+    let row = store::addons::attachment(&mut p.db.read().await.unwrap(), row.id).await.unwrap().unwrap();
+    assert_eq!(row.release_due, None);
+
+    // Neither app nor add-on goes while others use it, unless that is said.
+    for path in ["/apps/shop".to_owned(), format!("/apps/shop/addons/{name}")] {
+        let (_, why) = t.delete(&path).await.error(422);
+        assert!(why.contains("also attached to stall"), "{why}");
+    }
+    let force = json!({"force": true}).to_string().into_bytes();
+    t.send("DELETE", &format!("/apps/shop/addons/{name}"), Some(&t.token), Some(force)).await.ok();
+    let detach = format!("Detach CACHE (@ref:{name})");
+    t.until("the other app to be told", || async { (last_release(&t, "stall").await == detach).then_some(()) }).await;
+    assert_eq!(last_release(&t, "shop").await, format!("Detach REDIS (@ref:{name})"));
+    t.until("its data to be gone", || async {
+        let there =
+            t.owned().await.iter().any(|o| matches!(o, Owned::Service(of) | Owned::ServiceVolume(of) if *of == id));
+        (!there).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_add_on_is_on_the_networks_of_the_apps_attached_and_no_others() {
+    let t = TestApp::fake().await;
+    let made = shared(&t).await;
+    let id = made["id"].as_str().unwrap().parse().unwrap();
+    let stall: uuid::Uuid = t.get("/apps/stall").await.ok()["id"].as_str().unwrap().parse().unwrap();
+    let shown = t.get("/apps/shop/addons/shop::REDIS").await.ok();
+    assert_eq!(shown["id"], made["id"], "APP::ATTACHMENT means the add-on");
+    t.delete("/addon-attachments/shop::REDIS").await.ok();
+    t.until("its own app's network to be left", || async {
+        (t.fake.as_ref().unwrap().networks_of(id) == [stall]).then_some(())
+    })
+    .await;
+    t.delete("/addon-attachments/CACHE").await.error(422);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_add_on_is_in_nobody_elses_way() {
+    let t = TestApp::fake().await;
+    t.create("shop").await;
+    let made = t.post("/apps/shop/addons", json!({"plan": "redis"})).await.ok();
+    let (id, name) = (made["id"].as_str().unwrap().parse().unwrap(), made["name"].as_str().unwrap());
+    t.fake.as_ref().unwrap().silence(id);
+    // Wakes the task, which asks the silent one first.
+    t.patch(&format!("/redis/v0/databases/{name}/config"), json!({"timeout": 100})).await.ok();
+    t.create("stall").await;
+    let other = t.post("/apps/stall/addons", json!({"plan": "redis"})).await.ok();
+    assert_eq!(other["state"], "provisioned");
+    let asked = Instant::now();
+    let info = t.get(&format!("/redis/v0/databases/{name}")).await.ok();
+    assert!(info["info"].to_string().contains("does not answer"), "{info}");
+    assert!(asked.elapsed() < Duration::from_secs(30));
+    t.until("its message", || async {
+        let shown = t.get(&format!("/apps/shop/addons/{name}")).await.ok();
+        (shown["provision_message"] == "redis-server does not answer").then_some(())
+    })
+    .await;
+    let (id, why) = t.patch(&format!("/apps/shop/addons/{name}"), json!({"plan": "nano"})).await.error(503);
+    assert!(id == "service_unavailable" && why.contains("smaller plan nano"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_and_names_are_taken_as_given_or_refused() {
+    let t = TestApp::fake().await;
+    t.create("shop").await;
+    for config in [json!({"maxmemory_policy": "none"}), json!({"timeout": "soon"}), json!({"colour": "red"})] {
+        let (_, why) = t.post("/apps/shop/addons", json!({"plan": "redis", "config": config})).await.error(422);
+        assert!(why.starts_with(config.as_object().unwrap().keys().next().unwrap().as_str()), "{why}");
+    }
+    assert_eq!(t.get("/apps/shop/addons").await.ok(), json!([]), "nothing of it was made");
+    let body = json!({"plan": "redis", "config": {"maxmemory_policy": "allkeys-lru", "timeout": "60"}});
+    let first = t.post("/apps/shop/addons", body).await.ok();
+    let config = t.get("/redis/v0/databases/REDIS/config?app=shop").await.ok();
+    assert_eq!(config["maxmemory_policy"]["value"], "allkeys-lru");
+    assert_eq!(config["timeout"]["value"], 60);
+
+    // The name of an attachment passes on only when that is said, and never the last one.
+    let second = t.post("/apps/shop/addons", json!({"plan": "redis", "attachment": {"name": "SPARE"}})).await.ok();
+    t.post("/apps/shop/addons", json!({"plan": "redis", "attachment": {"name": "SPARE"}})).await.error(422);
+    let mut body = json!({"addon": second["name"], "app": "shop", "name": "REDIS"});
+    let (id, why) = t.post("/addon-attachments", body.clone()).await.error(400);
+    assert!(id == "confirmation_required" && why.contains("--confirm shop"), "{id}: {why}");
+    body["confirm"] = json!("shop");
+    let (_, why) = t.post("/addon-attachments", body.clone()).await.error(422);
+    assert!(why.contains("only attachment"), "{why}");
+    t.post("/addon-attachments", json!({"addon": first["name"], "app": "shop", "name": "OLD"})).await.ok();
+    t.post("/addon-attachments", body).await.ok();
+    let config = t.get("/apps/shop/config-vars").await.ok();
+    assert_eq!(config["REDIS_URL"], config["SPARE_URL"]);
+    assert_ne!(config["REDIS_URL"], config["OLD_URL"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,6 +214,12 @@ async fn from_creation_to_destruction() {
     })
     .await;
 
+    t.until("the release that brings it", || async {
+        let releases = descriptions(&t.get("/apps/stall/releases").await.ok());
+        (releases.last().unwrap() == &format!("Attach CACHE (@ref:{name})")).then_some(())
+    })
+    .await;
+
     // Data survives a restart of the daemon, another plan, another policy, other credentials.
     t.restart().await;
     t.patch(&format!("/apps/shop/addons/{name}"), json!({"plan": "premium-0"})).await.ok();
@@ -73,6 +233,21 @@ async fn from_creation_to_destruction() {
     let (_, why) =
         t.patch(&format!("/redis/v0/databases/{name}/config"), json!({"maxmemory_policy": "none"})).await.error(422);
     assert!(why.contains("noeviction"), "{why}");
+    let settings = "CONFIG GET maxmemory*";
+    assert_eq!(redis_cli(&made, &t, settings).await, "maxmemory 52428800 maxmemory-policy allkeys-lru");
+
+    // A plan that its data does not fit into is refused; another name changes no address.
+    let fill = "EVAL return(redis.call('set','big',string.rep('x',8388608)).ok) 0";
+    assert_eq!(redis_cli(&made, &t, fill).await, "OK");
+    let (_, why) = t.patch(&format!("/apps/shop/addons/{name}"), json!({"plan": "nano"})).await.error(422);
+    assert!(why.contains("The smallest plan that fits is mini"), "{why}");
+    assert_eq!(redis_cli(&made, &t, "DEL big").await, "1");
+    t.patch(&format!("/apps/shop/addons/{name}"), json!({"name": "Shop_Redis"})).await.ok();
+    assert_eq!(t.get("/apps/shop/config-vars").await.ok()["REDIS_URL"], config["REDIS_URL"]);
+    assert_eq!(redis(&t, "shop", "REDIS_URL", "GET colour").await, "+OK green");
+    t.patch("/apps/shop/addons/Shop_Redis", json!({"name": name})).await.ok();
+
+    t.patch("/apps/shop/config-vars", json!({"OLD_URL": config["REDIS_URL"]})).await.ok();
     t.post(&format!("/redis/v0/databases/{name}/credentials_rotation"), json!({})).await.ok();
     let after = t.get("/apps/shop/config-vars").await.ok();
     assert_ne!(after["REDIS_URL"], config["REDIS_URL"]);
@@ -80,6 +255,8 @@ async fn from_creation_to_destruction() {
         (redis(&t, "shop", "REDIS_URL", "GET colour").await == "+OK green").then_some(())
     })
     .await;
+
+    assert!(redis(&t, "shop", "OLD_URL", "GET colour").await.starts_with("-WRONGPASS"), "the old password is refused");
 
     // A second one gets a name of its own; detach and destroy say what they do.
     let second = t.post("/apps/shop/addons", json!({"plan": "heroku-redis:mini"})).await.ok();
@@ -92,6 +269,11 @@ async fn from_creation_to_destruction() {
     let id = attached["id"].as_str().unwrap();
     t.delete(&format!("/addon-attachments/{id}")).await.ok();
     assert!(t.get("/apps/stall/config-vars").await.ok().get("CACHE_URL").is_none());
+    t.patch("/apps/stall/config-vars", json!({"STOLEN_URL": after["REDIS_URL"]})).await.ok();
+    t.until("the network to be left", || async {
+        (redis(&t, "stall", "STOLEN_URL", "GET colour").await == "unreachable").then_some(())
+    })
+    .await;
     let gone = t.delete(&format!("/apps/shop/addons/{name}")).await.ok();
     assert_eq!(gone["state"], "deprovisioning");
     let config = t.get("/apps/shop/config-vars").await.ok();

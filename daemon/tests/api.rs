@@ -117,6 +117,9 @@ async fn bad_input_gets_a_clear_answer() {
     t.patch("/apps/one/config-vars", json!({"A": "a\u{0}b"})).await.error(422);
     t.patch("/apps/one/config-vars", json!({"A": {"nested": 1}})).await.error(422);
     assert_eq!(t.get("/apps/one/config-vars").await.ok(), json!({}), "nothing of it was kept");
+    for host in ["*.localhost", "*.one.localhost"] {
+        t.post("/apps/one/domains", json!({"hostname": host})).await.error(422);
+    }
 
     for host in ["no dots", "-a.com", "a..b", "x.localhost", "localhost", &format!("{}.com", "a".repeat(64))] {
         t.post("/apps/one/domains", json!({"hostname": host})).await.error(422);
@@ -145,11 +148,132 @@ async fn who_may_do_what() {
     t.delete("/apps/mine/collaborators/other@example.com").await.ok();
     t.send("GET", "/apps/mine", Some(&other), None).await.error(403);
 
+    // Who works on an app that an add-on is attached to may use it, and change nothing of it.
+    t.create("stall").await;
+    t.post("/apps/stall/collaborators", json!({"user": "other@example.com"})).await.ok();
+    let addon = t.post("/apps/mine/addons", json!({"plan": "redis"})).await.ok();
+    let addon = addon["name"].as_str().unwrap();
+    let own = t.get("/apps/mine/addon-attachments/REDIS").await.ok();
+    t.post("/addon-attachments", json!({"addon": addon, "app": "stall", "name": "cache"})).await.ok();
+    t.send("POST", "/apps", Some(&other), Some(b"{\"name\": \"theirs\"}".to_vec())).await.ok();
+    t.send("GET", &format!("/addons/{addon}"), Some(&other), None).await.ok();
+    for path in ["/addon-attachments".to_owned(), format!("/addons/{addon}/addon-attachments")] {
+        let seen = t.send("GET", &path, Some(&other), None).await.ok();
+        let names: Vec<&str> = seen.as_array().unwrap().iter().map(|a| a["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["CACHE"], "{path}");
+    }
+    for name in [own["id"].as_str().unwrap(), "REDIS"] {
+        t.send("DELETE", &format!("/addon-attachments/{name}"), Some(&other), None).await.error(404);
+    }
+    let redis = format!("/redis/v0/databases/{addon}");
+    for (method, path, body) in [
+        ("PATCH", format!("/addons/{addon}"), json!({"name": "stolen"})),
+        ("PATCH", format!("/apps/stall/addons/{addon}"), json!({"plan": "premium-0"})),
+        ("DELETE", format!("/apps/stall/addons/{addon}"), json!({"force": true})),
+        ("POST", "/addon-attachments".into(), json!({"addon": addon, "app": "theirs"})),
+        ("PATCH", format!("{redis}/config"), json!({"maxmemory_policy": "allkeys-lru"})),
+        ("POST", format!("{redis}/credentials_rotation"), json!({})),
+    ] {
+        let body = Some(body.to_string().into_bytes());
+        let (id, why) = t.send(method, &path, Some(&other), body).await.error(403);
+        assert!(id == "forbidden" && why.contains("mine"), "{method} {path}: {why}");
+    }
+    t.send("DELETE", "/addon-attachments/CACHE", Some(&other), None).await.ok();
+    t.get("/apps/mine/addon-attachments/REDIS").await.ok();
+
     let made = t.post("/oauth/authorizations", json!({"description": "laptop"})).await.ok();
     let token = made["access_token"]["token"].as_str().unwrap().to_owned();
     t.send("GET", "/account", Some(&token), None).await.ok();
     t.delete(&format!("/oauth/authorizations/{}", made["id"].as_str().unwrap())).await.ok();
     t.send("GET", "/account", Some(&token), None).await.error(401);
+    let (_, why) = t.post("/oauth/authorizations", json!({"scope": ["read"]})).await.error(422);
+    assert!(why.starts_with("scope:"), "{why}");
+
+    // Basic: the token as the password; name and password only where tokens are made.
+    use base64::Engine as _;
+    let basic = |user: &str, secret: &str| {
+        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{secret}")))
+    };
+    let by_token = basic("", &t.token);
+    let by_password = basic("owner@example.com", "correct horse");
+    t.send_with("GET", "/account", &[("Authorization", &by_token)], "").await.ok();
+    t.send_with("GET", "/account", &[("Authorization", &by_password)], "").await.error(401);
+    t.send_with("POST", "/oauth/authorizations", &[("Authorization", &by_password)], "").await.ok();
+    let wrong = basic("owner@example.com", "wrong horse");
+    t.send_with("POST", "/oauth/authorizations", &[("Authorization", &wrong)], "").await.error(401);
+
+    let made = t.post("/oauth/authorizations", json!({"expires_in": 1})).await.ok();
+    let token = made["access_token"]["token"].as_str().unwrap();
+    t.until("the token to expire", || async {
+        (t.send("GET", "/account", Some(token), None).await.status == 401).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_told_in_the_form_of_the_api() {
+    let t = TestApp::fake().await;
+    t.create("one").await;
+    let (id, why) = t.get("/apps/%FF").await.error(400);
+    assert!(id == "bad_request" && why.contains("UTF-8"), "{why}");
+    let (id, _) = t.patch("/apps/one/config-vars?restart=no", json!({"A": "1"})).await.error(422);
+    assert_eq!(id, "invalid_params");
+    let bearer = format!("Bearer {}", t.token);
+    for (body, status) in
+        [("nul", 400), ("tru", 400), ("-", 400), ("1x", 400), ("[1", 400), ("a=1", 400), ("null", 422)]
+    {
+        t.send_with("PATCH", "/apps/one", &[("Authorization", &bearer)], body).await.error(status);
+    }
+    // The body counts, not what it is said to be.
+    let form = [("Authorization", bearer.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
+    t.send_with("PATCH", "/apps/one", &form, "name=two").await.error(400);
+    t.send_with("PATCH", "/apps/one", &form, "{\"maintenance\": true}").await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_come_in_the_range_that_is_asked_for() {
+    let t = TestApp::fake().await;
+    t.create("many").await;
+    for value in 2..=9 {
+        t.patch("/apps/many/config-vars", json!({"A": value.to_string()})).await.ok();
+    }
+    let bearer = format!("Bearer {}", t.token);
+    for (range, status, wanted, next) in [
+        ("version ..", 200, vec![1, 2, 3, 4, 5, 6, 7, 8, 9], None),
+        ("version 3..7", 200, vec![3, 4, 5, 6, 7], None),
+        ("version ]3..7; max=2", 206, vec![4, 5], Some("version ]5..7; max=2")),
+        ("version ]5..7; max=2", 200, vec![6, 7], None),
+        ("version ..; max=2, order=desc", 206, vec![9, 8], Some("version ]8..; max=2, order=desc")),
+        ("version 7..5; order=desc", 200, vec![7, 6, 5], None),
+        ("version 20..", 200, vec![], None),
+    ] {
+        let headers = [("Authorization", bearer.as_str()), ("Range", range)];
+        let answer = t.send_with("GET", "/apps/many/releases", &headers, "").await;
+        assert_eq!(answer.status, status, "{range}");
+        assert_eq!(answer.headers.get("next-range").map(|value| value.to_str().unwrap()), next, "{range}");
+        let versions: Vec<i64> =
+            answer.ok().as_array().unwrap().iter().map(|release| release["version"].as_i64().unwrap()).collect();
+        assert_eq!(versions, wanted, "{range}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wildcard_keeps_its_names_for_its_owner() {
+    let t = TestApp::fake().await;
+    t.create("mine").await;
+    t.create("too").await;
+    let other = t.other("other@example.com").await;
+    t.send("POST", "/apps", Some(&other), Some(b"{\"name\": \"theirs\"}".to_vec())).await.ok();
+    t.post("/apps/mine/domains", json!({"hostname": "*.example.com"})).await.ok();
+    let theirs = |name: &str| {
+        let body = json!({"hostname": name}).to_string().into_bytes();
+        t.send("POST", "/apps/theirs/domains", Some(&other), Some(body))
+    };
+    let (_, why) = theirs("www.example.com").await.error(422);
+    assert!(why.contains("*.example.com is currently in use by an app of another owner"), "{why}");
+    theirs("a.www.example.com").await.ok();
+    t.post("/apps/too/domains", json!({"hostname": "www.example.com"})).await.ok();
+    t.post("/apps/mine/domains", json!({"hostname": "*.www.example.com"})).await.error(422);
 }
 
 #[tokio::test(flavor = "multi_thread")]

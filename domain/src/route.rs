@@ -49,8 +49,8 @@ pub struct AppRoute {
     pub id: Uuid,
     /// The app's name, for pages and diagnosis.
     pub name: String,
-    /// Every name it answers to: exact and lower-case, or `*.example.com` for all names
-    /// below `example.com` at any depth. NAME.BASE is among them.
+    /// Every name it answers to: exact and lower-case, or `*.example.com` for every name of
+    /// one part more than `example.com`. NAME.BASE is among them.
     pub hosts: Vec<String>,
     /// Why there are no backends, when there are none.
     pub state: RouteState,
@@ -165,7 +165,8 @@ impl HostIndex {
     }
 
     /// Finds who answers for the value of a `Host` header: the exact name first, then the
-    /// longest wildcard. Port, letter case and a final dot make no difference.
+    /// wildcard, which stands for one part as in [`Hostname::covers`](crate::name::Hostname::covers)
+    /// and in certificates. Port, letter case and a final dot make no difference.
     #[must_use]
     pub fn find(&self, host_header: &str) -> Option<Target> {
         let name = host_name(host_header);
@@ -180,17 +181,8 @@ impl HostIndex {
         if let Some(target) = self.exact.get(name) {
             return Some(*target);
         }
-        if self.below.is_empty() {
-            return None;
-        }
-        let mut rest = name;
-        while let Some((_, parent)) = rest.split_once('.') {
-            if let Some(target) = self.below.get(parent) {
-                return Some(*target);
-            }
-            rest = parent;
-        }
-        None
+        let (first, parent) = name.split_once('.')?;
+        self.below.get(parent).filter(|_| !first.is_empty()).copied()
     }
 }
 
@@ -240,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_names_come_before_wildcards_and_longer_wildcards_before_shorter() {
+    fn exact_names_come_before_wildcards_which_stand_for_one_part() {
         let index = index();
         for (host, target) in [
             ("zero.localhost", Some(Target::App(0))),
@@ -248,8 +240,10 @@ mod tests {
             ("example.com", Some(Target::App(0))),
             ("www.example.com", Some(Target::App(1))),
             ("a.example.com", Some(Target::App(0))),
-            ("a.b.example.com", Some(Target::App(0))),
+            (".example.com", None),
+            ("a.b.example.com", None),
             ("a.deep.example.com", Some(Target::App(1))),
+            ("a.b.deep.example.com", None),
             ("deep.example.com", Some(Target::App(0))),
             ("api.localhost", Some(Target::Control)),
             ("localhost", None),

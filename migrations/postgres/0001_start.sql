@@ -214,6 +214,8 @@ create table addon_attachments (
   addon_id uuid not null references addons(id) on delete cascade,
   app_id uuid not null references apps(id) on delete cascade,
   name text not null,
+  -- The release that its app is still to get: what it is called and by whom.
+  release_due jsonb,
   created_at timestamptz not null,
   updated_at timestamptz not null,
   unique (app_id, name)

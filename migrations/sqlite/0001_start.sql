@@ -214,6 +214,8 @@ create table addon_attachments (
   addon_id BLOB not null references addons(id) on delete cascade,
   app_id BLOB not null references apps(id) on delete cascade,
   name text not null,
+  -- The release that its app is still to get: what it is called and by whom.
+  release_due TEXT,
   created_at DATETIME not null,
   updated_at DATETIME not null,
   unique (app_id, name)

@@ -48,6 +48,14 @@ pub struct Service {
 }
 
 impl Service {
+    /// The host name of the add-on with this id: the same for ever, whatever the add-on is
+    /// called, and a name that DNS allows. The end of the id, since ids that are made at one
+    /// moment begin alike.
+    pub fn host(&self, id: Uuid) -> String {
+        let hex = id.simple().to_string();
+        format!("{}-{}", self.name, &hex[hex.len() - 12..])
+    }
+
     /// A plan by its name or alias.
     pub fn plan(&self, name: &str) -> Option<&'static Plan> {
         let name = self.plan_aliases.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, real)| *real);
@@ -86,8 +94,10 @@ impl Secrets {
 pub struct Instance {
     /// Identity: the key of idempotence.
     pub id: Uuid,
-    /// Its name, also its host name.
+    /// Its name, which may change.
     pub name: String,
+    /// The host name by which the apps attached reach it, which stays.
+    pub host: String,
     /// Its plan.
     pub plan: &'static Plan,
     /// What its row keeps.
@@ -114,11 +124,15 @@ pub trait Provider: Send + Sync {
     /// What it offers.
     fn service(&self) -> &'static Service;
 
-    /// Fresh secrets for a new add-on.
-    fn secrets(&self, name: &str) -> Secrets;
+    /// Fresh secrets for a new add-on that is reached at `host`.
+    fn secrets(&self, host: &str) -> Secrets;
 
     /// The same with another password.
-    fn rotate(&self, name: &str, secrets: &Secrets) -> Secrets;
+    fn rotate(&self, host: &str, secrets: &Secrets) -> Secrets;
+
+    /// An option that a user gives, as it is kept in [`Secrets::private`]; the error is a
+    /// sentence that names the option and what is allowed.
+    fn option(&self, name: &str, value: &str) -> Result<serde_json::Value, String>;
 
     /// Brings the instance to what is wanted: made, running, on its networks. Idempotent.
     async fn provision(&self, engine: &dyn Engine, instance: &Instance) -> Result<(), EngineError>;
@@ -129,8 +143,11 @@ pub trait Provider: Send + Sync {
     /// Removes it and all its data. Gone is success.
     async fn deprovision(&self, engine: &dyn Engine, id: Uuid) -> Result<(), EngineError>;
 
-    /// Figures for people: memory, clients, version.
+    /// Figures for people: memory, clients, version. Never waits for one that does not answer.
     async fn info(&self, engine: &dyn Engine, instance: &Instance) -> Result<Info, EngineError>;
+
+    /// How many bytes of data it holds; `None` when it does not tell.
+    async fn held(&self, engine: &dyn Engine, instance: &Instance) -> Result<Option<u64>, EngineError>;
 }
 
 /// All providers.
@@ -161,5 +178,20 @@ impl Catalog {
             }
             offered.aliases.iter().find(|(alias, _)| *alias == service).map(|(_, plan)| (provider, *plan))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn host_names_differ_for_ids_of_one_moment() {
+        let service = redis::SERVICE;
+        let id = |text: &str| text.parse::<Uuid>().unwrap();
+        let one = service.host(id("01890a5d-ac96-774b-bcce-b302099a8057"));
+        assert_eq!(one, "redis-b302099a8057");
+        assert_ne!(one, service.host(id("01890a5d-ac96-774b-bcce-b302099a8058")));
     }
 }

@@ -1,5 +1,7 @@
 //! Redis: a server of its own per add-on, with append-only persistence on a volume.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use serde_json::json;
@@ -20,6 +22,19 @@ const DATA: &str = "/data";
 /// Starts the server with its password from standard input: arguments are seen by every
 /// user of the machine, the environment and pipes are not.
 const START: &str = r#"exec redis-server "$@" - <<<"requirepass $REDIS_PASSWORD""#;
+
+/// How long a server may take for an answer, in whole seconds: its users can make it silent
+/// (`CLIENT PAUSE`, a script without end), and nobody else may wait for that.
+const ANSWER: &str = "3";
+
+/// The same with what the engine needs to start and to end the question.
+const ANSWER_IN_ALL: Duration = Duration::from_secs(6);
+
+/// What is said of a server that says nothing.
+const SILENT: &str = "redis-server does not answer";
+
+/// Most seconds that an idle client may be kept.
+const LONGEST_TIMEOUT: u64 = 86_400;
 
 /// What happens when memory is full, unless set otherwise: Heroku's default.
 const DEFAULT_POLICY: &str = "noeviction";
@@ -87,8 +102,8 @@ pub fn cli(secrets: &Secrets, args: &[&str], tty: bool) -> ExecSpec {
 }
 
 impl Redis {
-    fn with_password(name: &str, password: &str, before: Option<&Secrets>) -> Secrets {
-        let url = format!("redis://:{password}@{name}:6379");
+    fn with_password(host: &str, password: &str, before: Option<&Secrets>) -> Secrets {
+        let url = format!("redis://:{password}@{host}:6379");
         let mut private = before.map_or_else(|| json!({}), |secrets| secrets.private.clone());
         if let Some(map) = private.as_object_mut() {
             map.insert("password".into(), password.into());
@@ -108,12 +123,28 @@ impl Provider for Redis {
         &SERVICE
     }
 
-    fn secrets(&self, name: &str) -> Secrets {
-        Self::with_password(name, &secret::random_password(), None)
+    fn secrets(&self, host: &str) -> Secrets {
+        Self::with_password(host, &secret::random_password(), None)
     }
 
-    fn rotate(&self, name: &str, secrets: &Secrets) -> Secrets {
-        Self::with_password(name, &secret::random_password(), Some(secrets))
+    fn rotate(&self, host: &str, secrets: &Secrets) -> Secrets {
+        Self::with_password(host, &secret::random_password(), Some(secrets))
+    }
+
+    fn option(&self, name: &str, value: &str) -> Result<serde_json::Value, String> {
+        match name {
+            "maxmemory_policy" if POLICIES.contains(&value) => Ok(value.into()),
+            "maxmemory_policy" => {
+                Err(format!("maxmemory_policy: {value} is not a policy. There are: {}.", POLICIES.join(", ")))
+            }
+            "timeout" => match value.parse::<u64>() {
+                Ok(seconds) if seconds <= LONGEST_TIMEOUT => Ok(seconds.into()),
+                Ok(_) | Err(_) => Err(format!("timeout: must be from 0 to {LONGEST_TIMEOUT} seconds.")),
+            },
+            "notify_keyspace_events" if value.is_empty() => Ok(value.into()),
+            "notify_keyspace_events" => Err("notify_keyspace_events: can't be set yet.".into()),
+            _ => Err(format!("{name}: is not an option of Redis. There are: maxmemory_policy, timeout.")),
+        }
     }
 
     async fn provision(&self, engine: &dyn Engine, instance: &Instance) -> Result<(), EngineError> {
@@ -137,7 +168,8 @@ impl Provider for Redis {
         engine
             .service_start(&ServiceSpec {
                 id: instance.id,
-                name: instance.name.clone(),
+                // Not the add-on's name: it restarts for no new one.
+                name: instance.host.clone(),
                 image: IMAGE.into(),
                 command,
                 env: vec![("REDIS_PASSWORD".into(), password(&instance.secrets).to_owned())],
@@ -166,8 +198,7 @@ impl Provider for Redis {
                 return Ok(Status::Starting(format!("redis-server ended with status {code}{why}")));
             }
         }
-        let answer = ask(engine, instance, &["ping"]).await?;
-        Ok(if answer.trim() == "PONG" { Status::Ready } else { Status::Starting(first_line(&answer)) })
+        Ok(heard(ask(engine, instance, &["ping"]).await?.as_deref()))
     }
 
     async fn deprovision(&self, engine: &dyn Engine, id: Uuid) -> Result<(), EngineError> {
@@ -175,38 +206,115 @@ impl Provider for Redis {
     }
 
     async fn info(&self, engine: &dyn Engine, instance: &Instance) -> Result<Info, EngineError> {
-        let text = ask(engine, instance, &["info"]).await?;
-        let field = |name: &str| {
-            text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or("?").trim().to_owned()
+        let settings = [
+            ("Maxmemory".to_owned(), policy(&instance.secrets).to_owned()),
+            ("Timeout".to_owned(), timeout(&instance.secrets).to_string()),
+        ];
+        let Some(text) = ask(engine, instance, &["info"]).await? else {
+            let known = [("Plan".to_owned(), instance.plan.name.to_owned()), ("Status".to_owned(), SILENT.to_owned())];
+            return Ok(known.into_iter().chain(settings).collect());
         };
+        let field = |name: &str| field(&text, name).unwrap_or("?").to_owned();
         let keys = text.lines().find_map(|line| line.strip_prefix("db0:keys=")?.split(',').next()).unwrap_or("0");
-        Ok(vec![
+        let figures = [
             ("Plan".into(), instance.plan.name.into()),
             ("Status".into(), "available".into()),
             ("Version".into(), field("redis_version")),
             ("Keys".into(), keys.into()),
             ("Memory".into(), format!("{} of {} MB", field("used_memory_human"), instance.plan.memory_mib)),
             ("Connections".into(), format!("{} of {}", field("connected_clients"), instance.plan.connections)),
-            ("Maxmemory".into(), policy(&instance.secrets).into()),
-            ("Timeout".into(), timeout(&instance.secrets).to_string()),
+        ];
+        let more = [
             ("Persistence".into(), format!("AOF, last write {}", field("aof_last_write_status"))),
             ("Uptime".into(), format!("{} s", field("uptime_in_seconds"))),
-        ])
+        ];
+        Ok(figures.into_iter().chain(settings).chain(more).collect())
+    }
+
+    async fn held(&self, engine: &dyn Engine, instance: &Instance) -> Result<Option<u64>, EngineError> {
+        let text = ask(engine, instance, &["info", "memory"]).await?;
+        Ok(text.as_deref().and_then(|text| field(text, "used_memory")?.parse().ok()))
     }
 }
 
-/// What `redis-cli` says to these arguments.
-async fn ask(engine: &dyn Engine, instance: &Instance, args: &[&str]) -> Result<String, EngineError> {
-    let mut session = engine.exec(Target::Service(instance.id), &cli(&instance.secrets, args, false)).await?;
-    let mut text = Vec::new();
-    while let Some(piece) = session.output.next().await {
-        match piece? {
-            (OutputStream::Stdout | OutputStream::Stderr, bytes) => text.extend_from_slice(&bytes),
+/// What `redis-cli` says to these arguments; `None` when the server says nothing in time.
+async fn ask(engine: &dyn Engine, instance: &Instance, args: &[&str]) -> Result<Option<String>, EngineError> {
+    let mut spec = cli(&instance.secrets, args, false);
+    // Ended where it runs: one that waits for a silent server would stay there.
+    spec.argv.splice(0..0, ["timeout", "--signal=KILL", ANSWER].map(str::to_owned));
+    let answer = async {
+        let mut session = engine.exec(Target::Service(instance.id), &spec).await?;
+        let mut text = Vec::new();
+        while let Some(piece) = session.output.next().await {
+            match piece? {
+                (OutputStream::Stdout | OutputStream::Stderr, bytes) => text.extend_from_slice(&bytes),
+            }
+        }
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    };
+    match tokio::time::timeout(ANSWER_IN_ALL, answer).await {
+        Ok(text) => text.map(|text| Some(text).filter(|text| !text.trim().is_empty())),
+        Err(_) => Ok(None),
+    }
+}
+
+/// What an answer to PING tells. A server that refuses because it is busy is there.
+fn heard(answer: Option<&str>) -> Status {
+    let answer = answer.map_or(SILENT, str::trim);
+    let refused = |word: &str| answer.contains(word);
+    if answer == "PONG" || refused("max number of clients") || refused("BUSY") {
+        return Status::Ready;
+    }
+    if refused("LOADING") {
+        return Status::Starting("redis-server is loading its data".into());
+    }
+    Status::Starting(answer.lines().next().unwrap_or(SILENT).chars().take(200).collect())
+}
+
+/// A field of the answer to INFO.
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_busy_server_is_there_and_a_silent_one_is_not() {
+        for answer in [
+            "PONG\n",
+            "ERR max number of clients reached\n",
+            "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\n",
+        ] {
+            assert_eq!(heard(Some(answer)), Status::Ready, "{answer}");
+        }
+        let starting = |answer: Option<&str>| match heard(answer) {
+            Status::Starting(why) => why,
+            Status::Ready => panic!("{answer:?}"),
+        };
+        assert_eq!(
+            starting(Some("LOADING Redis is loading the dataset in memory\n")),
+            "redis-server is loading its data"
+        );
+        assert_eq!(starting(Some("Could not connect to Redis\nmore")), "Could not connect to Redis");
+        assert_eq!(starting(None), SILENT);
+    }
+
+    #[test]
+    fn options_are_checked() {
+        assert_eq!(Redis.option("maxmemory_policy", "allkeys-lru").unwrap(), "allkeys-lru");
+        assert_eq!(Redis.option("timeout", "0").unwrap(), 0);
+        for (name, value) in [("maxmemory_policy", "none"), ("timeout", "-1"), ("timeout", "86401"), ("fork", "a")] {
+            assert!(Redis.option(name, value).unwrap_err().starts_with(&format!("{name}: ")), "{name}={value}");
         }
     }
-    Ok(String::from_utf8_lossy(&text).into_owned())
-}
 
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or("no answer yet").chars().take(200).collect()
+    #[test]
+    fn fields_of_info() {
+        let text = "# Memory\r\nused_memory:1048576\r\nused_memory_human:1.00M\r\n";
+        assert_eq!(field(text, "used_memory"), Some("1048576"));
+        assert_eq!(field(text, "missing"), None);
+    }
 }

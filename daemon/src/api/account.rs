@@ -2,7 +2,7 @@
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, StatusCode},
     response::Response,
     routing::get,
@@ -11,7 +11,7 @@ use paas_wire as wire;
 
 use super::{
     error::{ApiError, ApiResult},
-    extract::{Auth, Body, PasswordAuth},
+    extract::{Auth, Body, PasswordAuth, Path},
     list::list,
     view,
 };
@@ -93,6 +93,10 @@ async fn create_authorization(
     PasswordAuth(actor): PasswordAuth,
     Body(body): Body<wire::AuthorizationCreate>,
 ) -> ApiResult<(StatusCode, Json<wire::Authorization>)> {
+    // A token that may do more than was asked for would be worse than none.
+    if let Some(scope) = body.scope.iter().flatten().find(|scope| *scope != "global") {
+        return Err(ApiError::invalid(format!("scope: there are no tokens for {scope:?} here yet, only global ones.")));
+    }
     let description = body.description.unwrap_or_else(|| "Long-lived user authorization".into());
     let expires_in = body.expires_in.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
     let (row, token) = accounts::create_token(&p, actor.user.id, &description, expires_in).await?;

@@ -1,18 +1,20 @@
-//! Add-ons, their services and plans, and attachments.
+//! Add-ons, their services and plans.
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, State},
+    extract::State,
     http::{HeaderMap, StatusCode},
     response::Response,
     routing::{get, post},
 };
 use paas_wire as wire;
 use std::time::Duration;
+use tokio::sync::broadcast;
+use uuid::Uuid;
 
 use super::{
     error::{ApiError, ApiResult},
-    extract::{Auth, Body},
+    extract::{Auth, Body, Path, Query},
     list::list,
     view,
 };
@@ -20,27 +22,21 @@ use crate::{
     addons::{Plan, Service},
     error::Error,
     ops::{self, Actor, Platform, addons::Shown},
-    store::{self, addons::Attachment, apps::App},
+    store::{self, Wake},
 };
 
-/// How long a request to make an add-on waits for it to answer: most do within a second,
-/// and their users see at once that they are there.
+/// How long a request to make or attach an add-on waits for what follows: most answer within
+/// a second, and their users see at once that they are there.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) fn routes() -> Router<Platform> {
     Router::new()
         .route("/addons", get(all))
         .route("/addons/{addon}", get(info_anywhere).patch(update_anywhere))
-        .route("/addons/{addon}/addon-attachments", get(attachments_of))
         .route("/addons/{addon}/config", get(addon_config))
         .route("/apps/{app}/addons", get(index).post(create))
         .route("/apps/{app}/addons/{addon}", get(info).patch(update).delete(destroy))
-        .route("/apps/{app}/addon-attachments", get(attachments_of_app))
-        .route("/apps/{app}/addon-attachments/{attachment}", get(attachment_in_app))
-        .route("/addon-attachments", get(attachments).post(attach))
-        .route("/addon-attachments/{attachment}", get(attachment).delete(detach))
         .route("/actions/addons/resolve", post(resolve))
-        .route("/actions/addon-attachments/resolve", post(resolve_attachment))
         .route("/addon-services", get(services))
         .route("/addon-services/{service}", get(service))
         .route("/addon-services/{service}/plans", get(plans))
@@ -71,26 +67,48 @@ async fn create(
     Body(body): Body<wire::AddonCreate>,
 ) -> ApiResult<(StatusCode, Json<wire::Addon>)> {
     let app = ops::apps::find(&p, &actor, &app).await?;
-    let mut wakes = p.db.wakes();
-    let attachment = body.attachment.as_ref().and_then(|attachment| attachment.name.as_deref());
-    let made = ops::addons::create(&p, &actor, &app, body.plan.as_str(), body.name.as_deref(), attachment).await?;
-    let ready = async {
+    let wakes = p.db.wakes();
+    let new = ops::addons::New {
+        plan: body.plan.as_str(),
+        name: body.name.as_deref(),
+        attachment: body.attachment.as_ref().and_then(|attachment| attachment.name.as_deref()),
+        options: body.config.as_ref(),
+    };
+    let made = ops::addons::create(&p, &actor, &app, new).await?;
+    let shown = match settled(&p, wakes, made.addon.id).await? {
+        Some(row) => ops::addons::show(&p, row).await?,
+        None => made,
+    };
+    Ok((StatusCode::CREATED, Json(view::addon(&shown))))
+}
+
+/// Waits a little until nothing is under way for an add-on: it is made, and the apps have the
+/// releases that it brings them. Its row then, if it is there.
+pub(super) async fn settled(
+    p: &Platform,
+    mut wakes: broadcast::Receiver<Wake>,
+    id: Uuid,
+) -> ApiResult<Option<store::addons::Addon>> {
+    let settled = async {
         loop {
-            let row = store::addons::by_id(&mut p.db.read().await?, made.addon.id).await?;
-            match row {
-                Some(row) if row.state == "provisioning" => {}
-                Some(_) | None => return Ok::<_, Error>(row),
+            let mut c = p.db.read().await?;
+            let row = store::addons::by_id(&mut c, id).await?;
+            let due = store::addons::attachments_of_addon(&mut c, id).await?;
+            drop(c);
+            let busy = row.as_ref().is_some_and(|row| row.state == "provisioning");
+            if !busy && due.iter().all(|row| row.release_due.is_none()) {
+                return Ok::<_, Error>(());
             }
             if wakes.recv().await.is_err() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     };
-    let shown = match tokio::time::timeout(PATIENCE, ready).await {
-        Ok(Ok(Some(row))) => ops::addons::show(&p, row).await?,
-        Ok(Ok(None)) | Ok(Err(_)) | Err(_) => made,
-    };
-    Ok((StatusCode::CREATED, Json(view::addon(&shown))))
+    // What takes longer goes on in the background.
+    if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, settled).await {
+        tracing::warn!(addon.id = %id, %error, "an add-on could not be waited for");
+    }
+    Ok(store::addons::by_id(&mut p.db.read().await?, id).await?)
 }
 
 async fn info(
@@ -111,9 +129,13 @@ async fn info_anywhere(
 }
 
 async fn change(p: &Platform, actor: &Actor, shown: Shown, body: wire::AddonUpdate) -> ApiResult<Json<wire::Addon>> {
+    ops::addons::check_may_change(p, actor, &shown).await?;
     let mut shown = shown;
     if let Some(plan) = &body.plan {
-        shown = ops::addons::change_plan(p, actor, &shown, plan.as_str()).await?;
+        let (provider, instance) = ops::addons::instance(p, &shown.addon).await?;
+        // One that can't be asked tells nothing.
+        let held = provider.held(p.engine.as_ref(), &instance).await.unwrap_or_default();
+        shown = ops::addons::change_plan(p, actor, &shown, plan.as_str(), held).await?;
     }
     if let Some(name) = &body.name {
         shown = ops::addons::rename(p, actor, &shown, name).await?;
@@ -170,124 +192,6 @@ async fn addon_config(
     Ok(Json(secrets.values.into_iter().map(|(name, value)| wire::AddonConfig { name, value: Some(value) }).collect()))
 }
 
-fn attachment_view(p: &Platform, shown: &Shown, row: &Attachment, app: &App) -> ApiResult<wire::AddonAttachment> {
-    let secrets = ops::config::open_addon(p, &shown.addon)?;
-    Ok(view::attachment(shown, row, app, secrets.vars(&row.name).into_keys().collect()))
-}
-
-async fn visible_attachments(p: &Platform, actor: &Actor) -> ApiResult<Vec<(Shown, Attachment, App)>> {
-    let mut all = Vec::new();
-    for shown in ops::addons::list_all(p, actor).await? {
-        for (row, app) in shown.attachments.clone() {
-            all.push((shown.clone(), row, app));
-        }
-    }
-    Ok(all)
-}
-
-async fn attachments(State(p): State<Platform>, Auth(actor): Auth, headers: HeaderMap) -> ApiResult<Response> {
-    let mut items = Vec::new();
-    for (shown, row, app) in visible_attachments(&p, &actor).await? {
-        items.push(attachment_view(&p, &shown, &row, &app)?);
-    }
-    Ok(list(&headers, "id", items, |item: &wire::AddonAttachment| item.id.to_string()))
-}
-
-async fn attachments_of(
-    State(p): State<Platform>,
-    Auth(actor): Auth,
-    Path(addon): Path<String>,
-    headers: HeaderMap,
-) -> ApiResult<Response> {
-    let shown = ops::addons::find(&p, &actor, None, &addon).await?;
-    let mut items = Vec::new();
-    for (row, app) in &shown.attachments {
-        items.push(attachment_view(&p, &shown, row, app)?);
-    }
-    Ok(list(&headers, "id", items, |item: &wire::AddonAttachment| item.id.to_string()))
-}
-
-async fn attachments_of_app(
-    State(p): State<Platform>,
-    Auth(actor): Auth,
-    Path(app): Path<String>,
-    headers: HeaderMap,
-) -> ApiResult<Response> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
-    let mut items = Vec::new();
-    for shown in ops::addons::list(&p, &app).await? {
-        for (row, of) in shown.attachments.iter().filter(|(row, _)| row.app_id == app.id) {
-            items.push(attachment_view(&p, &shown, row, of)?);
-        }
-    }
-    Ok(list(&headers, "id", items, |item: &wire::AddonAttachment| item.id.to_string()))
-}
-
-async fn find_attachment(
-    p: &Platform,
-    actor: &Actor,
-    app: Option<&App>,
-    name: &str,
-) -> ApiResult<(Shown, Attachment, App)> {
-    let name_as = name.strip_suffix("_URL").unwrap_or(name);
-    let mut found: Vec<_> = visible_attachments(p, actor)
-        .await?
-        .into_iter()
-        .filter(|(_, row, _)| app.is_none_or(|app| row.app_id == app.id))
-        .filter(|(_, row, _)| row.id.to_string() == name || row.name.eq_ignore_ascii_case(name_as))
-        .collect();
-    match found.len() {
-        1 => Ok(found.remove(0)),
-        0 => Err(Error::not_found("attachment", name).into()),
-        _ => Err(ApiError::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            wire::error::MULTIPLE_MATCHES,
-            format!("{name} is attached to more than one app. Name the app with --app."),
-        )),
-    }
-}
-
-async fn attachment(
-    State(p): State<Platform>,
-    Auth(actor): Auth,
-    Path(name): Path<String>,
-) -> ApiResult<Json<wire::AddonAttachment>> {
-    let (shown, row, app) = find_attachment(&p, &actor, None, &name).await?;
-    Ok(Json(attachment_view(&p, &shown, &row, &app)?))
-}
-
-async fn attachment_in_app(
-    State(p): State<Platform>,
-    Auth(actor): Auth,
-    Path((app, name)): Path<(String, String)>,
-) -> ApiResult<Json<wire::AddonAttachment>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
-    let (shown, row, app) = find_attachment(&p, &actor, Some(&app), &name).await?;
-    Ok(Json(attachment_view(&p, &shown, &row, &app)?))
-}
-
-async fn attach(
-    State(p): State<Platform>,
-    Auth(actor): Auth,
-    Body(body): Body<wire::AttachmentCreate>,
-) -> ApiResult<(StatusCode, Json<wire::AddonAttachment>)> {
-    let app = ops::apps::find(&p, &actor, body.app.as_str()).await?;
-    let shown = ops::addons::find(&p, &actor, None, body.addon.as_str()).await?;
-    let row = ops::addons::attach(&p, &actor, &shown, &app, body.name.as_deref()).await?;
-    Ok((StatusCode::CREATED, Json(attachment_view(&p, &shown, &row, &app)?)))
-}
-
-async fn detach(
-    State(p): State<Platform>,
-    Auth(actor): Auth,
-    Path(name): Path<String>,
-) -> ApiResult<Json<wire::AddonAttachment>> {
-    let (shown, row, app) = find_attachment(&p, &actor, None, &name).await?;
-    let seen = attachment_view(&p, &shown, &row, &app)?;
-    ops::addons::detach(&p, &actor, &row).await?;
-    Ok(Json(seen))
-}
-
 async fn resolve(
     State(p): State<Platform>,
     Auth(actor): Auth,
@@ -311,34 +215,6 @@ async fn resolve(
         return Err(Error::not_found("add_on", body.addon).into());
     }
     Ok(Json(found.iter().map(view::addon).collect()))
-}
-
-async fn resolve_attachment(
-    State(p): State<Platform>,
-    Auth(actor): Auth,
-    Body(body): Body<wire::AttachmentResolve>,
-) -> ApiResult<Json<Vec<wire::AddonAttachment>>> {
-    let app = match &body.app {
-        Some(app) => Some(ops::apps::find(&p, &actor, app).await?),
-        None => None,
-    };
-    let name = body.addon_attachment.rsplit("::").next().unwrap_or_default();
-    let name_as = name.strip_suffix("_URL").unwrap_or(name);
-    let mut items = Vec::new();
-    for (shown, row, of) in visible_attachments(&p, &actor).await? {
-        let here = app.as_ref().is_none_or(|app| app.id == row.app_id);
-        let meant = row.name.eq_ignore_ascii_case(name_as) || row.id.to_string() == name || shown.addon.name == name;
-        let service = body.addon_service.as_ref().is_none_or(|service| {
-            p.catalog.find(service).is_some_and(|(provider, _)| provider.service().name == shown.addon.service)
-        });
-        if here && meant && service {
-            items.push(attachment_view(&p, &shown, &row, &of)?);
-        }
-    }
-    if items.is_empty() {
-        return Err(Error::not_found("attachment", name).into());
-    }
-    Ok(Json(items))
 }
 
 fn long_ago() -> chrono::DateTime<chrono::Utc> {
@@ -439,7 +315,12 @@ pub(super) struct AppQuery {
 }
 
 /// The Redis add-on that a data API request means.
-pub(super) async fn find_redis(p: &Platform, actor: &Actor, name: &str, query: &Query<AppQuery>) -> ApiResult<Shown> {
+pub(super) async fn find_redis(
+    p: &Platform,
+    actor: &Actor,
+    name: &str,
+    Query(query): &Query<AppQuery>,
+) -> ApiResult<Shown> {
     let app = match &query.app {
         Some(app) => Some(ops::apps::find(p, actor, app).await?),
         None => None,

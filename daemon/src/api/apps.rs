@@ -2,7 +2,7 @@
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, State},
+    extract::State,
     http::{HeaderMap, StatusCode},
     response::Response,
     routing::get,
@@ -11,7 +11,7 @@ use paas_wire as wire;
 
 use super::{
     error::ApiResult,
-    extract::{Auth, Body},
+    extract::{Auth, Body, Path, Query},
     list::list,
     view,
 };

@@ -1,15 +1,11 @@
 //! `/apps/{app}/buildpack-installations`.
 
-use axum::{
-    Json, Router,
-    extract::{Path, State},
-    routing::get,
-};
+use axum::{Json, Router, extract::State, routing::get};
 use paas_wire as wire;
 
 use super::{
     error::ApiResult,
-    extract::{Auth, Body},
+    extract::{Auth, Body, Path},
 };
 use crate::ops::{self, Platform, builds};
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use axum::{
     Json, Router,
     body::Body as HttpBody,
-    extract::{Path, Query, State},
+    extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{delete, get},
@@ -19,7 +19,7 @@ use wire::{BuildStatus, IdRef};
 
 use super::{
     error::{ApiError, ApiResult},
-    extract::{Auth, Body, admit},
+    extract::{Auth, Body, Path, Query, admit},
     list::list,
     view,
 };

@@ -103,6 +103,37 @@ pub fn credentials(parts: &Parts) -> Option<(Option<String>, String)> {
     None
 }
 
+/// Parts of the address, as axum's own; what can't be read is told in the API's form.
+#[derive(Debug, Clone)]
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Platform> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, ApiError> {
+        match axum::extract::Path::from_request_parts(parts, platform).await {
+            Ok(axum::extract::Path(value)) => Ok(Self(value)),
+            Err(_) => Err(ApiError::bad_request("The request's address has a part that is not UTF-8 text.")),
+        }
+    }
+}
+
+/// What stands after `?` in the address, as axum's own; a wrong value is told in the API's
+/// form.
+#[derive(Debug, Clone)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<Platform> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, ApiError> {
+        match axum::extract::Query::from_request_parts(parts, platform).await {
+            Ok(axum::extract::Query(value)) => Ok(Self(value)),
+            Err(rejection) => Err(ApiError::invalid(format!("{}.", rejection.body_text()))),
+        }
+    }
+}
+
 /// A JSON body; an empty one reads as `{}`. A wrong type is told with its field.
 #[derive(Debug, Clone)]
 pub struct Body<T>(pub T);
@@ -124,8 +155,11 @@ impl<T: DeserializeOwned> FromRequest<Platform> for Body<T> {
         })?;
         let text: &[u8] = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { &bytes };
         let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
-        if first.is_some_and(|byte| matches!(byte, b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n')) {
-            return Err(ApiError::invalid("The request's body must be a JSON object: {…}."));
+        if first.is_some_and(|byte| *byte != b'{') {
+            return Err(match serde_json::from_slice::<serde::de::IgnoredAny>(text) {
+                Ok(_) => ApiError::invalid("The request's body must be a JSON object: {…}."),
+                Err(error) => ApiError::bad_request(format!("The request's body is not JSON: {error}.")),
+            });
         }
         if has_nul(text) {
             return Err(ApiError::invalid("The request's body has a NUL character in a text, which can't be kept."));

@@ -2,7 +2,7 @@
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, StatusCode},
     response::Response,
     routing::{delete, get, post},
@@ -12,7 +12,7 @@ use paas_wire as wire;
 
 use super::{
     error::{ApiError, ApiResult},
-    extract::{Auth, Body},
+    extract::{Auth, Body, Path},
     list::list,
     view,
 };

@@ -25,21 +25,27 @@ pub(super) fn list<T: Serialize>(
         items.reverse();
     }
     let same = range.property.as_deref().is_none_or(|asked| asked == property);
+    // Where a value stands in this order beside an item's.
+    let beside = |item: &T, value: &str| {
+        let order = compare(&key(item), value);
+        if descending { order.reverse() } else { order }
+    };
     if let Some(start) = range.start.as_ref().filter(|_| same) {
-        let at = items.iter().position(|item| key(item) == start.value);
-        let skip = match at {
-            Some(at) if start.exclusive => at + 1,
-            Some(at) => at,
-            None => {
-                let beyond = |item: &T| match compare(&key(item), &start.value) {
-                    std::cmp::Ordering::Less => descending,
-                    std::cmp::Ordering::Greater => !descending,
-                    std::cmp::Ordering::Equal => true,
-                };
-                items.iter().position(beyond).unwrap_or(items.len())
-            }
+        let is_it = |item: &T| key(item) == start.value;
+        // Several may have that value: a page begins behind all of them, or with the first.
+        let at = match start.exclusive {
+            true => items.iter().rposition(is_it).map(|at| at + 1),
+            false => items.iter().position(is_it),
         };
+        let beyond = |item: &T| beside(item, &start.value).is_ge();
+        let skip = at.or_else(|| items.iter().position(beyond)).unwrap_or(items.len());
         items.drain(..skip);
+    }
+    if let Some(end) = range.end.as_ref().filter(|_| same) {
+        let last = items.iter().rposition(|item| key(item) == *end).map(|at| at + 1);
+        let beyond = |item: &T| beside(item, end).is_gt();
+        let keep = last.or_else(|| items.iter().position(beyond)).unwrap_or(items.len());
+        items.truncate(keep);
     }
     let limit = if asked.is_some() { range.limit() as usize } else { paas_wire::range::LARGEST_MAX as usize };
     let more = items.len() > limit;

@@ -1,16 +1,11 @@
 //! `/apps/{app}/log-sessions`.
 
-use axum::{
-    Json, Router,
-    extract::{Path, State},
-    http::StatusCode,
-    routing::post,
-};
+use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
 use paas_wire as wire;
 
 use super::{
     error::ApiResult,
-    extract::{Auth, Body},
+    extract::{Auth, Body, Path},
 };
 use crate::ops::{self, Platform};
 

@@ -8,6 +8,7 @@
 mod account;
 mod addons;
 mod apps;
+mod attachments;
 mod buildpack_installations;
 mod builds;
 pub mod error;
@@ -42,6 +43,7 @@ pub fn routes() -> Router<Platform> {
         .merge(account::routes())
         .merge(addons::routes())
         .merge(apps::routes())
+        .merge(attachments::routes())
         .merge(buildpack_installations::routes())
         .merge(builds::routes())
         .merge(formation::routes())

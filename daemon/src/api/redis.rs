@@ -1,17 +1,15 @@
 //! `/redis/v0/databases`: the data API of the Redis add-on.
 
-use axum::{
-    Json, Router,
-    extract::{Path, Query, State},
-    routing::get,
-};
+use std::collections::BTreeMap;
+
+use axum::{Json, Router, extract::State, routing::get};
 use paas_wire::{self as wire, redis as redis_wire};
 use serde_json::json;
 
 use super::{
     addons::{AppQuery, find_redis},
     error::{ApiError, ApiResult},
-    extract::{Auth, Body},
+    extract::{Auth, Body, Path, Query},
     view,
 };
 use crate::{
@@ -109,25 +107,16 @@ async fn configure(
     query: Query<AppQuery>,
     Body(body): Body<redis_wire::RedisConfigUpdate>,
 ) -> ApiResult<Json<redis_wire::RedisConfig>> {
-    let mut shown = find_redis(&p, &actor, &name, &query).await?;
-    if body.notify_keyspace_events.is_some_and(|events| !events.is_empty()) {
-        return Err(ApiError::invalid("notify_keyspace_events: can't be set yet."));
-    }
-    if let Some(policy) = &body.maxmemory_policy {
-        if !redis::POLICIES.contains(&policy.as_str()) {
-            return Err(ApiError::invalid(format!(
-                "maxmemory_policy: {policy} is not a policy. There are: {}.",
-                redis::POLICIES.join(", ")
-            )));
-        }
-        shown = ops::addons::configure(&p, &actor, &shown, "maxmemory_policy", json!(policy)).await?;
-    }
-    if let Some(timeout) = body.timeout {
-        if timeout > 86_400 {
-            return Err(ApiError::invalid("timeout: must be from 0 to 86400 seconds."));
-        }
-        shown = ops::addons::configure(&p, &actor, &shown, "timeout", json!(timeout)).await?;
-    }
+    let shown = find_redis(&p, &actor, &name, &query).await?;
+    let options: BTreeMap<String, String> = [
+        ("maxmemory_policy", body.maxmemory_policy),
+        ("notify_keyspace_events", body.notify_keyspace_events),
+        ("timeout", body.timeout.map(|seconds| seconds.to_string())),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+    .collect();
+    let shown = ops::addons::configure(&p, &actor, &shown, &options).await?;
     Ok(Json(config_view(&p, &shown)?))
 }
 

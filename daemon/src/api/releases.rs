@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, StatusCode},
     response::Response,
     routing::get,
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     error::{ApiError, ApiResult},
-    extract::{Auth, Body},
+    extract::{Auth, Body, Path},
     list::list,
     view,
 };

@@ -12,7 +12,7 @@ use std::{
 use axum::{
     Json, Router,
     body::Body as HttpBody,
-    extract::{DefaultBodyLimit, Path, Query, State},
+    extract::{DefaultBodyLimit, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use super::{
     error::{ApiError, ApiResult},
-    extract::{Auth, Body, admit},
+    extract::{Auth, Body, Path, Query, admit},
     view,
 };
 use crate::{

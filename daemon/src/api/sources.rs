@@ -3,7 +3,7 @@
 use axum::{
     Json, Router,
     body::Body as HttpBody,
-    extract::{DefaultBodyLimit, Path, State},
+    extract::{DefaultBodyLimit, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{post, put},
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     error::{ApiError, ApiResult},
-    extract::Auth,
+    extract::{Auth, Path},
 };
 use crate::{
     error::Error,

@@ -172,17 +172,34 @@ pub async fn update(p: &Platform, actor: &Actor, app: &App, changes: Changes) ->
 
 /// Destroys an app: it is gone for users at once; its dynos, add-ons, network, slugs,
 /// repository and logs are removed by the tasks that look after them, however often the
-/// daemon is killed in between.
+/// daemon is killed in between. Refused while other apps use its add-ons: their data would
+/// be gone.
 pub async fn destroy(p: &Platform, actor: &Actor, app: &App) -> Result<OwnedApp> {
     let now = p.cx.now();
     let mut change = p.change(app.id).await?;
     let mut row = current(&mut change, app.id).await?;
+    let mut owned = Vec::new();
+    for addon in addons::of_app(&mut change, app.id).await? {
+        let Some(addon) = addons::locked(&mut change, addon.id).await? else { continue };
+        let others = super::addons::other_apps(&mut change, &addon).await?;
+        if addon.state != "deprovisioning" && !others.is_empty() {
+            return Err(Error::invalid(format!(
+                "The add-on {} of {} is also attached to {}. Detach it there first, or destroy it with: addons:destroy {} --force",
+                addon.name,
+                app.name,
+                others.join(", "),
+                addon.name
+            )));
+        }
+        owned.push(addon);
+    }
     row.deleting = true;
     // The name is free again at once.
     row.name = format!("{}~{}", row.name, row.id.simple());
     row.updated_at = now;
     apps::update(&mut change, &row).await?;
-    for mut addon in addons::of_app(&mut change, app.id).await? {
+    addons::detach_all(&mut change, app.id).await?;
+    for mut addon in owned {
         addon.state = "deprovisioning".into();
         addon.updated_at = now;
         addons::update(&mut change, &addon).await?;

@@ -105,6 +105,7 @@ pub async fn update(
     }
     let mut change = p.change(app.id).await?;
     let mut vars = vars(p, &mut change, app.id).await?;
+    let before = bytes(&vars.merged());
     let (mut set, mut removed) = (Vec::new(), Vec::new());
     for (key, value) in wanted {
         if let Some(held) = vars.addons.get(key) {
@@ -134,8 +135,11 @@ pub async fn update(
     if set.is_empty() && removed.is_empty() {
         return Ok(merged);
     }
-    check_config(merged.iter().map(|(key, value)| (key.as_str(), value.as_str())))
-        .map_err(|e| Error::invalid(sentence(&e)))?;
+    // What add-ons bring may have made it too large: getting smaller is never refused.
+    if bytes(&merged) > before {
+        check_config(merged.iter().map(|(key, value)| (key.as_str(), value.as_str())))
+            .map_err(|e| Error::invalid(sentence(&e)))?;
+    }
     let description = match (set.is_empty(), removed.is_empty()) {
         (false, true) => format!("Set {} config vars", set.join(", ")),
         (true, _) => format!("Remove {} config vars", removed.join(", ")),
@@ -181,6 +185,11 @@ pub(super) async fn set_missing(
         config_vars::set(c, app_id, key, &p.cx.sealer().seal(&place(app_id, key), value.as_bytes())).await?;
     }
     Ok(())
+}
+
+/// Bytes of all keys and values.
+fn bytes(vars: &BTreeMap<String, String>) -> usize {
+    vars.iter().map(|(key, value)| key.len() + value.len()).sum()
 }
 
 fn place(app_id: Uuid, key: &str) -> String {

@@ -8,7 +8,8 @@ use crate::{
     context::new_id,
     error::{Error, Result},
     store::{
-        apps::App,
+        Conn,
+        apps::{self, App},
         domains::{self, Domain},
         events::Event,
     },
@@ -31,10 +32,9 @@ pub async fn find(p: &Platform, app: &App, name: &str) -> Result<Domain> {
 /// Adds one; it answers as soon as the router has it, its DNS being its owner's affair.
 pub async fn add(p: &Platform, actor: &Actor, app: &App, hostname: &str) -> Result<Domain> {
     let hostname = Hostname::parse(hostname).map_err(|e| Error::invalid(sentence(&e)))?;
-    let base = &p.cx.config().base_domain;
-    if hostname.as_str() == base
-        || hostname.as_str().strip_suffix(base.as_str()).is_some_and(|rest| rest.ends_with('.'))
-    {
+    let base = &p.cx.config().base_domain.trim_end_matches('.').to_ascii_lowercase();
+    let below = hostname.as_str().strip_suffix(base.as_str()).is_some_and(|rest| rest.ends_with('.'));
+    if below || hostname.covers(base) {
         return Err(Error::invalid(format!(
             "{hostname} belongs to the platform: names under {base} are given to apps by their own names."
         )));
@@ -53,10 +53,30 @@ pub async fn add(p: &Platform, actor: &Actor, app: &App, hostname: &str) -> Resu
         let whose = if other.app_id == app.id { "this app" } else { "another app" };
         return Err(Error::invalid(format!("{hostname} is currently in use by {whose}.")));
     }
+    check_covered(&mut change, app, &hostname).await?;
     domains::insert(&mut change, &domain).await?;
     p.commit(change, Event::new("domain.create", actor.name(), json!({"hostname": domain.hostname}))).await?;
     p.tell(app.id, format!("Add {hostname} to domains by user {}", actor.name()));
     Ok(domain)
+}
+
+/// A wildcard keeps the names that it covers for the apps of its owner.
+async fn check_covered(c: &mut Conn, app: &App, hostname: &Hostname) -> Result<()> {
+    for other in domains::all(c).await?.into_iter().filter(|other| other.app_id != app.id) {
+        let covered = hostname.covers(&other.hostname)
+            || Hostname::parse(&other.hostname).is_ok_and(|other| other.covers(hostname.as_str()));
+        if !covered {
+            continue;
+        }
+        let owner = apps::by_id(c, other.app_id).await?.map(|other| other.owner_id);
+        if owner.is_some_and(|owner| owner != app.owner_id) {
+            return Err(Error::invalid(format!(
+                "{hostname} can't be added: {} is currently in use by an app of another owner.",
+                other.hostname
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Removes one.

@@ -1,6 +1,8 @@
 //! Add-ons and where they are attached.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{
@@ -44,10 +46,24 @@ pub struct Attachment {
     pub app_id: Uuid,
     /// As what: `REDIS` gives `REDIS_URL`.
     pub name: String,
+    /// The release that the app is still to get because of it.
+    pub release_due: Option<Json<ReleaseDue>>,
     /// When made.
     pub created_at: DateTime<Utc>,
     /// When last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+/// A release that is owed to an app: a change of an add-on locks the row of the add-on's own
+/// app only, so what it means for others is kept with it and done in a change of each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseDue {
+    /// What the release is called: `Attach CACHE (@ref:redis-curved-12345)`.
+    pub description: String,
+    /// Who made it so.
+    pub user_id: Uuid,
+    /// Whether the app's release phase runs first.
+    pub phase: bool,
 }
 
 /// Adds one.
@@ -85,6 +101,19 @@ pub async fn update(c: &mut Conn, a: &Addon) -> StoreResult<()> {
     Ok(())
 }
 
+/// Writes what goes on with it, and nothing else: it is told by the task that looks after
+/// it, beside users who change it.
+pub async fn set_message(c: &mut Conn, id: Uuid, message: Option<&str>) -> StoreResult<()> {
+    execute!(c, "update addons set message = $2 where id = $1", id, message)?;
+    Ok(())
+}
+
+/// By identity, locked until the transaction ends: for changes of an app that is not the
+/// add-on's own.
+pub async fn locked(c: &mut Conn, id: Uuid) -> StoreResult<Option<Addon>> {
+    rows!(c, Addon, fetch_optional, "update addons set updated_at = updated_at where id = $1 returning *", id)
+}
+
 /// By identity.
 pub async fn by_id(c: &mut Conn, id: Uuid) -> StoreResult<Option<Addon>> {
     rows!(c, Addon, fetch_optional, "select * from addons where id = $1", id)
@@ -98,6 +127,12 @@ pub async fn by_name(c: &mut Conn, name: &str) -> StoreResult<Option<Addon>> {
 /// Those that belong to an app, oldest first.
 pub async fn of_app(c: &mut Conn, app_id: Uuid) -> StoreResult<Vec<Addon>> {
     rows!(c, Addon, fetch_all, "select * from addons where app_id = $1 order by created_at, id", app_id)
+}
+
+/// The identities of all, oldest first.
+pub async fn ids(c: &mut Conn) -> StoreResult<Vec<Uuid>> {
+    let rows: Vec<(Uuid,)> = rows!(c, (Uuid,), fetch_all, "select id from addons order by created_at, id")?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
 /// All, oldest first.
@@ -115,11 +150,12 @@ pub async fn delete(c: &mut Conn, id: Uuid) -> StoreResult<()> {
 pub async fn attach(c: &mut Conn, a: &Attachment) -> StoreResult<()> {
     execute!(
         c,
-        "insert into addon_attachments (id, addon_id, app_id, name, created_at, updated_at) values ($1, $2, $3, $4, $5, $6)",
+        "insert into addon_attachments (id, addon_id, app_id, name, release_due, created_at, updated_at) values ($1, $2, $3, $4, $5, $6, $7)",
         a.id,
         a.addon_id,
         a.app_id,
         &a.name,
+        &a.release_due,
         a.created_at,
         a.updated_at
     )?;
@@ -129,6 +165,18 @@ pub async fn attach(c: &mut Conn, a: &Attachment) -> StoreResult<()> {
 /// Removes an attachment.
 pub async fn detach(c: &mut Conn, id: Uuid) -> StoreResult<()> {
     execute!(c, "delete from addon_attachments where id = $1", id)?;
+    Ok(())
+}
+
+/// Removes all attachments of an app.
+pub async fn detach_all(c: &mut Conn, app_id: Uuid) -> StoreResult<()> {
+    execute!(c, "delete from addon_attachments where app_id = $1", app_id)?;
+    Ok(())
+}
+
+/// Remembers that the attachment's app is to get a release, or that it got it.
+pub async fn set_due(c: &mut Conn, id: Uuid, due: Option<&ReleaseDue>) -> StoreResult<()> {
+    execute!(c, "update addon_attachments set release_due = $2 where id = $1", id, due.map(Json))?;
     Ok(())
 }
 
@@ -151,9 +199,4 @@ pub async fn attachments_of_addon(c: &mut Conn, addon_id: Uuid) -> StoreResult<V
         "select * from addon_attachments where addon_id = $1 order by created_at, id",
         addon_id
     )
-}
-
-/// All attachments.
-pub async fn all_attachments(c: &mut Conn) -> StoreResult<Vec<Attachment>> {
-    rows!(c, Attachment, fetch_all, "select * from addon_attachments order by created_at, id")
 }

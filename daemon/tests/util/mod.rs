@@ -189,6 +189,20 @@ impl TestApp {
         Answer { status, headers, body }
     }
 
+    /// A request with these headers, and no others but the ones that HTTP needs.
+    pub async fn send_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.body(body.to_owned()).send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let bytes = response.bytes().await.unwrap();
+        let body = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        Answer { status, headers, body }
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, Some(&self.token), None).await
     }

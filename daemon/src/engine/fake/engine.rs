@@ -120,7 +120,7 @@ impl Engine for FakeEngine {
         Ok(lines.boxed())
     }
 
-    async fn exec(&self, target: Target, _: &ExecSpec) -> Result<Session> {
+    async fn exec(&self, target: Target, spec: &ExecSpec) -> Result<Session> {
         let there = self.look(|state| match target {
             Target::Dyno(id) => state.dynos.get(&id).is_some_and(|dyno| dyno.ended().is_none()),
             Target::Service(id) => state.services.get(&id).is_some_and(|(_, runs)| *runs),
@@ -128,9 +128,18 @@ impl Engine for FakeEngine {
         if !there {
             return Err(EngineError::NotFound { what: format!("running container for {target:?}") });
         }
+        let silent = self.look(|state| matches!(target, Target::Service(id) if state.silent.contains(&id)))?;
+        let pinged = spec.argv.last().is_some_and(|word| word == "ping");
+        let output = match (silent, pinged) {
+            (true, _) => stream::pending().boxed(),
+            (false, true) => {
+                stream::iter([Ok((super::super::OutputStream::Stdout, Bytes::from_static(b"PONG\n")))]).boxed()
+            }
+            (false, false) => stream::empty().boxed(),
+        };
         Ok(Session {
             input: Box::pin(tokio::io::sink()),
-            output: stream::empty().boxed(),
+            output,
             control: Arc::new(FakeControl { engine: self.clone(), dyno: None }),
         })
     }

@@ -50,6 +50,8 @@ struct State {
     services: BTreeMap<Uuid, (ServiceSpec, bool)>,
     volumes: BTreeSet<Uuid>,
     networks: BTreeSet<Uuid>,
+    /// Services that say nothing.
+    silent: BTreeSet<Uuid>,
     missing_images: BTreeSet<String>,
     faults: BTreeMap<Call, Vec<EngineError>>,
     down: bool,
@@ -90,6 +92,18 @@ impl FakeEngine {
     /// Dynos of this image can't be started.
     pub fn lose_image(&self, image: &str) {
         self.change(|state| state.missing_images.insert(image.to_owned()));
+    }
+
+    /// From now on the service runs and says nothing to whoever asks it, without end.
+    pub fn silence(&self, service: Uuid) {
+        self.change(|state| state.silent.insert(service));
+    }
+
+    /// The apps on whose networks a service is.
+    pub fn networks_of(&self, service: Uuid) -> Vec<Uuid> {
+        let state = self.lock();
+        let spec = state.services.get(&service).map(|(spec, _)| spec);
+        spec.map(|spec| spec.networks.iter().map(|network| network.app.app_id).collect()).unwrap_or_default()
     }
 
     /// The dyno's main process ends by itself.

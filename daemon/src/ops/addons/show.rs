@@ -80,8 +80,45 @@ pub async fn list_all(p: &Platform, actor: &Actor) -> Result<Vec<Shown>> {
     Ok(all)
 }
 
-/// Finds add-ons by name, identity or, within an app, attachment name or service.
+/// Whoever may work on an add-on's own app may change it. To have it attached to another app
+/// is not enough.
+pub async fn check_may_change(p: &Platform, actor: &Actor, shown: &Shown) -> Result<()> {
+    match apps::find(p, actor, &shown.addon.app_id.to_string()).await {
+        Ok(_) => Ok(()),
+        Err(Error::Forbidden(_)) => Err(Error::Forbidden(format!(
+            "{} belongs to the app {}, to which you do not have access. Ask somebody who works on it.",
+            shown.addon.name, shown.app.name
+        ))),
+        Err(error) => Err(error),
+    }
+}
+
+/// The attachments to apps that somebody may work on, with their add-ons and apps.
+pub async fn attachments(p: &Platform, actor: &Actor) -> Result<Vec<(Shown, Attachment, App)>> {
+    let mut all = Vec::new();
+    for owned in apps::list(p, actor).await? {
+        for shown in list(p, &owned.app).await? {
+            let here = shown.attachments.iter().filter(|(row, _)| row.app_id == owned.app.id).cloned();
+            all.extend(here.map(|(row, app)| (shown.clone(), row, app)).collect::<Vec<_>>());
+        }
+    }
+    Ok(all)
+}
+
+/// Reads `APP::NAME`, in which names of add-ons and attachments are shown: the app, if it is
+/// said, and the name within it.
+pub async fn within<'a>(p: &Platform, actor: &Actor, text: &'a str) -> Result<(Option<App>, &'a str)> {
+    match text.split_once("::") {
+        Some((app, name)) => Ok((Some(apps::find(p, actor, app).await?), name)),
+        None => Ok((None, text)),
+    }
+}
+
+/// Finds add-ons by name, identity, `APP::ATTACHMENT` or, within an app, attachment name or
+/// service.
 pub async fn resolve(p: &Platform, actor: &Actor, app: Option<&App>, name: &str) -> Result<Vec<Shown>> {
+    let (named, name) = within(p, actor, name).await?;
+    let app = named.as_ref().or(app);
     let candidates = match app {
         Some(app) => list(p, app).await?,
         None => list_all(p, actor).await?,

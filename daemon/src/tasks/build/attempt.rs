@@ -311,7 +311,7 @@ async fn launch(
 /// What buildpacks want for an app's first release, as far as there is such a service here.
 async fn add_addons(p: &Platform, actor: &Actor, app: &App, wanted: &[String], log: &mut BuildLog) {
     for service in wanted {
-        match ops::addons::create(p, actor, app, service, None, None).await {
+        match ops::addons::create(p, actor, app, ops::addons::New { plan: service, ..Default::default() }).await {
             Ok(shown) => Voice(log).detail(&format!("Add-on {} created ({service})", shown.addon.name)),
             Err(error) => Voice(log).detail(&format!("The buildpack asks for the add-on {service}: {error}")),
         }
