@@ -217,7 +217,7 @@ impl DockerEngine {
 
 /// Bytes on disk below a path, links not followed; each file's blocks, so that a sparse file
 /// counts what it takes.
-fn used_bytes(path: &std::path::Path) -> u64 {
+pub(super) fn used_bytes(path: &std::path::Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let mut bytes = 0;
     // No recursion: a build may nest directories deeper than a stack.
