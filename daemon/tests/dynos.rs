@@ -220,3 +220,70 @@ async fn a_restarted_daemon_touches_no_running_dyno_and_loses_no_line() {
     assert_eq!(ticks, expected, "each line once and in order");
     t.destroy("steady").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dynos_are_told_who_they_are_and_how_much_they_have() {
+    let t = TestApp::docker().await;
+    let app = t.create("told").await;
+    let say = "for name in DYNO PORT HOME MEMORY_AVAILABLE DYNO_RAM WEB_CONCURRENCY HEROKU_APP_ID HEROKU_APP_NAME HEROKU_APP_DEFAULT_DOMAIN_NAME HEROKU_DYNO_ID HEROKU_RELEASE_VERSION HEROKU_RELEASE_CREATED_AT HEROKU_SLUG_COMMIT HEROKU_SLUG_DESCRIPTION HEROKU_BUILD_COMMIT; do echo \"$name=${!name-unset}\"; done; tr '\\0' '\\n' </proc/1/environ | grep ^PS1; sleep 1000";
+    t.deploy("told", &[("x", "1")], &[("web", say), ("worker", say)]).await;
+    t.patch("/apps/told/formation/worker", json!({"quantity": 1, "size": "standard-2x"})).await.ok();
+    for name in ["web.1", "worker.1"] {
+        t.until_logged("told", &format!("app[{name}]: PS1=")).await;
+    }
+    let log = t.log("told").await;
+    let of = |dyno: &str, name: &str| -> String {
+        let begin = format!("app[{dyno}]: {name}=");
+        log.iter().find_map(|line| Some(line.split_once(&begin)?.1.to_owned())).unwrap_or_else(|| panic!("{log:#?}"))
+    };
+    for (dyno, memory) in [("web.1", "512"), ("worker.1", "1024")] {
+        for (name, value) in [
+            ("DYNO", dyno),
+            ("HOME", "/app"),
+            ("MEMORY_AVAILABLE", memory),
+            ("DYNO_RAM", memory),
+            // That is for the buildpacks' scripts, which know what a process of theirs needs.
+            ("WEB_CONCURRENCY", "unset"),
+            ("HEROKU_APP_NAME", "told"),
+            ("HEROKU_APP_ID", app["id"].as_str().unwrap()),
+            ("HEROKU_APP_DEFAULT_DOMAIN_NAME", "told.localhost"),
+            ("HEROKU_RELEASE_VERSION", "v2"),
+            ("HEROKU_SLUG_COMMIT", "5ec1351abcdef"),
+            ("HEROKU_BUILD_COMMIT", "5ec1351abcdef"),
+            ("HEROKU_SLUG_DESCRIPTION", "test"),
+        ] {
+            assert_eq!(of(dyno, name), value, "{name} of {dyno}");
+        }
+        assert!(!of(dyno, "PS1").is_empty());
+        assert!(of(dyno, "HEROKU_RELEASE_CREATED_AT").ends_with('Z'));
+        of(dyno, "HEROKU_DYNO_ID").parse::<uuid::Uuid>().unwrap();
+    }
+    assert!(of("web.1", "PORT").parse::<u16>().unwrap() >= 10_000);
+    assert_eq!(of("worker.1", "PORT"), "unset");
+    t.destroy("told").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_fills_the_disk_is_ended() {
+    let t = TestApp::docker_with(|config| config.disk_reserve_mib = 1 << 30).await;
+    t.create("disk").await;
+    let fill = "head -c 70000000 /dev/zero >/tmp/much; echo filled; sleep 1000";
+    t.deploy("disk", &[("x", "1")], &[("greedy", fill), ("modest", "sleep 1000")]).await;
+    t.patch(
+        "/apps/disk/formation",
+        json!({"updates": [{"type": "greedy", "quantity": 1}, {"type": "modest", "quantity": 1}]}),
+    )
+    .await
+    .ok();
+    t.until_logged("disk", "app[greedy.1]: filled").await;
+    for line in [
+        "heroku[greedy.1]: Process running disk=67M",
+        "heroku[greedy.1]: Error R99 (Platform error) -> The machine's disk is nearly full, and this dyno has written the most to it",
+        "heroku[greedy.1]: Stopping process with SIGKILL",
+        "heroku[greedy.1]: State changed from up to crashed",
+    ] {
+        t.until_logged("disk", line).await;
+    }
+    assert!(!t.log("disk").await.iter().any(|line| line.contains("heroku[modest.1]: Stopping")));
+    t.destroy("disk").await;
+}

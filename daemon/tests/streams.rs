@@ -347,3 +347,40 @@ async fn heroku_s_rendezvous_works_on_the_same_port() {
     assert!(refused.contains("Nothing waits for this connection"), "{refused}");
     bench.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_attached_to_a_daemon_that_is_gone_is_hung_up_on() {
+    let bench = Bench::new().await;
+    bench.worker().await;
+    let secret = run(&bench, "sleep 1000").await;
+    let mut stream = tokio::net::TcpStream::connect(bench.daemon.api).await.unwrap();
+    let head = format!(
+        "GET /streams/attach/{secret} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: paas-attach/1\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let rows = async |daemon: &Daemon| {
+        let rows = store::dynos::list(&mut daemon.platform.db.read().await.unwrap(), bench.app_id).await.unwrap();
+        rows.into_iter().filter(|row| row.attach).map(|row| row.phase).collect::<Vec<_>>()
+    };
+    let until = async |daemon: &Daemon, wanted: &[&str]| {
+        for _ in 0..1500 {
+            if rows(daemon).await == wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("wanted {wanted:?}, have {:?}", rows(daemon).await);
+    };
+    until(&bench.daemon, &["up"]).await;
+    let Bench { dir, engine, daemon, token, app_id } = bench;
+    daemon.stop().await;
+    drop(stream);
+    let daemon = start(&dir, &engine).await;
+    let bench = Bench { dir, engine, daemon, token, app_id };
+    // It does not mind SIGHUP, so SIGTERM follows.
+    until(&bench.daemon, &[]).await;
+    let log = bench.lines(json!({"lines": 1500})).await;
+    assert!(log.iter().any(|line| line.contains("Error R16 (Detached)")), "{log:?}");
+    assert!(log.iter().any(|line| line.contains("State changed from up to complete")), "{log:?}");
+    bench.end().await;
+}

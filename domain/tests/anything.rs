@@ -97,7 +97,12 @@ fn row(random: &mut Random, world: &mut World) -> DynoRow {
 fn container(random: &mut Random, world: &World) -> Container {
     let ago = TimeDelta::seconds(i64::from(random.below(1_000)));
     let started_at = random.chance(80).then(|| world.now - ago);
-    Container { started_at, behaviour: Behaviour::healthy(), end: random.chance(40).then_some((world.now - ago, 1)) }
+    Container {
+        started_at,
+        behaviour: Behaviour::healthy(),
+        end: random.chance(40).then_some((world.now - ago, 1)),
+        oom: false,
+    }
 }
 
 fn come_to_rest(world: &mut World, before: &str) {

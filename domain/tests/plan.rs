@@ -69,6 +69,21 @@ fn deploy_waits_for_routers() {
 }
 
 #[test]
+fn deploy_waits_for_the_last_requests() {
+    let mut story = Story::running(&[("web", 2)]);
+    story.world.release(3);
+    story.after(0, "v3 deployed");
+    let old = [story.dyno("web.1"), story.dyno("web.2")];
+    story.after(2, "the new ones listen");
+    story.world.desired.busy = old.to_vec();
+    story.after(2, "both old ones have requests still");
+    story.world.desired.busy = vec![old[0]];
+    story.after(1, "those of web.2 have ended");
+    story.after(27, "web.1 has had its time");
+    tell!(story);
+}
+
+#[test]
 fn bad_deploy_leaves_the_old_serving() {
     let mut story = Story::running(&[("web", 2)]);
     story.behave = |row| match row.release_version {
@@ -456,6 +471,45 @@ fn release_phase() {
     story.behave = |_| ends(4, 1);
     story.after(0, "v3 is pending, its release phase starts");
     story.after(4, "it fails: v2 goes on");
+    tell!(story);
+}
+
+#[test]
+fn release_phase_that_never_starts() {
+    let mut story = Story::running(&[]);
+    let id = story.world.oneoff(DynoKind::Release, 3);
+    story.world.rows[0].time_to_live = Some(60);
+    story.heading("its start is refused");
+    story.pass(0);
+    story.world.now += TimeDelta::seconds(59);
+    story.heading("not yet");
+    story.pass(0);
+    assert_eq!(story.world.row(id).exit_code, None);
+    story.after(1, "its time is over");
+    tell!(story);
+}
+
+#[test]
+fn out_of_memory() {
+    let mut story = Story::running(&[("web", 1)]);
+    let ids = [1, 2].map(|number| story.world.oneoff(DynoKind::Oneoff, number));
+    story.behave = |_| ends(3, 0);
+    story.after(0, "run twice");
+    for id in story.world.containers.values_mut() {
+        id.oom = true;
+    }
+    let [_, lost] = ids;
+    story.world.containers.get_mut(&lost).unwrap().end_by(story.world.now, 1);
+    story.after(3, "a child was killed in each: one did without it, the other did not");
+    tell!(story);
+}
+
+#[test]
+fn disk_filled() {
+    let mut story = Story::running(&[("worker", 1)]);
+    story.request("worker.1", Request::DiskFull);
+    story.after(0, "the disk is nearly full");
+    story.after(1, "killed");
     tell!(story);
 }
 

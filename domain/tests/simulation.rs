@@ -152,7 +152,11 @@ impl Simulation {
                 let mut rows = self.world.rows.iter_mut();
                 rows.find(|row| row.id == id).unwrap().time_to_live = ttl;
             }
-            7 => self.world.desired.routes_acknowledged ^= true,
+            7 => {
+                self.world.desired.routes_acknowledged ^= true;
+                let ids: Vec<Uuid> = self.world.rows.iter().map(|row| row.id).collect();
+                self.world.desired.busy = ids.into_iter().filter(|_| self.random.chance(30)).collect();
+            }
             8 if !healthy => {
                 // Not the worker's: it must never run twice.
                 let name = ["web", "clock"][self.random.below(2) as usize];
@@ -344,7 +348,9 @@ impl Simulation {
             Step::Stop { id, reason } => {
                 let row = world.row(*id);
                 assert!(row.stop_at.is_none(), "{} gets SIGTERM twice", row.slot());
-                let drained = row.unrouted_at.is_none_or(|at| at + world.policy.drain <= now);
+                let busy = world.desired.busy.contains(id);
+                let drain = if busy { world.policy.drain_busy } else { world.policy.drain };
+                let drained = row.unrouted_at.is_none_or(|at| at + drain <= now);
                 let is_web = row.process_type == "web" && *reason != StopReason::Destroy;
                 assert!(!is_web || (!row.routed && drained), "{} gets SIGTERM with requests on their way", row.slot());
             }

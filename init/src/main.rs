@@ -16,6 +16,8 @@
 //!   (30); then the kernel kills what is left, because PID 1 exits.
 //! - **Keeps the program's exit code**: 128+n when signal n ended it, 127 when there is no
 //!   such program, 126 when it can't be executed, 125 when init itself was called wrongly.
+//! - **Notes in `/paas-end`**, where there is such a file, that the kernel killed a process of the
+//!   dyno for memory: whoever looks from outside may not hear of it.
 //! - **Hands on** HUP, INT, QUIT, USR1, USR2 and WINCH to the program, unless they came from
 //!   the terminal, which has told the program already.
 //!
@@ -26,6 +28,7 @@
 //!   cargo build --release -p paas-init --target x86_64-unknown-linux-gnu
 //! ```
 
+mod memory;
 mod processes;
 
 use std::ffi::OsString;
@@ -139,7 +142,11 @@ fn run(call: &Call) -> u8 {
     let mut second_stage = Command::new("/proc/self/exe");
     second_stage.arg(BECOME).arg(&call.program).args(&call.arguments);
     match second_stage.spawn() {
-        Ok(child) => Watch::new(Pid::from_raw(child.id().cast_signed()), call.grace).until_all_ended(&signals),
+        Ok(child) => {
+            let code = Watch::new(Pid::from_raw(child.id().cast_signed()), call.grace).until_all_ended(&signals);
+            memory::note();
+            code
+        }
         Err(error) => complain(&format!("can't start a process: {error}"), 125),
     }
 }

@@ -139,7 +139,7 @@ pub enum DynoState {
     Exited {
         /// The main process's exit code; 128+n when a signal ended it.
         code: i64,
-        /// Whether the kernel killed for memory.
+        /// Whether the kernel killed one of its processes for memory, the main one or another.
         oom: bool,
         /// When.
         finished_at: DateTime<Utc>,
@@ -242,4 +242,6 @@ pub struct Usage {
     pub pids: u64,
     /// Of these, how many want a processor now (for load averages); `None` where unknown.
     pub runnable: Option<u64>,
+    /// How many of its processes the kernel has killed for memory; `None` where unknown.
+    pub oom_kills: Option<u64>,
 }

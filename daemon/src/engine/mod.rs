@@ -80,12 +80,14 @@ pub trait Engine: Send + Sync {
     /// What is gone already is success.
     async fn remove(&self, dyno: Uuid) -> Result<()>;
 
-    /// All dynos of this instance, in no order, finished ones included until removed.
-    async fn list(&self) -> Result<Vec<ObservedDyno>>;
+    /// The dynos of one app, or of all apps of this instance, in no order, finished ones
+    /// included until removed.
+    async fn list(&self, app: Option<Uuid>) -> Result<Vec<ObservedDyno>>;
 
-    /// Yields when something may have changed. Never ends; reconnects by itself, and yields
-    /// after each reconnect, since changes may have been missed.
-    fn changes(&self) -> BoxStream<'static, ()>;
+    /// Yields the app in which something may have changed; `None` when it may be any of them.
+    /// Never ends; reconnects by itself, and yields `None` after each reconnect, since changes
+    /// may have been missed.
+    fn changes(&self) -> BoxStream<'static, Option<Uuid>>;
 
     /// The dyno's output after `since` (exclusive, nanoseconds count), oldest first, following
     /// until the dyno ends. An `Err` is the last item: the engine went away; ask again with
@@ -97,6 +99,10 @@ pub trait Engine: Send + Sync {
 
     /// What a running dyno uses now; `None` when it does not run.
     async fn usage(&self, dyno: Uuid) -> Result<Option<Usage>>;
+
+    /// Bytes on this machine's disk that the dyno has written to `/app` and `/tmp`. It reads
+    /// the whole of them, so ask seldom. Nothing of one that is gone.
+    async fn written(&self, dyno: Uuid) -> Result<u64>;
 
     /// Whether the image is on the engine.
     async fn image_exists(&self, image: &str) -> Result<bool>;

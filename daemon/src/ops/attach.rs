@@ -3,15 +3,16 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::broadcast;
 use uuid::Uuid;
 
 use super::{Platform, dynos, spec};
 use crate::{
-    engine::{ExecSpec, Session, Target},
+    engine::{ExecSpec, Session, Signal, Target},
     error::{Error, Result},
     secret,
     store::{self, apps::App, dynos::Dyno},
@@ -24,11 +25,45 @@ const PATIENCE: TimeDelta = TimeDelta::seconds(60);
 const REMEMBERED: TimeDelta = TimeDelta::minutes(10);
 
 /// Programs that wait; cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Attachments {
     waiting: Arc<Mutex<HashMap<Vec<u8>, Pending>>>,
-    /// Dynos that somebody has attached to, while their rows may not say so yet.
-    taken: Arc<Mutex<HashMap<Uuid, DateTime<Utc>>>>,
+    dynos: Arc<Mutex<HashMap<Uuid, Taken>>>,
+    ended: Arc<broadcast::Sender<Uuid>>,
+}
+
+impl Default for Attachments {
+    fn default() -> Self {
+        let ended = Arc::new(broadcast::Sender::new(256));
+        Self { waiting: Arc::default(), dynos: Arc::default(), ended }
+    }
+}
+
+/// A dyno that somebody has attached to, while its row may not say so yet, or that nobody
+/// attaches to any more.
+struct Taken {
+    until: DateTime<Utc>,
+    /// Its user is here: a session makes it ready, or carries its bytes.
+    held: bool,
+    /// When it was told that its user is gone.
+    hung_up: Option<DateTime<Utc>>,
+}
+
+/// A session's hold on its dyno; dropped, it has ended.
+pub struct Held {
+    dyno: Uuid,
+    app_id: Uuid,
+    of: Attachments,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(taken) = self.of.dynos().get_mut(&self.dyno) {
+            taken.held = false;
+        }
+        // Nobody listening is no failure: the reconciler looks by its own period.
+        let _ = self.of.ended.send(self.app_id);
+    }
 }
 
 struct Pending {
@@ -53,11 +88,40 @@ impl Attachments {
         (pending.until > now).then_some(pending)
     }
 
-    /// Takes a dyno for one user; `false` when another was first.
-    fn take_dyno(&self, dyno: Uuid, now: DateTime<Utc>) -> bool {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.retain(|_, until| *until > now);
-        taken.insert(dyno, now + REMEMBERED).is_none()
+    /// Takes a dyno for one user; none when another was first.
+    fn take_dyno(&self, dyno: &Dyno, now: DateTime<Utc>) -> Option<Held> {
+        let mut dynos = self.dynos();
+        dynos.retain(|_, taken| taken.held || taken.until > now);
+        if dynos.contains_key(&dyno.id) {
+            return None;
+        }
+        dynos.insert(dyno.id, Taken { until: now + REMEMBERED, held: true, hung_up: None });
+        Some(Held { dyno: dyno.id, app_id: dyno.app_id, of: self.clone() })
+    }
+
+    /// Whether a session holds this dyno.
+    pub fn holds(&self, dyno: Uuid) -> bool {
+        self.dynos().get(&dyno).is_some_and(|taken| taken.held)
+    }
+
+    /// Nobody is to attach to this dyno any more; `false` when a session holds it.
+    pub fn give_up(&self, dyno: Uuid, now: DateTime<Utc>) -> bool {
+        let gone = Taken { until: now + REMEMBERED, held: false, hung_up: None };
+        !self.dynos().entry(dyno).or_insert(gone).held
+    }
+
+    /// When a dyno was told that its user is gone.
+    pub fn hung_up(&self, dyno: Uuid) -> Option<DateTime<Utc>> {
+        self.dynos().get(&dyno)?.hung_up
+    }
+
+    /// Tells the app of each dyno whose session has ended.
+    pub fn endings(&self) -> broadcast::Receiver<Uuid> {
+        self.ended.subscribe()
+    }
+
+    fn dynos(&self) -> MutexGuard<'_, HashMap<Uuid, Taken>> {
+        self.dynos.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -71,6 +135,8 @@ pub enum Waiting {
         app: App,
         /// Its row.
         dyno: Dyno,
+        /// Until it has ended, or its user is gone.
+        held: Held,
     },
     /// A program beside what runs.
     Program {
@@ -103,19 +169,31 @@ pub async fn find(p: &Platform, secret: &str) -> Result<Waiting> {
     let app = store::apps::by_id(&mut p.db.read().await?, dyno.app_id)
         .await?
         .ok_or_else(|| Error::not_found("app", dyno.app_id.to_string()))?;
-    if !p.attachments.take_dyno(dyno.id, p.cx.now()) {
-        return Err(Error::Conflict(format!("Somebody has attached to {} already.", dyno.name())));
-    }
-    Ok(Waiting::Dyno { app, dyno })
+    let held = p
+        .attachments
+        .take_dyno(&dyno, p.cx.now())
+        .ok_or_else(|| Error::Conflict(format!("Somebody has attached to {} already.", dyno.name())))?;
+    Ok(Waiting::Dyno { app, dyno, held })
 }
 
 /// Starts it with its user attached from the first byte on.
 pub async fn start(p: &Platform, waiting: &Waiting) -> Result<Session> {
     match waiting {
-        Waiting::Dyno { app, dyno } => {
+        Waiting::Dyno { app, dyno, .. } => {
             let spec = spec::build(p, app, dyno).await?;
             Ok(p.engine.start_attached(&spec).await?)
         }
         Waiting::Program { target, spec } => Ok(p.engine.exec(*target, spec).await?),
     }
+}
+
+/// Tells a dyno that its user is gone: SIGHUP. The reconciler ends what goes on for long.
+pub async fn hang_up(p: &Platform, dyno: Uuid) -> Result<()> {
+    p.engine.signal(dyno, Signal::Hup).await?;
+    let now = p.cx.now();
+    let taken = Taken { until: now + REMEMBERED, held: false, hung_up: None };
+    p.attachments.dynos().entry(dyno).or_insert(taken).hung_up = Some(now);
+    // Its container may go: there is nobody to hear the rest.
+    p.logs.drains().mark(dyno);
+    Ok(())
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use paas_domain::{
     name::{ConfigKey, DynoName},
+    plan::Request,
     size::Size,
 };
 use serde_json::json;
@@ -66,9 +67,11 @@ pub async fn list(p: &Platform, app: &App) -> Result<Vec<Dyno>> {
 
 /// One of them, by name (`web.1`) or identity; of two of one name the newer.
 pub async fn find(p: &Platform, app: &App, name: &str) -> Result<Dyno> {
-    dynos::list(&mut p.db.read().await?, app.id)
-        .await?
-        .into_iter()
+    named(dynos::list(&mut p.db.read().await?, app.id).await?, name)
+}
+
+fn named(rows: Vec<Dyno>, name: &str) -> Result<Dyno> {
+    rows.into_iter()
         .rfind(|dyno| dyno.name() == name || dyno.id.to_string() == name)
         .ok_or_else(|| Error::not_found("dyno", name))
 }
@@ -103,12 +106,28 @@ pub async fn restart(p: &Platform, actor: &Actor, app: &App, which: &Which) -> R
 /// Stops dynos: a one-off ends; one of the formation is started anew, as the formation
 /// asks for it (scale to 0 to have none).
 pub async fn stop(p: &Platform, actor: &Actor, app: &App, which: &Which) -> Result<()> {
-    let Which::One(name) = which else { return restart(p, actor, app, which).await };
-    let dyno = find(p, app, name).await?;
     let mut change = p.change(app.id).await?;
-    dynos::request(&mut change, dyno.id, "stop", p.cx.now()).await?;
-    p.commit(change, Event::new("dyno.stop", actor.name(), json!({"dyno": dyno.name()}))).await?;
-    p.tell(app.id, format!("Stop {} by user {}", dyno.name(), actor.name()));
+    let rows = dynos::list(&mut change, app.id).await?;
+    let live = |dyno: &&Dyno| matches!(dyno.phase.as_str(), "starting" | "up");
+    let (which, told): (Vec<Uuid>, String) = match which {
+        Which::One(name) => {
+            let dyno = named(rows, name)?;
+            (vec![dyno.id], dyno.name())
+        }
+        Which::Type(kind) => {
+            let of_type: Vec<&Dyno> = rows.iter().filter(|dyno| dyno.process_type == *kind).collect();
+            if of_type.is_empty() && formations::find(&mut change, app.id, kind).await?.is_none() {
+                return Err(Error::not_found("formation", kind.as_str()));
+            }
+            (of_type.into_iter().filter(live).map(|dyno| dyno.id).collect(), format!("{kind} dynos"))
+        }
+        Which::All => (rows.iter().filter(live).map(|dyno| dyno.id).collect(), "all dynos".to_owned()),
+    };
+    for id in which {
+        dynos::request(&mut change, id, "stop", p.cx.now()).await?;
+    }
+    p.commit(change, Event::new("dyno.stop", actor.name(), json!({"dyno": told}))).await?;
+    p.tell(app.id, format!("Stop {told} by user {}", actor.name()));
     Ok(())
 }
 
@@ -225,10 +244,10 @@ pub fn own_env(p: &Platform, dyno: &Dyno) -> Result<BTreeMap<String, String>> {
     serde_json::from_slice(&text).map_err(|e| Error::internal("The dyno's environment can't be read.", e))
 }
 
-/// Asks the reconciler to kill a dyno (memory vastly exceeded).
-pub async fn request_kill(p: &Platform, dyno_id: Uuid) -> Result<()> {
+/// Asks the reconciler to kill a dyno that takes too much.
+pub async fn request_kill(p: &Platform, dyno_id: Uuid, why: Request) -> Result<()> {
     let Some(dyno) = dynos::by_id(&mut p.db.read().await?, dyno_id).await? else { return Ok(()) };
     let mut change = p.change(dyno.app_id).await?;
-    dynos::request(&mut change, dyno.id, "memory-vastly", p.cx.now()).await?;
+    dynos::request(&mut change, dyno.id, why.as_str(), p.cx.now()).await?;
     p.commit(change, Event::new("dyno.kill", "paas", json!({"dyno": dyno.name()}))).await
 }

@@ -19,7 +19,8 @@ const FIRST_PORT: u128 = 10_000;
 const PORTS: u128 = 50_000;
 
 /// Heroku lets a dyno swap its way to twice its quota before it ends it (R15): the hard
-/// limit is there, R14 tells of what is between.
+/// limit is there, R14 tells of what is between, and the kernel's kills of what is beyond
+/// (see [`crate::engine::Usage::oom_kills`]).
 const VASTLY: u64 = 2;
 
 /// What `PATH` begins as; buildpacks put their own directories before it.
@@ -85,6 +86,10 @@ pub async fn build(p: &Platform, app: &App, dyno: &Dyno) -> Result<DynoSpec> {
 
 /// The environment of a dyno: what the platform says can't be changed by config vars, but
 /// for `PATH` and the memory figures, which an app may know better.
+///
+/// `WEB_CONCURRENCY` is not among it: how many processes fit depends on what one takes, which
+/// the buildpacks' `.profile.d` scripts know. They go by `MEMORY_AVAILABLE`, and by the cgroup
+/// (either version) where a dyno runs without us. A value of ours would look like the user's.
 fn environment(
     p: &Platform,
     app: &App,

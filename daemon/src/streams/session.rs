@@ -10,11 +10,12 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt as _},
+    task::JoinHandle,
     time::Instant,
 };
 
 use crate::{
-    engine::{OutputStream, Session, SessionControl, Signal},
+    engine::{self, OutputStream, Session, SessionControl},
     ops::{
         Platform,
         attach::{self, Waiting},
@@ -26,9 +27,6 @@ const IDLE: Duration = Duration::from_secs(3600);
 
 /// How long the exit code is waited for once the output has ended.
 const CODE: Duration = Duration::from_secs(10);
-
-/// How long a program may take to end after SIGHUP before its user is told (R16).
-const HANGUP: Duration = Duration::from_secs(10);
 
 /// How long the rest of what the user sends is taken after the program has ended. Closed
 /// with bytes unread, a connection is reset, and the user may lose what was sent last.
@@ -84,6 +82,9 @@ pub(super) async fn run(
         }
     };
     let Session { mut input, mut output, control } = session;
+    // Asked for now: when a slow reader has taken the last of a dyno's output, the dyno may be
+    // gone for long.
+    let code = matches!(waiting, Waiting::Dyno { .. }).then(|| exit_code(&control));
     let heard = Arc::new(Mutex::new(Instant::now()));
     let mark = |heard: &Mutex<Instant>| *heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     let to_program = async {
@@ -120,7 +121,7 @@ pub(super) async fn run(
                     }
                 }
                 Some(Err(error)) => break Output::Trouble(error.to_string()),
-                None => break code(control.as_ref()).await,
+                None => break outcome(code.unwrap_or_else(|| exit_code(&control))).await,
             }
         };
         let _ = write.write_all(&encode(last)).await;
@@ -149,29 +150,27 @@ pub(super) async fn run(
         }
         let _ = tokio::time::timeout(LINGER, to_program).await;
     }
-    if let Waiting::Dyno { app, dyno } = &waiting {
-        if matches!(end, End::User) {
-            hang_up(&p, app.id, dyno.id, &dyno.name(), control.as_ref()).await;
+    if let Waiting::Dyno { dyno, .. } = &waiting {
+        if matches!(end, End::User)
+            && let Err(error) = attach::hang_up(&p, dyno.id).await
+        {
+            tracing::warn!(%error, dyno.id = %dyno.id, "a dyno whose user has gone could not be told");
         }
         // Its container may go: there was nobody else to hear it.
         p.logs.drains().mark(dyno.id);
     }
 }
 
-async fn code(control: &dyn SessionControl) -> Output {
-    match tokio::time::timeout(CODE, control.exit_code()).await {
-        Ok(Ok(code)) => Output::Code(i32::try_from(code).unwrap_or(i32::MAX)),
-        Ok(Err(error)) => Output::Trouble(error.to_string()),
-        Err(_) => Output::Trouble("The program's output has ended, but not the program. `paas ps` shows it.".into()),
-    }
+fn exit_code(control: &Arc<dyn SessionControl>) -> JoinHandle<engine::Result<i64>> {
+    let control = control.clone();
+    tokio::spawn(async move { control.exit_code().await })
 }
 
-/// The user is gone: SIGHUP, and a word in the log when that does not end it.
-async fn hang_up(p: &Platform, app_id: uuid::Uuid, dyno: uuid::Uuid, name: &str, control: &dyn SessionControl) {
-    if let Err(error) = p.engine.signal(dyno, Signal::Hup).await {
-        tracing::warn!(%error, dyno.id = %dyno, "a dyno whose user has gone could not be told");
-    }
-    if tokio::time::timeout(HANGUP, control.exit_code()).await.is_err() {
-        p.logs.platform(app_id, name, "Error R16 (Detached) -> An attached process is not responding to SIGHUP after its external connection was closed.");
+async fn outcome(code: JoinHandle<engine::Result<i64>>) -> Output {
+    match tokio::time::timeout(CODE, code).await {
+        Ok(Ok(Ok(code))) => Output::Code(i32::try_from(code).unwrap_or(i32::MAX)),
+        Ok(Ok(Err(error))) => Output::Trouble(error.to_string()),
+        Ok(Err(error)) => Output::Trouble(format!("Its exit code was lost ({error}).")),
+        Err(_) => Output::Trouble("The program's output has ended, but not the program. `paas ps` shows it.".into()),
     }
 }

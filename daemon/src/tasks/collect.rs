@@ -60,7 +60,7 @@ pub async fn run(p: Platform, mut stop: watch::Receiver<bool>) {
                     changes = p.engine.changes();
                 }
                 // Hints come in swarms: one look is enough for those that are here.
-                while let Some(Some(())) = changes.next().now_or_never() {}
+                while let Some(Some(_)) = changes.next().now_or_never() {}
             }
             () = tokio::time::sleep(PERIOD) => {}
             _ = stop.wait_for(|stop| *stop) => return,
@@ -70,7 +70,7 @@ pub async fn run(p: Platform, mut stop: watch::Receiver<bool>) {
 
 /// One look: a follower for each dyno that has none, none for those that are gone.
 async fn pass(p: &Platform, followers: &mut HashMap<Uuid, Follower>) -> Result<()> {
-    let seen = p.engine.list().await?;
+    let seen = p.engine.list(None).await?;
     let gone: Vec<Uuid> = followers.keys().copied().filter(|id| !seen.iter().any(|dyno| dyno.id == *id)).collect();
     for id in gone {
         if let Some(mut follower) = followers.remove(&id) {

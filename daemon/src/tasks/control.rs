@@ -27,8 +27,14 @@ struct Control {
 
 #[derive(serde::Deserialize)]
 struct After {
+    /// A newer table is wanted.
     #[serde(default)]
     after: u64,
+    /// The generation that the router goes by, also when it asks for any table.
+    #[serde(default)]
+    have: u64,
+    /// The database that its table is of.
+    instance: Option<uuid::Uuid>,
 }
 
 /// Opens the socket at `path`, taking the place of what an earlier daemon left.
@@ -64,9 +70,16 @@ pub async fn serve(listener: UnixListener, routes: Routes, logs: LogSink, mut st
     }
 }
 
-async fn table(State(control): State<Control>, Query(After { after }): Query<After>) -> Response {
-    control.routes.acknowledge(after);
+async fn table(State(control): State<Control>, Query(After { after, have, instance }): Query<After>) -> Response {
     let mut table = control.routes.table();
+    let (ours, current) = {
+        let table = table.borrow_and_update();
+        (instance.is_none_or(|instance| instance == table.instance), table.generation)
+    };
+    if ours && have > current {
+        control.routes.overtake(have).await;
+    }
+    control.routes.acknowledge(if ours { after } else { 0 });
     let newer = tokio::time::timeout(HOLD, table.wait_for(|table| table.generation > after)).await;
     match newer {
         Ok(Ok(table)) => {

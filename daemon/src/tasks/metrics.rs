@@ -3,8 +3,13 @@
 //! (feature `log-runtime-metrics`).
 //!
 //! Dynos may take up to twice their quota before the kernel itself ends them, so what is
-//! between is seen here; what grows faster than we look is ended by the kernel and told
-//! as R15 by the reconciler.
+//! between is seen here. What grows faster than we look is ended by the kernel: the whole
+//! dyno, which the reconciler tells as R15, or one process of it. The latter is R15 for a dyno
+//! of the formation, whatever its other processes make of it; one-offs and release phases
+//! answer for theirs with their exit code.
+//!
+//! A dyno may fill the machine's disk too: when that runs low, the one that has written the
+//! most is ended.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
@@ -12,7 +17,10 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use paas_domain::size::Size;
+use paas_domain::{
+    plan::{DynoKind, Request},
+    size::Size,
+};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -34,6 +42,9 @@ const AT_ONCE: usize = 8;
 
 /// Times its quota from which on a dyno is ended (R15).
 const VASTLY: u64 = 2;
+
+/// Fewer bytes are not worth a dyno's end, whatever has filled the disk.
+const WORTHWHILE: u64 = 64 << 20;
 
 const MB: f64 = 1024.0 * 1024.0;
 
@@ -68,7 +79,7 @@ pub async fn run(p: Platform, mut stop: watch::Receiver<bool>) {
 async fn pass(p: &Platform, loads: &mut HashMap<Uuid, Load>) -> Result<()> {
     let running: HashSet<Uuid> = p
         .engine
-        .list()
+        .list(None)
         .await?
         .into_iter()
         .filter(|dyno| matches!(dyno.state, DynoState::Running { .. }))
@@ -84,6 +95,7 @@ async fn pass(p: &Platform, loads: &mut HashMap<Uuid, Load>) -> Result<()> {
         }
     }
     drop(c);
+    spare_the_disk(p, &rows).await?;
     let measured: Vec<(Dyno, Usage)> = stream::iter(rows)
         .map(|row| async move {
             match p.engine.usage(row.id).await {
@@ -100,12 +112,12 @@ async fn pass(p: &Platform, loads: &mut HashMap<Uuid, Load>) -> Result<()> {
         .await;
     for (row, usage) in measured {
         let quota = Size::parse(&row.size).unwrap_or_default().memory_bytes();
-        let verdict = judge(&usage, quota);
+        let verdict = judge(&usage, quota, row.kind == DynoKind::Formation.as_str());
         for line in verdict.lines() {
             p.logs.platform(row.app_id, &row.name(), &line);
         }
         if matches!(verdict, Verdict::Vastly { .. }) && row.request.is_none() {
-            ops::dynos::request_kill(p, row.id).await?;
+            ops::dynos::request_kill(p, row.id, Request::MemoryVastly).await?;
         }
         let load = loads.entry(row.id).or_default();
         load.take(usage.runnable.unwrap_or_default());
@@ -117,6 +129,34 @@ async fn pass(p: &Platform, loads: &mut HashMap<Uuid, Load>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// When the disk has less free than its reserve, asks for the end of the dyno that has written
+/// the most. Its directory goes with it.
+async fn spare_the_disk(p: &Platform, running: &[Dyno]) -> Result<()> {
+    let config = p.cx.config();
+    let free =
+        rustix::fs::statvfs(&config.data_dir).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    if free >= config.disk_reserve_mib << 20 || running.iter().any(|row| asks(row, Request::DiskFull)) {
+        return Ok(());
+    }
+    let mut most: Option<(&Dyno, u64)> = None;
+    for row in running {
+        let written = p.engine.written(row.id).await?;
+        if most.is_none_or(|(_, most)| written > most) {
+            most = Some((row, written));
+        }
+    }
+    if let Some((row, written)) = most.filter(|(row, written)| *written >= WORTHWHILE && row.request.is_none()) {
+        tracing::warn!(dyno.id = %row.id, dyno.written = written, disk.free = free, "the disk runs low; a dyno is ended");
+        p.logs.platform(row.app_id, &row.name(), &format!("Process running disk={:.0}M", written as f64 / MB));
+        ops::dynos::request_kill(p, row.id, Request::DiskFull).await?;
+    }
+    Ok(())
+}
+
+fn asks(row: &Dyno, request: Request) -> bool {
+    row.request.as_deref() == Some(request.as_str())
 }
 
 /// The setting that turns an app's samples on: `true`.
@@ -139,10 +179,13 @@ enum Verdict {
     },
 }
 
-/// R15 goes by what can't be given back (no file cache), R14 by all that is in use.
-fn judge(usage: &Usage, quota: u64) -> Verdict {
+/// R15 goes by what can't be given back (no file cache), R14 by all that is in use. The hard
+/// limit is where R15 begins, so a process that the kernel killed had the dyno at it.
+fn judge(usage: &Usage, quota: u64, formation: bool) -> Verdict {
     let held = usage.rss + usage.swap;
-    if held >= quota.saturating_mul(VASTLY) {
+    if formation && usage.oom_kills.is_some_and(|count| count > 0) {
+        Verdict::Vastly { used: held.max(quota.saturating_mul(VASTLY)), quota }
+    } else if held >= quota.saturating_mul(VASTLY) {
         Verdict::Vastly { used: held, quota }
     } else if usage.memory_total > quota {
         Verdict::Over { used: usage.memory_total, quota }
@@ -201,14 +244,18 @@ mod tests {
     #[test]
     fn r14_reads_as_heroku_writes_it() {
         assert_eq!(
-            judge(&usage(540, 0), QUOTA).lines(),
+            judge(&usage(540, 0), QUOTA, true).lines(),
             ["Process running mem=540M(105.5%)", "Error R14 (Memory quota exceeded)"]
         );
-        assert_eq!(judge(&usage(512, 0), QUOTA), Verdict::Within);
+        assert_eq!(judge(&usage(512, 0), QUOTA, true), Verdict::Within);
         // File cache counts for R14 and never for R15.
-        assert!(matches!(judge(&usage(300, 900), QUOTA), Verdict::Over { .. }));
-        assert_eq!(judge(&usage(1024, 0), QUOTA).lines(), ["Process running mem=1024M(200.0%)"]);
-        assert!(matches!(judge(&usage(1024, 0), QUOTA), Verdict::Vastly { .. }));
+        assert!(matches!(judge(&usage(300, 900), QUOTA, true), Verdict::Over { .. }));
+        assert_eq!(judge(&usage(1024, 0), QUOTA, true).lines(), ["Process running mem=1024M(200.0%)"]);
+        assert!(matches!(judge(&usage(1024, 0), QUOTA, true), Verdict::Vastly { .. }));
+        // The kernel took a child: the rest is small again, and it is R15 all the same.
+        let bereft = Usage { oom_kills: Some(1), ..usage(100, 0) };
+        assert_eq!(judge(&bereft, QUOTA, true).lines(), ["Process running mem=1024M(200.0%)"]);
+        assert_eq!(judge(&bereft, QUOTA, false), Verdict::Within);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! daemon on purpose; its own sign of life is its status socket.
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -12,6 +13,7 @@ use tokio::{
     net::UnixStream,
     sync::watch,
 };
+use uuid::Uuid;
 
 use crate::context::Context;
 
@@ -39,6 +41,17 @@ pub async fn status(socket: &Path) -> Option<serde_json::Value> {
         serde_json::from_str(body.get(from..=to)?).ok()
     };
     tokio::time::timeout(Duration::from_secs(2), ask).await.ok().flatten()
+}
+
+/// The dynos that the router has requests on, in its table or out of it; none when it does
+/// not answer.
+pub async fn with_requests(socket: &Path) -> HashSet<Uuid> {
+    let status = status(socket).await.unwrap_or_default();
+    let backends = status["backends"].as_array().into_iter().flatten();
+    backends
+        .filter(|backend| backend["in_flight"].as_u64().is_some_and(|count| count > 0))
+        .filter_map(|backend| backend["id"].as_str()?.parse().ok())
+        .collect()
 }
 
 /// Looks after the router until `stop` becomes true, and leaves it running then.

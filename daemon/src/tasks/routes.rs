@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use paas_domain::route::{AppRoute, Backend, ControlRoute, RouteState, RouteTable};
@@ -23,6 +23,9 @@ use crate::{
 /// A router that has not asked for so long is gone: one that waits asks again after 25 s.
 const GONE: std::time::Duration = std::time::Duration::from_secs(60);
 
+/// After a table that could not be made.
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// The table and who follows it; cheap to clone.
 #[derive(Clone)]
 pub struct Routes {
@@ -33,11 +36,14 @@ struct Inner {
     p: Platform,
     table: watch::Sender<Arc<RouteTable>>,
     acknowledged: watch::Sender<u64>,
-    /// Apps whose last change the router has not followed yet, with its generation.
-    waiting: Mutex<HashMap<Uuid, u64>>,
+    /// Apps whose last change the router has not followed yet, with its generation; none
+    /// while the table could not be made anew.
+    waiting: Mutex<HashMap<Uuid, Option<u64>>>,
+    /// A table could not be made: try again soon.
+    again: tokio::sync::Notify,
     /// Error and maintenance pages by app, with the release that they are of.
     pages: Mutex<HashMap<Uuid, (Uuid, Pages)>>,
-    /// When a router last asked.
+    /// When a router last asked, or when one began to be waited for.
     asked: Mutex<Option<std::time::Instant>>,
     making: tokio::sync::Mutex<()>,
 }
@@ -51,43 +57,78 @@ struct Pages {
 impl Routes {
     /// The table as the rows tell it.
     pub async fn new(p: Platform) -> Result<Self> {
+        // A router that goes on by the table of the daemon before this one may know dynos
+        // that are to be stopped: it is waited for. With no such dyno there is nothing to wait for.
+        let rows = dynos::all(&mut p.db.read().await?).await?;
+        let known: Vec<Uuid> =
+            rows.iter().filter(|row| row.routed || row.unrouted_at.is_some()).map(|row| row.app_id).collect();
         let this = Self {
             inner: Arc::new(Inner {
                 p,
                 table: watch::channel(Arc::new(RouteTable::default())).0,
                 acknowledged: watch::channel(0).0,
                 waiting: Mutex::default(),
+                again: tokio::sync::Notify::new(),
                 pages: Mutex::default(),
-                asked: Mutex::default(),
+                asked: Mutex::new((!known.is_empty()).then(std::time::Instant::now)),
                 making: tokio::sync::Mutex::default(),
             }),
         };
-        this.refresh().await?;
+        let first = this.refresh().await?;
+        this.waiting().extend(known.into_iter().map(|app_id| (app_id, Some(first))));
         Ok(this)
     }
 
     /// Makes the table anew; a generation passes only when something is different.
     pub async fn refresh(&self) -> Result<u64> {
         let _one_at_a_time = self.inner.making.lock().await;
+        // What these have changed is in the rows already.
+        let unmade: Vec<Uuid> =
+            self.waiting().iter().filter(|(_, generation)| generation.is_none()).map(|(id, _)| *id).collect();
         let mut table = self.make().await?;
         let current = self.inner.table.borrow().clone();
         table.generation = current.generation;
-        if table == *current {
-            return Ok(current.generation);
+        let mut generation = current.generation;
+        if table != *current {
+            generation = clock(&self.inner.p).max(current.generation + 1);
+            table.generation = generation;
+            self.inner.table.send_replace(Arc::new(table));
         }
-        // Microseconds since 1970: grows over restarts without being kept.
-        let clock = u64::try_from(self.inner.p.cx.now().timestamp_micros()).unwrap_or_default();
-        table.generation = clock.max(current.generation + 1);
-        let generation = table.generation;
-        self.inner.table.send_replace(Arc::new(table));
+        let mut waiting = self.waiting();
+        for app_id in unmade {
+            waiting.insert(app_id, Some(generation));
+        }
         Ok(generation)
+    }
+
+    /// A router of this database has a table with a higher number than ours: the clock went
+    /// back since. Ours is numbered anew, so that the router takes it.
+    pub async fn overtake(&self, have: u64) {
+        let _one_at_a_time = self.inner.making.lock().await;
+        self.inner.table.send_if_modified(|table| {
+            let behind = table.generation < have;
+            if behind {
+                tracing::warn!(
+                    router.generation = have,
+                    table.generation,
+                    "the clock has gone back; the router's table is numbered anew"
+                );
+                *table = Arc::new(RouteTable { generation: have + 1, ..table.as_ref().clone() });
+            }
+            behind
+        });
     }
 
     /// An app's dynos or state have changed: makes the table anew and waits for nobody.
     pub async fn changed(&self, app_id: Uuid) -> Result<()> {
-        let generation = self.refresh().await?;
-        self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(app_id, generation);
+        // Said first: should the table not be made, the router does not follow the change yet.
+        self.waiting().insert(app_id, None);
+        self.refresh().await.inspect_err(|_| self.inner.again.notify_one())?;
         Ok(())
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Uuid, Option<u64>>> {
+        self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the router follows the last change of an app. True when none is known, and
@@ -98,8 +139,7 @@ impl Routes {
             return true;
         }
         let has = *self.inner.acknowledged.borrow();
-        let waiting = self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.get(&app_id).is_none_or(|generation| *generation <= has)
+        self.waiting().get(&app_id).is_none_or(|wanted| wanted.is_some_and(|generation| generation <= has))
     }
 
     /// Tells when the router follows a newer table.
@@ -110,16 +150,19 @@ impl Routes {
     /// The apps that waited for what the router follows now.
     pub fn newly_acknowledged(&self) -> Vec<Uuid> {
         let has = *self.inner.acknowledged.borrow();
-        let mut waiting = self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let done: Vec<Uuid> = waiting.iter().filter(|(_, generation)| **generation <= has).map(|(id, _)| *id).collect();
+        let mut waiting = self.waiting();
+        let follows = |generation: &Option<u64>| generation.is_some_and(|generation| generation <= has);
+        let done: Vec<Uuid> = waiting.iter().filter(|(_, wanted)| follows(wanted)).map(|(id, _)| *id).collect();
         for id in &done {
             waiting.remove(id);
         }
         done
     }
 
-    /// The router has this generation.
+    /// The router has this generation. One that is higher than ours is not of our making.
     pub fn acknowledge(&self, generation: u64) {
+        let ours = self.inner.table.borrow().generation;
+        let generation = if generation <= ours { generation } else { 0 };
         *self.inner.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::time::Instant::now());
         self.inner.acknowledged.send_if_modified(|has| {
             let newer = generation > *has;
@@ -218,10 +261,16 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     }
 }
 
+/// Microseconds since 1970: a generation that grows over restarts without being kept.
+fn clock(p: &Platform) -> u64 {
+    u64::try_from(p.cx.now().timestamp_micros()).unwrap_or_default()
+}
+
 /// Makes the table anew after changes that touch it, until `stop` becomes true.
 pub async fn run(routes: Routes, mut stop: watch::Receiver<bool>) {
     let mut wakes = routes.inner.p.db.wakes();
     let mut period = tokio::time::interval(std::time::Duration::from_secs(30));
+    let mut retry = false;
     loop {
         tokio::select! {
             wake = wakes.recv() => match wake {
@@ -235,10 +284,17 @@ pub async fn run(routes: Routes, mut stop: watch::Receiver<bool>) {
                 Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
             },
             _ = period.tick() => {}
+            () = routes.inner.again.notified() => {
+                retry = true;
+                continue;
+            }
+            () = tokio::time::sleep(AGAIN), if retry => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
-        if let Err(error) = routes.refresh().await {
-            tracing::warn!(%error, "the router's table could not be made anew");
+        let made = routes.refresh().await;
+        retry = made.is_err();
+        if let Err(error) = made {
+            tracing::warn!(%error, "the router's table could not be made anew; trying again");
         }
     }
 }

@@ -249,3 +249,50 @@ fn nothing_that_changes_drops_a_request() {
     load.end("kill -9 in a rollout");
     assert_eq!(fs::read_to_string(server.root.join("data/run/router.pid")).unwrap(), router, "another router runs");
 }
+
+/// A web process that ends at once by SIGTERM, whatever it is at; `/` says how many requests are.
+const ABRUPT: &str = "
+import http.server, os, threading, time
+lock, count = threading.Lock(), [0]
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == '/long':
+            with lock: count[0] += 1
+            time.sleep(10)
+            with lock: count[0] -= 1
+        body = f\"{os.environ.get('ROUND')} {count[0]}\\n\".encode()
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *rest): pass
+http.server.ThreadingHTTPServer(('', int(os.environ['PORT'])), Handler).serve_forever()
+";
+
+#[test]
+fn a_long_request_outlives_a_deploy() {
+    let to = free();
+    let server = Server::start("long", &[("PAAS_ROUTER", "managed"), ("PAAS_HTTP_LISTEN", &to.to_string())]);
+    let app = server.app("long");
+    let copy = server.copy(&app);
+    copy.write("Procfile", "web: exec python3 app.py\n");
+    copy.write("app.py", ABRUPT);
+    copy.commit("One");
+    let (taken, said) = copy.push(&["main"]);
+    assert!(taken, "{said}");
+    let host = format!("{app}.localhost");
+    let ask = move |path: &str| {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        connect(to).and_then(|mut connection| request(&mut connection, &head))
+    };
+    wait_for("the first answer", || ask("/").is_ok_and(|(_, body)| body == "None 0\n").then_some(()));
+    let long = {
+        let ask = ask.clone();
+        std::thread::spawn(move || ask("/long"))
+    };
+    wait_for("the long request", || ask("/").is_ok_and(|(_, body)| body == "None 1\n").then_some(()));
+    server.set(&app, "ROUND", "1");
+    wait_for("the new release", || ask("/").is_ok_and(|(_, body)| body == "1 0\n").then_some(()));
+    assert_eq!(long.join().unwrap().unwrap(), (200, "None 0\n".to_owned()));
+    server.settled(&[(&app, &[("web", 1)])]);
+}

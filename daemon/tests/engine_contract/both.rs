@@ -27,6 +27,7 @@ contract!(
     everything_of_the_spec_is_read_back,
     a_missing_image_is_named,
     changes_are_hinted_at,
+    one_app_is_listed_alone,
     output_resumes_after_the_cursor,
     removal_leaves_nothing,
     a_network_in_use_says_by_whom,
@@ -39,7 +40,7 @@ async fn starting_twice_is_one_dyno(bench: Arc<Bench>) {
     let spec = bench.start("sleep 1000").await;
     let first = bench.find(spec.id).await.unwrap();
     bench.engine.start(&spec).await.unwrap();
-    assert_eq!(bench.engine.list().await.unwrap(), [first]);
+    assert_eq!(bench.engine.list(None).await.unwrap(), [first]);
 }
 
 async fn a_finished_dyno_is_not_started_again(bench: Arc<Bench>) {
@@ -122,9 +123,9 @@ async fn a_missing_image_is_named(bench: Arc<Bench>) {
 async fn changes_are_hinted_at(bench: Arc<Bench>) {
     let mut changes = bench.engine.changes();
     // The first hint: the stream stands.
-    changes.next().await.unwrap();
+    assert_eq!(changes.next().await.unwrap(), None);
     let spec = bench.start("sleep 1000").await;
-    changes.next().await.unwrap();
+    assert_eq!(changes.next().await.unwrap(), Some(bench.app_id));
     bench.engine.signal(spec.id, Signal::Kill).await.unwrap();
     // Hints may repeat, so look after each.
     let seen = async {
@@ -133,6 +134,24 @@ async fn changes_are_hinted_at(bench: Arc<Bench>) {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), seen).await.expect("a hint for the end");
+}
+
+async fn one_app_is_listed_alone(bench: Arc<Bench>) {
+    let own = bench.start("sleep 1000").await;
+    let mut other = bench.spec("sleep 1000");
+    other.app_id = Uuid::new_v4();
+    bench.engine.start(&other).await.unwrap();
+    let listed = async |app: Option<Uuid>| {
+        let mut ids: Vec<Uuid> = bench.engine.list(app).await.unwrap().into_iter().map(|dyno| dyno.id).collect();
+        ids.sort();
+        ids
+    };
+    let mut both = vec![own.id, other.id];
+    both.sort();
+    assert_eq!(listed(None).await, both);
+    assert_eq!(listed(Some(bench.app_id)).await, [own.id]);
+    assert_eq!(listed(Some(other.app_id)).await, [other.id]);
+    assert!(listed(Some(Uuid::new_v4())).await.is_empty());
 }
 
 async fn output_resumes_after_the_cursor(bench: Arc<Bench>) {

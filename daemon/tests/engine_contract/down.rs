@@ -52,14 +52,14 @@ fn an_engine_that_is_not_there_is_unavailable_and_says_what_to_do() {
         for host in hosts {
             let config = EngineConfig { docker_host: Some(host.into()), ..EngineConfig::new("x", &bench.data) };
             let engine = DockerEngine::new(config);
-            unavailable(engine.list().await);
+            unavailable(engine.list(None).await);
             unavailable(engine.start(&bench.spec("true")).await);
             unavailable(engine.remove(bench.app_id).await);
             unavailable(engine.output(bench.app_id, None).await);
             unavailable(engine.prepare().await);
         }
         let config = EngineConfig { docker_host: Some("ssh://x".into()), ..EngineConfig::new("x", &bench.data) };
-        let error = DockerEngine::new(config).list().await.unwrap_err();
+        let error = DockerEngine::new(config).list(None).await.unwrap_err();
         assert!(matches!(&error, EngineError::Setting(text) if text.contains("PAAS_DOCKER_HOST")), "{error}");
     });
 }
@@ -88,7 +88,7 @@ fn an_engine_that_comes_back_is_found_again() {
         let broken = tokio::time::timeout(Duration::from_secs(10), output.next()).await.unwrap().unwrap();
         unavailable(broken);
         assert!(output.next().await.is_none());
-        unavailable(bench.engine.list().await);
+        unavailable(bench.engine.list(None).await);
         unavailable(bench.engine.signal(spec.id, Signal::Term).await);
 
         let door = Door::open(&socket);

@@ -95,6 +95,24 @@ fn the_host_answers_at_the_routers_ports_only() {
             // Refused at once, not after a time-out: the cloud's metadata service.
             let metadata = "timeout 2 bash -c '</dev/tcp/169.254.169.254/80' 2>/dev/null; echo $?";
             assert_eq!(bench.run(metadata).await.1, "1");
+            for (tool, address) in [
+                ("iptables", "169.254.0.0/16"),
+                ("iptables", "100.100.100.200/32"),
+                ("iptables", "168.63.129.16/32"),
+                ("ip6tables", "fd00:ec2::254/128"),
+            ] {
+                let rules = rules(tool, "PAAS-FORWARD");
+                // Without support for IPv6 in the kernel there is nothing to keep dynos off.
+                let absent = tool == "ip6tables" && findings.iter().any(|finding| finding.contains(" ip6tables:"));
+                let refused = rules.find(&format!("-A PAAS-FORWARD -d {address} -j REJECT"));
+                assert!(absent || refused.is_some(), "{address}: {rules}");
+                for protocol in ["udp", "tcp"] {
+                    let names =
+                        format!("-A PAAS-FORWARD -d {address} -p {protocol} -m {protocol} --dport 53 -j RETURN");
+                    let named = rules.find(&names);
+                    assert!(absent || named.is_some() && named < refused, "{address}: {rules}");
+                }
+            }
             // The other way, dynos answer the host.
             let web = bench.start("echo ready; exec python3 -m http.server 8000").await;
             let address = bench.find(web.id).await.unwrap().address.unwrap();
@@ -104,10 +122,10 @@ fn the_host_answers_at_the_routers_ports_only() {
             let docker = bench.docker.as_ref().unwrap();
             let mut config = docker.config().clone();
             let comment = format!("paas:{}", config.instance);
-            assert!(rules().contains(&comment));
+            assert!(rules("iptables", "PAAS-INPUT").contains(&comment));
             config.router_ports = vec![];
             paas_daemon::engine::docker::DockerEngine::new(config).prepare().await.unwrap();
-            assert!(!rules().contains(&comment));
+            assert!(!rules("iptables", "PAAS-INPUT").contains(&comment));
         },
     );
 }
@@ -122,7 +140,7 @@ fn host_address() -> String {
     }
 }
 
-fn rules() -> String {
-    let output = std::process::Command::new("iptables").args(["-w", "10", "-S", "PAAS-INPUT"]).output().unwrap();
+fn rules(tool: &str, chain: &str) -> String {
+    let output = std::process::Command::new(tool).args(["-w", "10", "-S", chain]).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
 }

@@ -1,6 +1,7 @@
 //! Processes in a dyno: the start order, init, signals, memory, the slug at /app.
 
-use paas_daemon::engine::{DynoSpec, DynoState, Signal};
+use paas_daemon::engine::{DynoSpec, DynoState, Limits, Signal};
+use paas_domain::size::Size;
 
 use super::util::{Bench, Which, run};
 
@@ -84,6 +85,51 @@ fn a_dyno_out_of_memory_says_so() {
         // Below init, as a child that its parent outlives for a moment.
         let spec = bench.start("tail /dev/zero; exit 1").await;
         assert_eq!(bench.end(spec.id).await, (1, true));
+    });
+}
+
+#[test]
+fn a_child_that_the_kernel_killed_is_counted() {
+    run(Which::Docker, async |bench| {
+        let spec = bench.start("tail /dev/zero; echo ready; sleep 1000").await;
+        bench.line(spec.id, "ready").await;
+        assert_eq!(bench.engine.usage(spec.id).await.unwrap().unwrap().oom_kills, Some(1));
+        let spec = bench.start("tail /dev/zero; exit 0").await;
+        assert_eq!(bench.end(spec.id).await, (0, true));
+    });
+}
+
+#[test]
+fn dynos_of_every_size_start_on_any_machine() {
+    run(Which::Docker, async |bench| {
+        for size in Size::ALL {
+            let limits = Limits {
+                memory_bytes: size.memory_bytes() * 2,
+                cpu_shares: size.cpu_shares(),
+                cpu_millis: Some(size.cpu_millis()),
+                pids: size.pids(),
+            };
+            let spec = DynoSpec { limits, ..bench.spec("echo here") };
+            bench.engine.start(&spec).await.unwrap_or_else(|error| panic!("{size}: {error}"));
+            assert_eq!(bench.lines(spec.id).await, ["here"], "{size}");
+        }
+        // More than any machine has.
+        let limits = Limits { memory_bytes: 1 << 45, cpu_shares: 1024, cpu_millis: Some(1_000_000), pids: 64 };
+        let spec = DynoSpec { limits, ..bench.spec("echo here") };
+        bench.engine.start(&spec).await.unwrap();
+        assert_eq!(bench.lines(spec.id).await, ["here"]);
+    });
+}
+
+#[test]
+fn what_a_dyno_writes_is_measured() {
+    run(Which::Docker, async |bench| {
+        let spec = bench
+            .start("head -c 3000000 /dev/zero >/tmp/x; head -c 3000000 /dev/zero >/app/x; echo ready; sleep 1000")
+            .await;
+        bench.line(spec.id, "ready").await;
+        let written = bench.engine.written(spec.id).await.unwrap();
+        assert!((6_000_000..8_000_000).contains(&written), "{written}");
     });
 }
 

@@ -79,7 +79,7 @@ impl Bench {
     }
 
     pub async fn find(&self, dyno: Uuid) -> Option<ObservedDyno> {
-        self.engine.list().await.unwrap().into_iter().find(|seen| seen.id == dyno)
+        self.engine.list(None).await.unwrap().into_iter().find(|seen| seen.id == dyno)
     }
 
     /// Waits for the end; exit code and whether memory was the reason.

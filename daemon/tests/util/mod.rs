@@ -88,6 +88,11 @@ impl TestApp {
         Self::start(Some(fake), |_| {}).await
     }
 
+    /// With a fake engine and other settings.
+    pub async fn fake_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start(Some(FakeEngine::new()), change).await
+    }
+
     /// With the real engine.
     pub async fn docker() -> Self {
         Self::start(None, |_| {}).await

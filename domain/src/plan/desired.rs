@@ -1,5 +1,7 @@
 //! What an app should look like, read from the database in one snapshot.
 
+use uuid::Uuid;
+
 use super::words::words;
 
 words! {
@@ -42,6 +44,9 @@ pub struct Desired {
     /// The routers follow the table that the last [`super::Step::Routes`] made. Say true
     /// when it isn't known: an unrouted dyno is then left alone for [`super::Policy::drain`].
     pub routes_acknowledged: bool,
+    /// Dynos that have left the routes and still have requests, as the router says; they are
+    /// given [`super::Policy::drain_busy`]. Look again soon while there are any.
+    pub busy: Vec<Uuid>,
 }
 
 /// The release to run.

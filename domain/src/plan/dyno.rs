@@ -42,6 +42,9 @@ words! {
         Stop = "stop",
         /// It uses a multiple of its memory quota (R15): SIGKILL now; counts as a crash.
         MemoryVastly = "memory-vastly",
+        /// The machine's disk is nearly full, and of all dynos it has written the most: SIGKILL
+        /// now; counts as a crash. What it wrote goes with it.
+        DiskFull = "disk-full",
     }
 }
 
@@ -74,6 +77,8 @@ words! {
         BootTimeout = "boot-timeout",
         /// R15: memory quota vastly exceeded.
         MemoryVastly = "memory-vastly",
+        /// It filled the machine's disk.
+        DiskFull = "disk-full",
     }
 }
 
@@ -179,7 +184,7 @@ pub enum ObservedState {
     Exited {
         /// The exit code, 128 + signal when killed by one.
         code: i32,
-        /// The kernel killed it because the container was out of memory.
+        /// The kernel killed a process of it because the container was out of memory.
         oom: bool,
         /// When it ended.
         finished_at: DateTime<Utc>,

@@ -80,8 +80,8 @@ pub(super) fn look<'a>(pass: &mut Pass<'_>, row: &'a DynoRow, sightings: &Sighti
     let seen = sightings.of(row.id);
     dyno.state = match (row.phase, seen) {
         (Phase::Stopping, Some(ObservedState::Running { .. })) => stopping(pass, row),
-        (Phase::Stopping, Some(ObservedState::Exited { code, .. })) => exited(pass, row, code),
-        (Phase::Stopping, None | Some(ObservedState::Created)) => exited(pass, row, ExitReason::Lost.code()),
+        (Phase::Stopping, Some(ObservedState::Exited { code, .. })) => exited(pass, row, ExitReason::Code(code)),
+        (Phase::Stopping, None | Some(ObservedState::Created)) => exited(pass, row, ExitReason::Lost),
 
         // A process that runs although its end was recorded: the engine had lost sight of it.
         (Phase::Exited, Some(ObservedState::Running { .. })) if row.stop_at.is_some() => stopping(pass, row),
@@ -101,8 +101,11 @@ pub(super) fn look<'a>(pass: &mut Pass<'_>, row: &'a DynoRow, sightings: &Sighti
         (Phase::Starting | Phase::Up, Some(ObservedState::Exited { code, oom, finished_at })) => {
             let exit = match row.kill_reason {
                 Some(KillReason::BootTimeout) => ExitReason::BootTimeout,
-                Some(KillReason::ExitTimeout | KillReason::MemoryVastly) | None if oom => ExitReason::Oom,
-                Some(KillReason::ExitTimeout | KillReason::MemoryVastly) | None => ExitReason::Code(code),
+                // Why it was killed has been told already.
+                Some(KillReason::MemoryVastly | KillReason::DiskFull) => ExitReason::Code(code),
+                // A program that does without the process that the kernel took ends well.
+                Some(KillReason::ExitTimeout) | None if oom && code != 0 => ExitReason::Oom,
+                Some(KillReason::ExitTimeout) | None => ExitReason::Code(code),
             };
             ended(pass, row, exit, finished_at.min(pass.now))
         }
@@ -110,7 +113,7 @@ pub(super) fn look<'a>(pass: &mut Pass<'_>, row: &'a DynoRow, sightings: &Sighti
         (Phase::Crashed, None | Some(ObservedState::Created | ObservedState::Exited { .. })) => match row.kind {
             DynoKind::Formation => crash::recorded(row),
             // Nothing but a hand in the database makes such a row.
-            DynoKind::Oneoff | DynoKind::Release => exited(pass, row, row.exit_code.unwrap_or(1)),
+            DynoKind::Oneoff | DynoKind::Release => exited(pass, row, ExitReason::Code(row.exit_code.unwrap_or(1))),
         },
         (Phase::Exited, None | Some(ObservedState::Created | ObservedState::Exited { .. })) => {
             pass.removals.push(Step::Remove { id: row.id });
@@ -128,8 +131,13 @@ fn running(pass: &mut Pass<'_>, dyno: &Dyno<'_>, started_at: DateTime<Utc>, list
         }
         return State::Booting;
     }
-    if row.request == Some(Request::MemoryVastly) {
-        pass.ends.push(Step::Kill { id: row.id, reason: KillReason::MemoryVastly });
+    let kill = match row.request {
+        Some(Request::MemoryVastly) => Some(KillReason::MemoryVastly),
+        Some(Request::DiskFull) => Some(KillReason::DiskFull),
+        Some(Request::Restart | Request::Stop) | None => None,
+    };
+    if let Some(reason) = kill {
+        pass.ends.push(Step::Kill { id: row.id, reason });
         return State::Booting;
     }
     if row.phase == Phase::Up {
@@ -159,11 +167,11 @@ fn stopping(pass: &mut Pass<'_>, row: &DynoRow) -> State {
 fn ended(pass: &mut Pass<'_>, row: &DynoRow, exit: ExitReason, at: DateTime<Utc>) -> State {
     match row.kind {
         DynoKind::Formation => crash::happened(pass, row, exit, at),
-        DynoKind::Oneoff | DynoKind::Release => exited(pass, row, exit.code()),
+        DynoKind::Oneoff | DynoKind::Release => exited(pass, row, exit),
     }
 }
 
-fn exited(pass: &mut Pass<'_>, row: &DynoRow, code: i32) -> State {
-    pass.facts.push(Step::MarkExited { id: row.id, code });
+fn exited(pass: &mut Pass<'_>, row: &DynoRow, exit: ExitReason) -> State {
+    pass.facts.push(Step::MarkExited { id: row.id, exit });
     State::Ended
 }

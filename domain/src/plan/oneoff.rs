@@ -1,14 +1,12 @@
 //! One-off dynos and release phases: they run once, are never restarted, and end when their
-//! process does, when somebody says so, or when their time to live is over.
+//! process does, when somebody says so, or when their time to live is over. A release phase's
+//! time counts from its row on: one that can't be started must not hold up its release for ever.
 
 use chrono::TimeDelta;
 
 use super::look::{Dyno, State};
 use super::pass::Pass;
-use super::{Request, Step, StopReason};
-
-/// What a dyno shows that was told to stop before it had started: 128 + SIGTERM.
-const TERMINATED: i32 = 143;
+use super::{DynoKind, ExitReason, Request, Step, StopReason};
 
 pub(super) fn plan(pass: &mut Pass<'_>, dyno: &Dyno<'_>) {
     let id = dyno.row.id;
@@ -20,8 +18,15 @@ pub(super) fn plan(pass: &mut Pass<'_>, dyno: &Dyno<'_>) {
         None
     };
     match (dyno.state, asked) {
-        (State::Unstarted, None) => pass.begins.push(Step::Start { id }),
-        (State::Unstarted, Some(_)) => pass.facts.push(Step::MarkExited { id, code: TERMINATED }),
+        (State::Unstarted, None) => {
+            let limit = dyno.row.time_to_live.filter(|_| dyno.row.kind == DynoKind::Release);
+            if limit.is_some_and(|seconds| pass.due(dyno.row.created_at + TimeDelta::seconds(i64::from(seconds)))) {
+                pass.facts.push(Step::MarkExited { id, exit: ExitReason::Unstarted });
+            } else {
+                pass.begins.push(Step::Start { id });
+            }
+        }
+        (State::Unstarted, Some(_)) => pass.facts.push(Step::MarkExited { id, exit: ExitReason::Unstarted }),
         (State::Booting | State::Up, Some(reason)) => pass.ends.push(Step::Stop { id, reason }),
         (State::Booting | State::Up, None) => {
             let end = dyno.row.time_to_live.zip(dyno.started_at);

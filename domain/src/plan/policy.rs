@@ -51,6 +51,8 @@ pub struct Policy {
     pub healthy_after: TimeDelta,
     /// Between a dyno's leaving the routes and its SIGTERM, so that its last requests end.
     pub drain: TimeDelta,
+    /// The same, as long as it still has requests.
+    pub drain_busy: TimeDelta,
     /// The same, as long as the routers haven't acknowledged that it left.
     pub drain_unacknowledged: TimeDelta,
     /// A rollout is reported as stalled after this many crashes of a new dyno in a row, and
@@ -67,6 +69,7 @@ impl Default for Policy {
             crash_policy: CrashPolicy::Quick,
             healthy_after: TimeDelta::minutes(10),
             drain: TimeDelta::seconds(2),
+            drain_busy: TimeDelta::seconds(30),
             drain_unacknowledged: TimeDelta::seconds(30),
             stalled_after: 3,
         }

@@ -51,9 +51,9 @@ impl DynoRow {
                 self.crashes = *crashes;
                 self.next_start_at = Some(*next_start_at);
             }
-            Step::MarkExited { id, code } if *id == self.id => {
+            Step::MarkExited { id, exit } if *id == self.id => {
                 self.enter(Phase::Exited, now);
-                self.exit_code = Some(*code);
+                self.exit_code = Some(exit.code());
             }
             Step::Stop { id, reason } if *id == self.id => {
                 self.enter(Phase::Stopping, now);

@@ -155,7 +155,7 @@ fn reason_to_replace(wanted: Wanted<'_>, row: &DynoRow) -> Option<StopReason> {
     let Wanted { release, typ } = wanted;
     match row.request {
         Some(Request::Stop) => return Some(StopReason::User),
-        Some(Request::Restart | Request::MemoryVastly) | None => {}
+        Some(Request::Restart | Request::MemoryVastly | Request::DiskFull) | None => {}
     }
     if !(release.compatible_from..=release.version).contains(&row.release_version) {
         Some(StopReason::Deploy)
@@ -293,9 +293,15 @@ fn retire(pass: &mut Pass<'_>, dyno: &Dyno<'_>, reason: StopReason) {
     }
 }
 
-/// No router sends it requests any more, and those that it had have had time to end.
+/// No router sends it requests any more, and those that it had have ended or had time to.
 fn has_drained(pass: &mut Pass<'_>, dyno: &Dyno<'_>) -> bool {
-    let drain = if pass.desired.routes_acknowledged { pass.policy.drain } else { pass.policy.drain_unacknowledged };
+    let drain = if !pass.desired.routes_acknowledged {
+        pass.policy.drain_unacknowledged
+    } else if pass.desired.busy.contains(&dyno.row.id) {
+        pass.policy.drain_busy
+    } else {
+        pass.policy.drain
+    };
     match (dyno.row.routed, dyno.row.unrouted_at) {
         (true, _) => false,
         (false, None) => true,

@@ -47,8 +47,8 @@ pub enum Step {
     MarkExited {
         /// The dyno.
         id: Uuid,
-        /// Its exit code; 137 when its container was lost.
-        code: i32,
+        /// How it ended.
+        exit: ExitReason,
     },
     /// Send SIGTERM to all its processes (`Stopping all processes with SIGTERM`). Signal
     /// first and record then: a dyno that hears SIGTERM twice is better off than one that
@@ -119,6 +119,8 @@ pub enum ExitReason {
     Oom,
     /// Its container is gone, nobody knows why.
     Lost,
+    /// It was told to end, or its time was over, before it had been started.
+    Unstarted,
 }
 
 impl ExitReason {
@@ -127,6 +129,8 @@ impl ExitReason {
         match self {
             Self::Code(code) => code,
             Self::BootTimeout | Self::Oom | Self::Lost => 137,
+            // 128 + SIGTERM.
+            Self::Unstarted => 143,
         }
     }
 }

@@ -50,9 +50,7 @@ impl Display for StepText<'_> {
                 let (name, wait) = (self.name(*id), Wait { from, to });
                 write!(f, "crashed {name} ({exit}, crash {crashes}), next start {wait}")
             }
-            Step::MarkExited { id, code } => {
-                write!(f, "exited  {} (status {code})", self.name(*id))
-            }
+            Step::MarkExited { id, exit } => write!(f, "exited  {} ({exit})", self.name(*id)),
             Step::Stop { id, reason } => write!(f, "stop    {} ({reason})", self.name(*id)),
             Step::Kill { id, reason } => write!(f, "kill    {} ({reason})", self.name(*id)),
             Step::Remove { id } => write!(f, "remove  {}", self.name(*id)),
@@ -89,6 +87,7 @@ impl Display for ExitReason {
             Self::BootTimeout => f.write_str("boot timeout"),
             Self::Oom => f.write_str("out of memory"),
             Self::Lost => f.write_str("lost"),
+            Self::Unstarted => f.write_str("never started"),
         }
     }
 }

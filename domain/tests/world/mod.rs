@@ -39,6 +39,8 @@ pub(crate) struct Container {
     pub(crate) behaviour: Behaviour,
     /// When and how it ends or has ended.
     pub(crate) end: Option<(DateTime<Utc>, i32)>,
+    /// The kernel has killed one of its processes for memory.
+    pub(crate) oom: bool,
 }
 
 impl Container {
@@ -47,7 +49,7 @@ impl Container {
             return ObservedState::Created;
         };
         match self.end {
-            Some((at, code)) if at <= now => ObservedState::Exited { code, oom: false, finished_at: at },
+            Some((at, code)) if at <= now => ObservedState::Exited { code, oom: self.oom, finished_at: at },
             _ => ObservedState::Running {
                 started_at,
                 listening: self.behaviour.listens_after.is_some_and(|after| started_at + after <= now),
@@ -59,7 +61,7 @@ impl Container {
         matches!(self.state(now), ObservedState::Running { .. })
     }
 
-    fn end_by(&mut self, at: DateTime<Utc>, code: i32) {
+    pub(crate) fn end_by(&mut self, at: DateTime<Utc>, code: i32) {
         if self.end.is_none_or(|(end, _)| at < end) {
             self.end = Some((at, code));
         }
@@ -136,7 +138,8 @@ impl World {
     /// The engine starts a dyno: the same one twice is one dyno.
     pub(crate) fn start(&mut self, id: Uuid, behaviour: Behaviour) {
         let now = self.now;
-        let container = self.containers.entry(id).or_insert(Container { started_at: None, behaviour, end: None });
+        let container =
+            self.containers.entry(id).or_insert(Container { started_at: None, behaviour, end: None, oom: false });
         if container.started_at.is_none() {
             container.started_at = Some(now);
             container.end = behaviour.ends_after.map(|(after, code)| (now + after, code));

@@ -13,16 +13,19 @@ use uuid::Uuid;
 
 use super::super::{AppNetwork, DynoSpec, EngineError, Limits, Mount, Result, Signal};
 use super::client::{failed, status};
+use super::overlay::DynoFiles;
 use super::{DockerEngine, names};
 
 /// Where init is inside.
 const INIT: &str = "/paas-init";
-/// What a ceiling of CPU is counted over, in microseconds; the kernel's own figure.
-const CPU_PERIOD: i64 = 100_000;
+/// Where init notes, at the end, what Docker may not know of it.
+const NOTE: &str = "/paas-end";
 /// Open files; Heroku's figure.
 const OPEN_FILES: u64 = 10_000;
 /// `/dev/shm`, counted against the memory limit: headless browsers and Postgres clients want some.
 const SHM_BYTES: i64 = 64 << 20;
+/// Microseconds over which processor time is counted out: the kernel's usual figure.
+const CPU_PERIOD: i64 = 100_000;
 /// Under memory pressure of the whole machine the kernel takes dynos before the daemon.
 const OOM_SCORE: i64 = 500;
 /// Where the CA bundle is inside: where Debian's and Ubuntu's programs look.
@@ -57,8 +60,8 @@ impl DockerEngine {
     pub(super) async fn create_dyno(&self, spec: &DynoSpec) -> Result<bool> {
         let docker = self.docker().await?;
         self.ensure_app_network(&AppNetwork { app_id: spec.app_id, app_name: spec.app_name.clone() }).await?;
-        let tmp = self.ensure_overlay(spec).await?;
-        let body = self.body(spec, &tmp)?;
+        let files = self.ensure_overlay(spec).await?;
+        let body = self.body(spec, &files)?;
         let options = CreateContainerOptions { name: Some(names::dyno(spec.id)), ..Default::default() };
         match docker.create_container(Some(options), body).await {
             Ok(_) => Ok(true),
@@ -134,7 +137,7 @@ impl DockerEngine {
         spec.labels.iter().cloned().chain(own.map(|(key, value)| (key.to_owned(), value))).collect()
     }
 
-    fn body(&self, spec: &DynoSpec, tmp: &Path) -> Result<ContainerCreateBody> {
+    fn body(&self, spec: &DynoSpec, files: &DynoFiles) -> Result<ContainerCreateBody> {
         if let Some(problem) = missing_init(&self.config().init_path) {
             return Err(problem);
         }
@@ -147,7 +150,8 @@ impl DockerEngine {
                 volume_options: Some(MountVolumeOptions { no_copy: Some(true), ..Default::default() }),
                 ..Default::default()
             },
-            bind(tmp, "/tmp", false)?,
+            bind(&files.tmp, "/tmp", false)?,
+            bind(&files.note, NOTE, false)?,
             bind(&self.config().init_path, INIT, true)?,
         ];
         for Mount { source, target, read_only } in &spec.mounts {

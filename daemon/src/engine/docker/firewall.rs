@@ -1,13 +1,14 @@
 //! Keeps dynos and builds off the host: from the bridges `paas-*` nothing of the host answers
-//! but the router's public ports, and link-local addresses (the cloud's metadata service, where
-//! a machine's own credentials lie) can't be reached.
+//! but the router's public ports, and the cloud's metadata service (where a machine's own
+//! credentials lie) can't be reached: it is at a link-local address, and with some clouds at
+//! another of its own.
 //!
 //! Docker keeps bridges apart from each other but lets containers reach every port of the
 //! host, by any of its addresses. Two chains of our own close that, each with one jump to it:
 //!
 //! ```text
 //! INPUT       -i paas-+ -j PAAS-INPUT      established → go on · router's ports → go on · else reject
-//! DOCKER-USER -i paas-+ -j PAAS-FORWARD    port 53 → go on · 169.254.0.0/16 → reject
+//! DOCKER-USER -i paas-+ -j PAAS-FORWARD    METADATA: port 53 → go on, else reject
 //! ```
 //! (Some clouds have their name server at such an address, on the one port that gives nothing
 //! away.)
@@ -25,8 +26,11 @@ const INPUT: &str = "PAAS-INPUT";
 const FORWARD: &str = "PAAS-FORWARD";
 /// Docker's and our bridges' names begin so; `+` is iptables' wildcard.
 const BRIDGES: &str = "paas-+";
-/// Link-local addresses.
-const LINK_LOCAL: [(&str, &str); 2] = [("iptables", "169.254.0.0/16"), ("ip6tables", "fe80::/10")];
+/// Where metadata services are: link-local, Alibaba's, Azure's; EC2's by IPv6.
+const METADATA: [(&str, &[&str]); 2] = [
+    ("iptables", &["169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32"]),
+    ("ip6tables", &["fe80::/10", "fd00:ec2::254/128"]),
+];
 
 /// Brings the rules into place; each sentence returned is one thing that is not as safe as it
 /// should be.
@@ -37,8 +41,8 @@ pub(super) async fn ensure(config: &EngineConfig) -> Vec<String> {
         ];
     }
     let mut findings = Vec::new();
-    for (tool, link_local) in LINK_LOCAL {
-        if let Err(why) = ensure_with(tool, link_local, config).await {
+    for (tool, metadata) in METADATA {
+        if let Err(why) = ensure_with(tool, metadata, config).await {
             findings.push(format!(
                 "Dynos are not kept off this host: {tool}: {why}. Install iptables and run paasd as root (`apt-get install iptables`), or keep them out with rules of your own for interfaces paas-*."
             ));
@@ -47,7 +51,7 @@ pub(super) async fn ensure(config: &EngineConfig) -> Vec<String> {
     findings
 }
 
-async fn ensure_with(tool: &str, link_local: &str, config: &EngineConfig) -> Result<(), String> {
+async fn ensure_with(tool: &str, metadata: &[&str], config: &EngineConfig) -> Result<(), String> {
     ensure_chain(tool, INPUT).await?;
     ensure_rule(tool, INPUT, &["-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED", "-j", "RETURN"], false).await?;
     if tool == "ip6tables" {
@@ -59,10 +63,12 @@ async fn ensure_with(tool: &str, link_local: &str, config: &EngineConfig) -> Res
     ensure_rule(tool, "INPUT", &["-i", BRIDGES, "-j", INPUT], false).await?;
 
     ensure_chain(tool, FORWARD).await?;
-    ensure_rule(tool, FORWARD, &["-d", link_local, "-j", "REJECT"], true).await?;
-    for protocol in ["udp", "tcp"] {
-        let names = ["-d", link_local, "-p", protocol, "--dport", "53", "-j", "RETURN"];
-        ensure_rule(tool, FORWARD, &names, false).await?;
+    for address in metadata {
+        ensure_rule(tool, FORWARD, &["-d", address, "-j", "REJECT"], true).await?;
+        for protocol in ["udp", "tcp"] {
+            let names = ["-d", address, "-p", protocol, "--dport", "53", "-j", "RETURN"];
+            ensure_rule(tool, FORWARD, &names, false).await?;
+        }
     }
     // Docker's place for rules of others; it is looked at before Docker's own.
     let place = match run(tool, &["-n", "-L", "DOCKER-USER"]).await {

@@ -94,11 +94,11 @@ impl Engine for DockerEngine {
         self.remove_dyno(dyno).await
     }
 
-    async fn list(&self) -> Result<Vec<ObservedDyno>> {
-        self.list_dynos().await
+    async fn list(&self, app: Option<Uuid>) -> Result<Vec<ObservedDyno>> {
+        self.list_dynos(app).await
     }
 
-    fn changes(&self) -> BoxStream<'static, ()> {
+    fn changes(&self) -> BoxStream<'static, Option<Uuid>> {
         self.follow_changes()
     }
 
@@ -112,6 +112,11 @@ impl Engine for DockerEngine {
 
     async fn usage(&self, dyno: Uuid) -> Result<Option<Usage>> {
         self.dyno_usage(dyno).await
+    }
+
+    async fn written(&self, dyno: Uuid) -> Result<u64> {
+        let directory = self.dyno_dir(dyno);
+        overlay::blocking(move || Ok(paas_buildpacks::tree::usage(&directory, u64::MAX, u64::MAX).bytes)).await
     }
 
     async fn image_exists(&self, image: &str) -> Result<bool> {

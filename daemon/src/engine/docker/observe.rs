@@ -19,18 +19,20 @@ use super::{DockerEngine, names};
 
 /// How many containers are looked at at the same time.
 const LOOKS: usize = 16;
+/// How many hints wait for whoever follows them.
+const HINTS: usize = 1024;
 /// Before the next try when the engine does not answer.
 const RECONNECT: Duration = Duration::from_secs(1);
 
 impl DockerEngine {
-    pub(super) async fn list_dynos(&self) -> Result<Vec<ObservedDyno>> {
+    pub(super) async fn list_dynos(&self, app: Option<Uuid>) -> Result<Vec<ObservedDyno>> {
         let docker = self.docker().await?;
-        let containers = self.containers("dyno").await?;
+        let containers = self.containers("dyno", app).await?;
         stream::iter(containers.into_iter().map(|(name, _)| {
             let docker = docker.clone();
             async move {
                 match docker.inspect_container(&name, None).await {
-                    Ok(seen) => Ok(observed(&seen)),
+                    Ok(seen) => Ok(observed(&seen).map(|dyno| self.with_note(dyno))),
                     // Removed since it was listed.
                     Err(error) if status(&error) == Some(404) => Ok(None),
                     Err(error) => Err(failed("look at a dyno", error)),
@@ -43,10 +45,20 @@ impl DockerEngine {
         .await
     }
 
-    /// Names and labels of this instance's containers of one kind.
-    async fn containers(&self, kind: &str) -> Result<Vec<(String, HashMap<String, String>)>> {
+    /// What init has noted beside what Docker tells.
+    fn with_note(&self, mut dyno: ObservedDyno) -> ObservedDyno {
+        if let DynoState::Exited { oom, .. } = &mut dyno.state {
+            *oom = *oom || self.noted_out_of_memory(dyno.id);
+        }
+        dyno
+    }
+
+    /// Names and labels of this instance's containers of one kind, of all apps or of one.
+    async fn containers(&self, kind: &str, app: Option<Uuid>) -> Result<Vec<(String, HashMap<String, String>)>> {
         let docker = self.docker().await?;
-        let filters = names::labelled([(names::INSTANCE, self.config().instance.as_str()), (names::KIND, kind)]);
+        let app = app.map(|id| id.to_string());
+        let own = [(names::INSTANCE, self.config().instance.as_str()), (names::KIND, kind)];
+        let filters = names::labelled(own.into_iter().chain(app.as_deref().map(|id| (names::APP_ID, id))));
         let options = ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
         let found = docker.list_containers(Some(options)).await.map_err(|error| failed("list containers", error))?;
         Ok(found
@@ -58,10 +70,9 @@ impl DockerEngine {
             .collect())
     }
 
-    pub(super) fn follow_changes(&self) -> BoxStream<'static, ()> {
+    pub(super) fn follow_changes(&self) -> BoxStream<'static, Option<Uuid>> {
         let engine = self.clone();
-        // One waiting hint is as good as many.
-        let (hints, received) = tokio::sync::mpsc::channel(1);
+        let (hints, received) = tokio::sync::mpsc::channel(HINTS);
         tokio::spawn(async move {
             tokio::select! {
                 () = hints.closed() => {}
@@ -71,7 +82,7 @@ impl DockerEngine {
         tokio_stream::wrappers::ReceiverStream::new(received).boxed()
     }
 
-    async fn send_changes(&self, hints: &tokio::sync::mpsc::Sender<()>) {
+    async fn send_changes(&self, hints: &tokio::sync::mpsc::Sender<Option<Uuid>>) {
         // An engine that is away is told of once, not with every try.
         let mut told = false;
         loop {
@@ -85,9 +96,14 @@ impl DockerEngine {
                     let options = EventsOptions { filters: Some(filters), ..Default::default() };
                     let mut events = std::pin::pin!(docker.events(Some(options)));
                     // Something may have happened while nobody listened.
-                    let _ = hints.try_send(());
-                    while let Some(Ok(_)) = events.next().await {
-                        let _ = hints.try_send(());
+                    let _ = hints.try_send(None);
+                    while let Some(Ok(event)) = events.next().await {
+                        let labels = event.actor.and_then(|actor| actor.attributes).unwrap_or_default();
+                        let hint = id_label(&labels, names::APP_ID);
+                        if hints.try_send(hint).is_err() {
+                            // In place of all that finds no room.
+                            let _ = hints.send(None).await;
+                        }
                     }
                     tracing::warn!("The Docker engine's events broke off; connecting again.");
                 }
@@ -105,13 +121,13 @@ impl DockerEngine {
         let docker = self.docker().await?;
         let filters = || Some(names::labelled([(names::INSTANCE, self.config().instance.as_str())]));
         let mut owned = Vec::new();
-        for (_, labels) in self.containers("dyno").await? {
+        for (_, labels) in self.containers("dyno", None).await? {
             owned.extend(id_label(&labels, names::DYNO_ID).map(Owned::Dyno));
         }
-        for (_, labels) in self.containers("addon").await? {
+        for (_, labels) in self.containers("addon", None).await? {
             owned.extend(id_label(&labels, names::ADDON_ID).map(Owned::Service));
         }
-        for (container, labels) in self.containers("build").await? {
+        for (container, labels) in self.containers("build", None).await? {
             owned.push(Owned::Build { container, build: id_label(&labels, names::BUILD) });
         }
         let networks = docker

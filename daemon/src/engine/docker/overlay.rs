@@ -1,4 +1,4 @@
-//! A dyno's files: `dynos/<id>/{upper,work,tmp}` and the volume that lays `upper` over the
+//! A dyno's files: `dynos/<id>/{upper,work,tmp,end}` and the volume that lays `upper` over the
 //! unpacked slug.
 //!
 //! The volume is Docker's own `local` driver told to mount an overlay, so Docker mounts it
@@ -7,6 +7,7 @@
 //! written.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,12 +20,26 @@ use super::super::{DynoSpec, EngineError, Result};
 use super::client::{failed, status};
 use super::{DockerEngine, names};
 
+/// The name of [`DynoFiles::note`].
+const NOTE: &str = "end";
 /// How often, a tenth of a second apart, a volume is asked to go while Docker still unmounts.
 const RELEASE_TRIES: u32 = 50;
 
+/// What of a dyno's files is mounted beside its volume.
+pub(super) struct DynoFiles {
+    /// Becomes `/tmp`.
+    pub(super) tmp: PathBuf,
+    /// The file in which init notes that the kernel killed for memory: Docker hears of that
+    /// from another side than of the end, and forgets it when it hears of it later.
+    pub(super) note: PathBuf,
+}
+
+/// What init writes into it.
+const OUT_OF_MEMORY: &str = "oom";
+
 impl DockerEngine {
-    /// Makes the dyno's directories and its volume; gives the directory that becomes `/tmp`.
-    pub(super) async fn ensure_overlay(&self, spec: &DynoSpec) -> Result<PathBuf> {
+    /// Makes the dyno's directories and its volume.
+    pub(super) async fn ensure_overlay(&self, spec: &DynoSpec) -> Result<DynoFiles> {
         let directory = self.dyno_dir(spec.id);
         let (made, slug) = (directory.clone(), spec.slug_dir.clone());
         let lower = blocking(move || make_directories(&made, slug.as_deref())).await?;
@@ -44,7 +59,7 @@ impl DockerEngine {
         };
         let docker = self.docker().await?;
         docker.create_volume(volume).await.map_err(|error| failed("make the dyno's volume", error))?;
-        Ok(directory.join("tmp"))
+        Ok(DynoFiles { tmp: directory.join("tmp"), note: directory.join(NOTE) })
     }
 
     /// Removes volume and directories. Gone is success.
@@ -68,6 +83,14 @@ impl DockerEngine {
         Err(EngineError::InUse { what: format!("the volume {name}"), by: "a container".to_owned() })
     }
 
+    /// Whether init has noted that the kernel killed for memory. What is there is the dyno's
+    /// own word: it can lie of nobody but itself.
+    pub(super) fn noted_out_of_memory(&self, dyno: Uuid) -> bool {
+        let mut text = [0; OUT_OF_MEMORY.len()];
+        let read = std::fs::File::open(self.dyno_dir(dyno).join(NOTE)).and_then(|mut note| note.read_exact(&mut text));
+        read.is_ok() && text == OUT_OF_MEMORY.as_bytes()
+    }
+
     /// Where everything that a dyno writes is.
     pub(super) fn dyno_dir(&self, dyno: Uuid) -> PathBuf {
         self.config().data_dir.join("dynos").join(dyno.to_string())
@@ -81,7 +104,7 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
     })
 }
 
-/// Makes `upper`, `work` and `tmp`, owned by the dyno; gives the lower directory.
+/// Makes `upper`, `work`, `tmp` and the note, owned by the dyno; gives the lower directory.
 fn make_directories(directory: &Path, slug: Option<&Path>) -> Result<PathBuf> {
     for name in ["upper", "work", "tmp"] {
         let path = directory.join(name);
@@ -94,6 +117,12 @@ fn make_directories(directory: &Path, slug: Option<&Path>) -> Result<PathBuf> {
         let mode = if name == "tmp" { 0o1777 } else { 0o755 };
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))
             .map_err(|error| EngineError::disk("setting the mode of", &path, &error))?;
+    }
+    let note = directory.join(NOTE);
+    if !note.exists() {
+        std::fs::write(&note, []).map_err(|error| EngineError::disk("making", &note, &error))?;
+        chown(&note, Some(names::DYNO_UID), Some(names::DYNO_UID))
+            .map_err(|error| EngineError::disk("giving the dyno's user", &note, &error))?;
     }
     if let Some(slug) = slug {
         if !slug.is_dir() {

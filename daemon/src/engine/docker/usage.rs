@@ -46,6 +46,7 @@ impl DockerEngine {
                         .map_or(0, |nanoseconds| nanoseconds / 1000),
                     pids: stats.pids_stats.and_then(|pids| pids.current).unwrap_or(0),
                     runnable: None,
+                    oom_kills: None,
                 }))
             }
             Some(Err(error)) if status(&error) == Some(404) => Ok(None),
@@ -106,6 +107,7 @@ impl Cgroup {
                     cpu_micros: number(&cpu.join("cpuacct.usage")).unwrap_or(0) / 1000,
                     pids: number(&pids.join("pids.current")).unwrap_or(0),
                     runnable: runnable(&pids.join("tasks")),
+                    oom_kills: Figures::read(&memory.join("memory.oom_control")).map(|all| all.get("oom_kill")),
                 })
             }
             Self::V2(group) => {
@@ -121,6 +123,7 @@ impl Cgroup {
                     cpu_micros: Figures::read(&group.join("cpu.stat")).map_or(0, |cpu| cpu.get("usage_usec")),
                     pids: number(&group.join("pids.current")).unwrap_or(0),
                     runnable: runnable(&group.join("cgroup.threads")),
+                    oom_kills: Figures::read(&group.join("memory.events")).map(|all| all.get("oom_kill")),
                 })
             }
         }

@@ -61,16 +61,19 @@ impl Engine for FakeEngine {
 
     async fn remove(&self, dyno: Uuid) -> Result<()> {
         self.call(Some(Call::Remove), |state| {
-            state.dynos.remove(&dyno);
+            if let Some(dyno) = state.dynos.remove(&dyno) {
+                state.hint(Some(dyno.spec.app_id));
+            }
             Ok(())
         })
     }
 
-    async fn list(&self) -> Result<Vec<ObservedDyno>> {
+    async fn list(&self, app: Option<Uuid>) -> Result<Vec<ObservedDyno>> {
         self.call(Some(Call::List), |state| {
             Ok(state
                 .dynos
                 .values()
+                .filter(|dyno| app.is_none_or(|app| dyno.spec.app_id == app))
                 .map(|dyno| ObservedDyno {
                     id: dyno.spec.id,
                     app_id: dyno.spec.app_id,
@@ -84,13 +87,11 @@ impl Engine for FakeEngine {
         })
     }
 
-    fn changes(&self) -> BoxStream<'static, ()> {
-        let versions = self.version.subscribe();
-        stream::unfold((versions, true), |(mut versions, first)| async move {
-            if !first {
-                versions.changed().await.ok()?;
-            }
-            Some(((), (versions, false)))
+    fn changes(&self) -> BoxStream<'static, Option<Uuid>> {
+        let hints = self.lock().hints.subscribe();
+        stream::unfold((hints, true), |(mut hints, first)| async move {
+            let hint = if first { None } else { hints.recv().await.unwrap_or_default() };
+            Some((hint, (hints, false)))
         })
         .boxed()
     }
@@ -147,8 +148,17 @@ impl Engine for FakeEngine {
     async fn usage(&self, dyno: Uuid) -> Result<Option<Usage>> {
         self.look(|state| {
             let dyno = state.dynos.get(&dyno).filter(|dyno| dyno.ended().is_none())?;
-            Some(Usage { limit: dyno.spec.limits.memory_bytes, pids: 1, ..Usage::default() })
+            Some(Usage {
+                limit: dyno.spec.limits.memory_bytes,
+                pids: 1,
+                oom_kills: Some(dyno.oom_kills),
+                ..Usage::default()
+            })
         })
+    }
+
+    async fn written(&self, _: Uuid) -> Result<u64> {
+        self.look(|_| 0)
     }
 
     async fn image_exists(&self, image: &str) -> Result<bool> {

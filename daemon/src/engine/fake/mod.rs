@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
 
 use super::{DynoSpec, DynoState, EngineError, OutputLine, OutputStream, Result, ServiceSpec};
@@ -44,7 +44,6 @@ pub struct FakeEngine {
     version: Arc<watch::Sender<u64>>,
 }
 
-#[derive(Default)]
 struct State {
     dynos: BTreeMap<Uuid, FakeDyno>,
     services: BTreeMap<Uuid, (ServiceSpec, bool)>,
@@ -55,8 +54,12 @@ struct State {
     missing_images: BTreeSet<String>,
     faults: BTreeMap<Call, Vec<EngineError>>,
     down: bool,
+    /// Calls that panic.
+    panics: BTreeSet<Call>,
     /// Moves by a millisecond with every reading.
     clock: i64,
+    /// What [`super::Engine::changes`] yields.
+    hints: broadcast::Sender<Option<Uuid>>,
 }
 
 struct FakeDyno {
@@ -65,11 +68,25 @@ struct FakeDyno {
     ignores_term: bool,
     address: IpAddr,
     output: Vec<OutputLine>,
+    oom_kills: u64,
 }
 
 impl Default for FakeEngine {
     fn default() -> Self {
-        Self { state: Arc::default(), version: Arc::new(watch::Sender::new(0)) }
+        let state = State {
+            dynos: BTreeMap::new(),
+            services: BTreeMap::new(),
+            volumes: BTreeSet::new(),
+            networks: BTreeSet::new(),
+            missing_images: BTreeSet::new(),
+            faults: BTreeMap::new(),
+            down: false,
+            panics: BTreeSet::new(),
+            silent: BTreeSet::new(),
+            clock: 0,
+            hints: broadcast::Sender::new(1024),
+        };
+        Self { state: Arc::new(Mutex::new(state)), version: Arc::new(watch::Sender::new(0)) }
     }
 }
 
@@ -81,12 +98,20 @@ impl FakeEngine {
 
     /// While down, every call gives [`EngineError::Unavailable`].
     pub fn set_down(&self, down: bool) {
-        self.change(|state| state.down = down);
+        self.change(|state| {
+            state.down = down;
+            state.hint(None);
+        });
     }
 
     /// The next call of this kind fails with `error`; said twice, the next two do.
     pub fn fail_next(&self, call: Call, error: EngineError) {
         self.change(|state| state.faults.entry(call).or_default().push(error));
+    }
+
+    /// The next call of this kind panics: what happens when a part of the daemon has a fault.
+    pub fn panic_next(&self, call: Call) {
+        self.change(|state| state.panics.insert(call));
     }
 
     /// Dynos of this image can't be started.
@@ -111,6 +136,15 @@ impl FakeEngine {
         self.change(|state| state.end(dyno, code, oom));
     }
 
+    /// The kernel kills a process of the dyno that is not its main one.
+    pub fn kill_child(&self, dyno: Uuid) {
+        self.change(|state| {
+            if let Some(dyno) = state.dynos.get_mut(&dyno) {
+                dyno.oom_kills += 1;
+            }
+        });
+    }
+
     /// The dyno writes a line.
     pub fn write(&self, dyno: Uuid, stream: OutputStream, line: &str) {
         self.change(|state| state.write(dyno, stream, line));
@@ -121,6 +155,8 @@ impl FakeEngine {
         self.change(|state| {
             if let Some(dyno) = state.dynos.get_mut(&dyno) {
                 dyno.address = address;
+                let app_id = dyno.spec.app_id;
+                state.hint(Some(app_id));
             }
         });
     }
@@ -145,6 +181,9 @@ impl FakeEngine {
         self.change(|state| {
             if state.down {
                 return Err(EngineError::Unavailable { why: "the fake engine is down".to_owned() });
+            }
+            if let Some(call) = call.filter(|call| state.panics.remove(call)) {
+                panic!("{call:?} was told to panic");
             }
             let fault = call.and_then(|call| state.faults.get_mut(&call)).filter(|faults| !faults.is_empty());
             match fault {
@@ -197,8 +236,10 @@ impl State {
             ignores_term: false,
             address: IpAddr::V4(Ipv4Addr::new(127, 1, 0, octet)),
             output: Vec::new(),
+            oom_kills: 0,
         };
         self.dynos.insert(spec.id, dyno);
+        self.hint(Some(spec.app_id));
         let script = spec.command.last().cloned().unwrap_or_default();
         for word in script.split([';', '\n']).map(str::trim) {
             if let Some(text) = word.strip_prefix("echo ") {
@@ -223,6 +264,8 @@ impl State {
             && matches!(dyno.state, DynoState::Running { .. })
         {
             dyno.state = DynoState::Exited { code, oom, finished_at };
+            let app_id = dyno.spec.app_id;
+            self.hint(Some(app_id));
         }
     }
 
@@ -231,6 +274,12 @@ impl State {
         if let Some(dyno) = self.dynos.get_mut(&dyno) {
             dyno.output.push(OutputLine { at, stream, bytes: Bytes::copy_from_slice(line.as_bytes()) });
         }
+    }
+
+    /// Something may have changed in this app, or in any.
+    fn hint(&self, app: Option<Uuid>) {
+        // Nobody need be listening.
+        let _ = self.hints.send(app);
     }
 
     fn networks_in_use(&self, app_id: Uuid) -> Vec<String> {

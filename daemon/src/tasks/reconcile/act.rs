@@ -4,17 +4,14 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use chrono::TimeDelta;
 use futures_util::future::join_all;
-use paas_domain::plan::{self, Create, DynoKind, ExitReason, KillReason, Phase, Step, StopReason};
-use serde_json::json;
+use paas_domain::plan::{self, DynoKind, DynoRow, ExitReason, KillReason, Phase, Step, StopReason};
 use uuid::Uuid;
 
-use super::{Reconciler, phase, view};
+use super::{super::router, Reconciler, attached, phase, view};
 use crate::{
-    context::new_id,
     engine::{AppNetwork, DynoState, EngineError, ObservedDyno, Signal},
-    error::{Error, Result},
+    error::Result,
     ops::{Platform, spec},
     store::{
         self,
@@ -23,15 +20,26 @@ use crate::{
     },
 };
 
-/// How long an attached one-off waits for its user (R13).
-const ATTACH_WAIT: TimeDelta = TimeDelta::seconds(30);
+/// How soon it looks again at dynos that wait for their last requests.
+const WHILE_BUSY: Duration = Duration::from_millis(250);
 
 /// How long after a start that failed for good (no image, say) it is tried again.
 const AFTER_REFUSAL: Duration = Duration::from_secs(15);
 
 /// Looks at an app once and does what is to be done. Returns when to look again, if time
 /// alone decides.
-pub async fn pass(p: &Platform, r: &Reconciler, app_id: Uuid, seen: Vec<ObservedDyno>) -> Result<Option<Duration>> {
+///
+/// `seen` is what the engine shows of the app; without, it is asked.
+pub async fn pass(
+    p: &Platform,
+    r: &Reconciler,
+    app_id: Uuid,
+    seen: Option<Vec<ObservedDyno>>,
+) -> Result<Option<Duration>> {
+    let seen = match seen {
+        Some(seen) => seen,
+        None => p.engine.list(Some(app_id)).await?,
+    };
     let Some(app) = store::apps::by_id(&mut p.db.read().await?, app_id).await? else {
         for dyno in &seen {
             p.engine.remove(dyno.id).await?;
@@ -39,23 +47,13 @@ pub async fn pass(p: &Platform, r: &Reconciler, app_id: Uuid, seen: Vec<Observed
         return Ok(None);
     };
     let mut rows = dynos::list(&mut p.db.read().await?, app_id).await?;
+    let mut seen: HashMap<Uuid, ObservedDyno> = seen.into_iter().map(|dyno| (dyno.id, dyno)).collect();
+    let mut waits: Vec<Duration> = Vec::new();
     if !app.deleting {
         rows.extend(phase::ensure(p, &app, &rows).await?);
+        rows = attached::look(p, rows, &mut seen, &mut waits).await?;
     }
     let now = p.cx.now();
-    let mut waits: Vec<Duration> = Vec::new();
-    let seen: HashMap<Uuid, ObservedDyno> = seen.into_iter().map(|dyno| (dyno.id, dyno)).collect();
-    // An attached one-off is started by the stream of whoever attaches.
-    let (waiting, rows): (Vec<Dyno>, Vec<Dyno>) = rows.into_iter().partition(|row| {
-        row.attach && row.phase == "starting" && row.request.is_none() && !app.deleting && !seen.contains_key(&row.id)
-    });
-    for dyno in waiting {
-        let left = ATTACH_WAIT - (now - dyno.created_at);
-        match left.to_std() {
-            Ok(left) if !left.is_zero() => waits.push(left),
-            Ok(_) | Err(_) => nobody_came(p, &app, dyno).await?,
-        }
-    }
     let mut words = Vec::with_capacity(rows.len());
     for row in &rows {
         words.push(view::row(row)?);
@@ -64,17 +62,35 @@ pub async fn pass(p: &Platform, r: &Reconciler, app_id: Uuid, seen: Vec<Observed
     for dyno in seen.values() {
         observed.push(view::observed(dyno, listening(r, &rows, dyno)));
     }
-    let desired = view::desired(p, &app, r.routes().acknowledged(app_id)).await?;
-    let plan = plan::plan(&desired, &words, &observed, &view::policy(p.cx.config()), now);
-    if plan.steps.is_empty() {
-        if let Some(at) = plan.wake_at {
-            waits.push((at - now).to_std().unwrap_or_default());
-        }
-        return Ok(waits.into_iter().min());
+    let mut desired = view::desired(p, &app, r.routes().acknowledged(app_id)).await?;
+    desired.busy = busy(p, &words).await;
+    if !desired.busy.is_empty() {
+        waits.push(WHILE_BUSY);
     }
-    let mut at_work = AtWork { p, r, app: &app, rows: rows.into_iter().map(|row| (row.id, row)).collect(), seen };
-    let refused = at_work.steps(plan.steps).await?;
-    Ok(Some(if refused { AFTER_REFUSAL } else { Duration::ZERO }))
+    let plan = plan::plan(&desired, &words, &observed, &view::policy(p.cx.config()), now);
+    if let Some(at) = plan.wake_at {
+        waits.push((at - now).to_std().unwrap_or_default());
+    }
+    if !plan.steps.is_empty() {
+        let mut at_work = AtWork { p, r, app: &app, rows: rows.into_iter().map(|row| (row.id, row)).collect(), seen };
+        let refused = at_work.steps(plan.steps).await?;
+        waits.push(if refused { AFTER_REFUSAL } else { Duration::ZERO });
+    }
+    Ok(waits.into_iter().min())
+}
+
+/// Of the dynos that have left the routes, those that the router still has requests on.
+async fn busy(p: &Platform, rows: &[DynoRow]) -> Vec<Uuid> {
+    let left: Vec<Uuid> = rows
+        .iter()
+        .filter(|row| !row.routed && row.unrouted_at.is_some() && matches!(row.phase, Phase::Starting | Phase::Up))
+        .map(|row| row.id)
+        .collect();
+    if left.is_empty() {
+        return left;
+    }
+    let with_requests = router::with_requests(&router::status_socket(&p.cx)).await;
+    left.into_iter().filter(|id| with_requests.contains(id)).collect()
 }
 
 fn listening(r: &Reconciler, rows: &[Dyno], seen: &ObservedDyno) -> bool {
@@ -87,24 +103,13 @@ fn listening(r: &Reconciler, rows: &[Dyno], seen: &ObservedDyno) -> bool {
     r.probes().listening(row.id, address, move || reconciler.look_at(app_id))
 }
 
-async fn nobody_came(p: &Platform, app: &App, mut dyno: Dyno) -> Result<()> {
-    let now = p.cx.now();
-    dyno.phase = Phase::Exited.to_string();
-    dyno.phase_at = now;
-    dyno.updated_at = now;
-    let mut tx = p.db.begin().await?;
-    dynos::update(&mut tx, &dyno).await?;
-    tx.commit(None).await?;
-    p.logs.platform(app.id, &dyno.name(), "Error R13 (Attach error) -> Failed to attach to process");
-    Ok(())
-}
-
-struct AtWork<'a> {
-    p: &'a Platform,
-    r: &'a Reconciler,
-    app: &'a App,
-    rows: HashMap<Uuid, Dyno>,
-    seen: HashMap<Uuid, ObservedDyno>,
+/// What a pass works on.
+pub(super) struct AtWork<'a> {
+    pub(super) p: &'a Platform,
+    pub(super) r: &'a Reconciler,
+    pub(super) app: &'a App,
+    pub(super) rows: HashMap<Uuid, Dyno>,
+    pub(super) seen: HashMap<Uuid, ObservedDyno>,
 }
 
 impl AtWork<'_> {
@@ -133,9 +138,10 @@ impl AtWork<'_> {
                 }
             }
         }
-        refused |= self.start_all(&mut starts).await?;
+        // A start that fails is no reason to keep what has ended.
+        let started = self.start_all(&mut starts).await;
         self.remove_all(&mut removals).await?;
-        Ok(refused)
+        Ok(refused | started?)
     }
 
     async fn one(&mut self, step: &Step) -> Result<()> {
@@ -149,22 +155,22 @@ impl AtWork<'_> {
                 self.say(*id, "State changed from starting to up");
             }
             Step::MarkCrashed { id, exit, .. } => {
-                let before = self.rows.get(id).map(|row| row.phase.clone()).unwrap_or_default();
+                let before = self.came_to(*id, *exit);
                 self.ended(*id, *exit);
                 self.record(*id, step).await?;
                 self.say(*id, &format!("State changed from {before} to crashed"));
                 self.r.probes().forget(*id);
             }
-            Step::MarkExited { id, code } => {
+            Step::MarkExited { id, exit } => {
                 let formation = self.rows.get(id).is_some_and(|row| row.kind == DynoKind::Formation.as_str());
-                self.say(*id, &format!("Process exited with status {code}"));
+                let (before, after) = (self.came_to(*id, *exit), if formation { "down" } else { "complete" });
+                self.ended(*id, *exit);
+                // Before it is recorded: a release command must not run again because the
+                // daemon was killed between the two.
+                self.phase_ended(*id, *exit).await?;
                 self.record(*id, step).await?;
-                self.say(
-                    *id,
-                    if formation { "State changed from up to down" } else { "State changed from up to complete" },
-                );
+                self.say(*id, &format!("State changed from {before} to {after}"));
                 self.r.probes().forget(*id);
-                self.phase_ended(*id, i64::from(*code)).await?;
             }
             Step::Stop { id, reason } => {
                 if matches!(reason, StopReason::Restart | StopReason::Deploy | StopReason::Resize) {
@@ -209,7 +215,18 @@ impl AtWork<'_> {
                 config.boot_timeout_s
             ),
             KillReason::MemoryVastly => "Error R15 (Memory quota vastly exceeded)".to_owned(),
+            KillReason::DiskFull => {
+                "Error R99 (Platform error) -> The machine's disk is nearly full, and this dyno has written the most to it".to_owned()
+            }
         }
+    }
+
+    /// How far a dyno came: SIGTERM changes no state that users see. What runs once is up as
+    /// soon as it runs, and may have ended before anybody looked.
+    fn came_to(&self, id: Uuid, exit: ExitReason) -> &'static str {
+        let ran_once = |row: &Dyno| row.kind != DynoKind::Formation.as_str() && exit != ExitReason::Unstarted;
+        let up = self.rows.get(&id).is_some_and(|row| row.started_at.is_some() || ran_once(row));
+        if up { "up" } else { "starting" }
     }
 
     fn ended(&self, id: Uuid, exit: ExitReason) {
@@ -218,134 +235,11 @@ impl AtWork<'_> {
                 self.say(id, "Error R15 (Memory quota vastly exceeded)");
                 self.say(id, "Stopping process with SIGKILL");
             }
-            ExitReason::Lost => self.say(id, "The dyno's container is gone; it is started anew"),
+            ExitReason::Lost => self.say(id, "The dyno's container is gone"),
+            ExitReason::Unstarted => return,
             ExitReason::Code(_) | ExitReason::BootTimeout => {}
         }
         self.say(id, &format!("Process exited with status {}", exit.code()));
-    }
-
-    /// The row of a new dyno. A release that is not there is an error, so that the app is
-    /// tried again after a while and not at once and for ever.
-    async fn create(&mut self, create: &Create) -> Result<Uuid> {
-        let now = self.p.cx.now();
-        let mut tx = self.p.db.begin().await?;
-        let release = store::releases::by_version(&mut tx, self.app.id, create.release_version).await?;
-        let release = release.ok_or_else(|| {
-            Error::Unavailable(format!("Release v{} of {} is not there.", create.release_version, self.app.name))
-        })?;
-        let row = plan::DynoRow::new(new_id(), create, now);
-        let mut dyno = Dyno {
-            id: row.id,
-            app_id: self.app.id,
-            kind: row.kind.to_string(),
-            process_type: row.process_type.clone(),
-            number: i64::from(row.number),
-            release_id: release.id,
-            release_version: row.release_version,
-            size: row.size.clone(),
-            command: row.command.clone(),
-            epoch: row.epoch,
-            phase: row.phase.to_string(),
-            phase_at: now,
-            created_at: now,
-            updated_at: now,
-            started_at: None,
-            stop_at: None,
-            stop_reason: None,
-            killed_at: None,
-            kill_reason: None,
-            request: None,
-            crashes: 0,
-            next_start_at: None,
-            exit_code: None,
-            time_to_live: None,
-            attach: false,
-            tty: false,
-            env: None,
-            user_id: None,
-            address: None,
-            routed: false,
-            unrouted_at: None,
-            attributes: sqlx::types::Json(json!({})),
-        };
-        view::write_back(&mut dyno, &row, now);
-        dynos::insert(&mut tx, &dyno).await?;
-        tx.commit(None).await?;
-        let id = dyno.id;
-        self.rows.insert(id, dyno);
-        Ok(id)
-    }
-
-    async fn start_all(&mut self, ids: &mut Vec<Uuid>) -> Result<bool> {
-        let ids = std::mem::take(ids);
-        let results = join_all(ids.iter().filter_map(|id| self.rows.get(id)).map(|row| self.start(row))).await;
-        let mut refused = false;
-        let mut failure = None;
-        for result in results {
-            match result {
-                Ok(None) => {}
-                Ok(Some(dyno)) => {
-                    refused |= dyno.attributes.get("refused").is_some();
-                    self.rows.insert(dyno.id, dyno);
-                }
-                Err(error) => failure = Some(error),
-            }
-        }
-        match failure {
-            Some(error) => Err(error),
-            None => Ok(refused),
-        }
-    }
-
-    /// Starts one. A refusal that time alone does not mend is told to its user once, and
-    /// remembered with the row, which is returned.
-    async fn start(&self, row: &Dyno) -> Result<Option<Dyno>> {
-        let announced = row.attributes.get("announced").is_some();
-        if !announced {
-            self.say(row.id, &format!("Starting process with command `{}`", row.command));
-        }
-        let spec = match spec::build(self.p, self.app, row).await {
-            Ok(spec) => Ok(spec),
-            Err(error @ (Error::Unavailable(_) | Error::Internal { .. })) => Err(error),
-            Err(error) => return Ok(Some(self.refuse(row, &error.to_string()).await?)),
-        };
-        let error = match spec {
-            Ok(spec) => match self.p.engine.start(&spec).await {
-                Ok(()) if announced => return Ok(None),
-                Ok(()) => return Ok(Some(self.attribute(row, "announced", json!(true)).await?)),
-                Err(
-                    error @ (EngineError::NoSuchImage { .. } | EngineError::Setting(_) | EngineError::Other { .. }),
-                ) => {
-                    tracing::warn!(app = self.app.name, dyno = row.name(), %error, "a dyno could not be started");
-                    return Ok(Some(self.refuse(row, &error.to_string()).await?));
-                }
-                Err(error) => error.into(),
-            },
-            Err(error) => error,
-        };
-        if !announced {
-            self.attribute(row, "announced", json!(true)).await?;
-        }
-        Err(error)
-    }
-
-    async fn refuse(&self, row: &Dyno, why: &str) -> Result<Dyno> {
-        if row.attributes.get("refused").and_then(|v| v.as_str()) != Some(why) {
-            self.say(row.id, &format!("Error R99 (Platform error) -> The dyno could not be started: {why}"));
-        }
-        let row = self.attribute(row, "announced", json!(true)).await?;
-        self.attribute(&row, "refused", json!(why)).await
-    }
-
-    async fn attribute(&self, row: &Dyno, key: &str, value: serde_json::Value) -> Result<Dyno> {
-        let mut row = row.clone();
-        if let Some(map) = row.attributes.0.as_object_mut() {
-            map.insert(key.to_owned(), value);
-        }
-        let mut tx = self.p.db.begin().await?;
-        dynos::update(&mut tx, &row).await?;
-        tx.commit(None).await?;
-        Ok(row)
     }
 
     async fn remove_all(&mut self, ids: &mut Vec<Uuid>) -> Result<()> {
@@ -408,14 +302,14 @@ impl AtWork<'_> {
         Ok(())
     }
 
-    async fn phase_ended(&self, id: Uuid, code: i64) -> Result<()> {
+    async fn phase_ended(&self, id: Uuid, exit: ExitReason) -> Result<()> {
         match self.rows.get(&id) {
-            Some(row) if row.kind == DynoKind::Release.as_str() => phase::ended(self.p, row, code).await,
+            Some(row) if row.kind == DynoKind::Release.as_str() => phase::ended(self.p, row, exit).await,
             Some(_) | None => Ok(()),
         }
     }
 
-    fn say(&self, id: Uuid, text: &str) {
+    pub(super) fn say(&self, id: Uuid, text: &str) {
         if let Some(row) = self.rows.get(&id) {
             self.p.logs.platform(self.app.id, &row.name(), text);
         }
@@ -427,7 +321,7 @@ fn reason_text(why: ExitReason) -> String {
         ExitReason::Code(code) => format!("its web process exits with status {code}"),
         ExitReason::BootTimeout => "its web process does not bind to $PORT in time".to_owned(),
         ExitReason::Oom => "its web process runs out of memory".to_owned(),
-        ExitReason::Lost => "its container was lost".to_owned(),
+        ExitReason::Lost | ExitReason::Unstarted => "its container was lost".to_owned(),
     }
 }
 

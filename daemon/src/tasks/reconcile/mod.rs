@@ -6,12 +6,16 @@
 //! ([`paas_domain::plan`]) what to do, and does it. Two passes never work on one app at
 //! once. Killed anywhere and started again, it converges.
 //!
-//! [`view`] turns rows and containers into the planner's words, [`act`] does its steps,
-//! [`probe`] watches ports, [`phase`] runs release phases.
+//! [`rounds`] says when which app is looked at, [`view`] turns rows and containers into the
+//! planner's words, [`act`] does its steps ([`start`] the starts), [`attached`] cares for
+//! one-offs with a user, [`probe`] watches ports, [`phase`] runs release phases.
 
 pub mod act;
+mod attached;
 pub mod phase;
 pub mod probe;
+mod rounds;
+mod start;
 pub mod view;
 
 use std::{
@@ -24,18 +28,16 @@ use futures_util::{StreamExt as _, future::BoxFuture};
 use tokio::sync::{Notify, mpsc, watch};
 use uuid::Uuid;
 
-use crate::{engine::ObservedDyno, error::Result, ops::Platform, store::apps};
+use crate::ops::Platform;
 
 use super::routes::Routes;
+use rounds::{Done, Rounds};
 
 /// How often it looks at everything without being woken.
 const PERIOD: Duration = Duration::from_secs(15);
 
-/// How many apps are worked on at once.
-const AT_ONCE: usize = 8;
-
-/// How long it waits after a failure of the engine or the database.
-const AFTER_FAILURE: Duration = Duration::from_secs(2);
+/// The longest that an app is put off; a timer takes no more than two years.
+const LONGEST: Duration = Duration::from_secs(3600);
 
 /// Waits, within bounds, until the output of a dyno has been stored: the log
 /// collector's part.
@@ -89,27 +91,31 @@ impl Reconciler {
     /// Runs until `stop` becomes true. What is under way then is left to the next start.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let listening = tokio::spawn(self.clone().listen());
-        let (done_tx, mut done_rx) = mpsc::unbounded_channel::<(Uuid, Option<Duration>)>();
-        let mut busy: HashSet<Uuid> = HashSet::new();
+        let (done, mut ended) = mpsc::unbounded_channel();
+        let mut rounds = Rounds::new(self.clone(), done);
         let mut timers: tokio_util::time::DelayQueue<Uuid> = tokio_util::time::DelayQueue::new();
         let mut due: HashMap<Uuid, tokio_util::time::delay_queue::Key> = HashMap::new();
         let mut period = tokio::time::interval(PERIOD);
+        // After a machine that slept, one look is as good as those that were missed.
+        period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = self.inner.wake.notified() => {}
                 _ = period.tick() => self.look_at_all(),
-                Some((app_id, again)) = done_rx.recv() => {
-                    busy.remove(&app_id);
-                    self.inner.wake.notify_one();
-                    if let Some(key) = due.remove(&app_id) {
-                        timers.remove(&key);
+                Some(done) = ended.recv() => match done {
+                    Done::App(app_id, again) => {
+                        rounds.ended(app_id);
+                        if let Some(key) = due.remove(&app_id) {
+                            timers.remove(&key);
+                        }
+                        if again == Some(Duration::ZERO) {
+                            self.look_at(app_id);
+                        } else if let Some(after) = again {
+                            due.insert(app_id, timers.insert(app_id, after.min(LONGEST)));
+                        }
                     }
-                    if again == Some(Duration::ZERO) {
-                        self.look_at(app_id);
-                    } else if let Some(after) = again {
-                        due.insert(app_id, timers.insert(app_id, after));
-                    }
-                }
+                    Done::Sweep(seen) => rounds.swept(seen),
+                },
                 Some(expired) = timers.next(), if !timers.is_empty() => {
                     let app_id = expired.into_inner();
                     due.remove(&app_id);
@@ -117,77 +123,20 @@ impl Reconciler {
                 }
                 _ = stop.wait_for(|stop| *stop) => break,
             }
-            let ready = match self.ready(&busy).await {
-                Ok(ready) => ready,
-                Err(error) => {
-                    tracing::warn!(%error, "the state could not be looked at; trying again");
-                    tokio::time::sleep(AFTER_FAILURE).await;
-                    self.look_at_all();
-                    continue;
-                }
-            };
-            let Some((apps, mut observed)) = ready else { continue };
-            for app_id in apps {
-                busy.insert(app_id);
-                let (this, done) = (self.clone(), done_tx.clone());
-                let seen = observed.remove(&app_id).unwrap_or_default();
-                tokio::spawn(async move {
-                    let again = match act::pass(&this.inner.p, &this, app_id, seen).await {
-                        Ok(again) => again,
-                        Err(error) => {
-                            tracing::warn!(app.id = %app_id, %error, "an app could not be brought to what is wanted; trying again");
-                            Some(AFTER_FAILURE)
-                        }
-                    };
-                    let _ = done.send((app_id, again));
-                });
-            }
+            rounds.begin_all();
         }
         listening.abort();
     }
 
-    /// The apps to be looked at now, with what the engine shows of each.
-    #[allow(clippy::type_complexity, reason = "a pair that is taken apart at once")]
-    async fn ready(&self, busy: &HashSet<Uuid>) -> Result<Option<(Vec<Uuid>, HashMap<Uuid, Vec<ObservedDyno>>)>> {
-        if busy.len() >= AT_ONCE {
-            return Ok(None);
-        }
-        let p = &self.inner.p;
-        let mut wanted: Vec<Uuid> = Vec::new();
-        let everything = self.inner.all.swap(false, std::sync::atomic::Ordering::SeqCst);
-        if everything {
-            let ids = apps::ids(&mut p.db.read().await?).await?;
-            self.inner.dirty.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(ids);
-        }
-        {
-            let mut dirty = self.inner.dirty.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let take: Vec<Uuid> =
-                dirty.iter().filter(|id| !busy.contains(id)).take(AT_ONCE - busy.len()).copied().collect();
-            for id in take {
-                dirty.remove(&id);
-                wanted.push(id);
-            }
-        }
-        if wanted.is_empty() && !everything {
-            return Ok(None);
-        }
-        let observed = match p.engine.list().await {
-            Ok(observed) => observed,
-            Err(error) => {
-                self.inner.dirty.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(wanted);
-                return Err(error.into());
-            }
-        };
-        let mut by_app: HashMap<Uuid, Vec<ObservedDyno>> = HashMap::new();
-        for dyno in observed {
-            by_app.entry(dyno.app_id).or_default().push(dyno);
-        }
-        if everything {
-            // Containers of apps that no row knows are looked at too, to be removed.
-            let known: HashSet<Uuid> = apps::ids(&mut p.db.read().await?).await?.into_iter().collect();
-            wanted.extend(by_app.keys().filter(|id| !known.contains(id) && !busy.contains(id)).copied());
-        }
-        Ok(Some((wanted, by_app)))
+    /// Whether all apps are to be looked at; asked once.
+    fn wants_all(&self) -> bool {
+        self.inner.all.swap(false, std::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// The apps that are marked and nobody works on; they are marked no more.
+    fn take_marked(&self, busy: &HashSet<Uuid>) -> Vec<Uuid> {
+        let mut dirty = self.inner.dirty.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        dirty.extract_if(|id| !busy.contains(id)).collect()
     }
 
     /// Turns changes and the engine's hints into looks.
@@ -195,6 +144,7 @@ impl Reconciler {
         let mut wakes = self.inner.p.db.wakes();
         let mut hints = self.inner.p.engine.changes();
         let mut acknowledged = self.inner.routes.acknowledgements();
+        let mut endings = self.inner.p.attachments.endings();
         loop {
             tokio::select! {
                 wake = wakes.recv() => match wake {
@@ -202,7 +152,14 @@ impl Reconciler {
                     Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => self.look_at_all(),
                     Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
                 },
-                Some(()) = hints.next() => self.look_at_all(),
+                Some(hint) = hints.next() => match hint {
+                    Some(app_id) => self.look_at(app_id),
+                    None => self.look_at_all(),
+                },
+                ended = endings.recv() => match ended {
+                    Ok(app_id) => self.look_at(app_id),
+                    Err(_) => self.look_at_all(),
+                },
                 Ok(()) = acknowledged.changed() => {
                     for app_id in self.inner.routes.newly_acknowledged() {
                         self.look_at(app_id);

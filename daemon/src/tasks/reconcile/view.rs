@@ -59,6 +59,7 @@ pub async fn desired(p: &Platform, app: &App, acknowledged: bool) -> Result<Desi
         destroyed: false,
         route_state,
         routes_acknowledged: acknowledged,
+        busy: Vec::new(),
     })
 }
 
