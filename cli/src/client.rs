@@ -287,8 +287,8 @@ impl Client {
         if status == StatusCode::UNAUTHORIZED {
             return Some(format!("Log in to {} with `paas login`, or check PAAS_API_KEY.", self.base()));
         }
-        if status == StatusCode::NOT_FOUND && body.resource.as_deref() == Some("app") {
-            return Some("`paas apps` lists the apps that you can use.".to_owned());
+        if status == StatusCode::NOT_FOUND {
+            return body.resource.as_deref().and_then(where_listed).map(str::to_owned);
         }
         if status.is_server_error() {
             let last = request_id.and_then(|ids| headers::request_ids(ids).last())?;
@@ -323,6 +323,23 @@ impl Client {
         };
         failure.into()
     }
+}
+
+/// How to find out what there is of a kind of thing, for who named one that there is not.
+fn where_listed(resource: &str) -> Option<&'static str> {
+    Some(match resource {
+        "app" => "`paas apps` lists the apps that you can use.",
+        "add_on" => "`paas addons --all` lists the add-ons that you can use.",
+        "attachment" => "`paas addons` lists the app's add-ons and by which names it has them.",
+        "authorization" => "`paas authorizations` lists your tokens.",
+        "build" => "`paas builds` lists the app's builds.",
+        "collaborator" => "`paas access` lists who may work on the app.",
+        "domain" => "`paas domains` lists the app's domains.",
+        "dyno" => "`paas ps` lists the app's dynos.",
+        "formation" => "`paas ps:scale` lists the app's process types.",
+        "release" => "`paas releases` lists the app's releases.",
+        _ => return None,
+    })
 }
 
 /// Whether a request changes something that its user would ask about.

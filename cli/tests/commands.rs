@@ -89,7 +89,8 @@ fn config() {
         "config:get NOPE",
         "config:set LANG=C GREETING=x=y",
         "config:set LANG=C --no-restart",
-        "config:unset LANG KEY",
+        "config:unset LANG KEY NOPE",
+        "config:unset NOPE",
         "config:set LANG",
         "config:set =x",
     ]));
@@ -192,7 +193,8 @@ fn dynos() {
         .status("DELETE /apps/myapp/dynos/web.2", 202, &json!({}))
         .status("DELETE /apps/myapp/formations/web", 202, &json!({}))
         .status("POST /apps/myapp/dynos/run.1234/actions/stop", 202, &json!({}))
-        .status("POST /apps/myapp/formations/run/actions/stop", 202, &json!({}));
+        .status("POST /apps/myapp/formations/run/actions/stop", 202, &json!({}))
+        .status("POST /apps/myapp/formations/web/actions/stop", 202, &json!({}));
     insta::assert_snapshot!(world.shows(&[
         "ps",
         "ps worker",
@@ -202,6 +204,7 @@ fn dynos() {
         "restart web.2",
         "ps:stop run.1234",
         "ps:kill run",
+        "ps:stop web",
         "ps:stop",
     ]));
 }

@@ -28,6 +28,11 @@ fn errors_say_what_to_do() {
         )
         .error("GET /regions", 500, "internal_server_error", "Something failed.")
         .error("GET /stacks", 422, "invalid_params", "No.")
+        .status(
+            "GET /addons/nope",
+            404,
+            &json!({"id": "not_found", "resource": "add_on", "message": "Couldn't find that add-on."}),
+        )
         .text("GET /apps/myapp/dynos", "not json")
         .status("GET /addons", 502, &"<html>");
     insta::assert_snapshot!(world.shows(&[
@@ -37,6 +42,7 @@ fn errors_say_what_to_do() {
         "stack",
         "ps",
         "addons --all",
+        "addons:rename nope x",
         "confg",
         "logz",
         "config:get",
@@ -97,6 +103,26 @@ fn login_and_logout_keep_the_rest_of_netrc() {
     assert_eq!(netrc(&world), others);
     assert_eq!(world.stub.requests().last().unwrap().headers["authorization"], "Bearer t-2");
     assert_eq!(world.run(&["whoami"]).code, 1);
+}
+
+#[test]
+fn a_login_that_is_refused() {
+    let mut world = World::new();
+    world.env("PAAS_API_KEY", None).stdin("me@example.com\nwrong\n");
+    let words = "Invalid credentials provided. Log in with: paas login";
+    world.stub.error("POST /oauth/authorizations", 401, "unauthorized", words);
+    world.stub.error("GET /account", 401, "unauthorized", words);
+    insta::assert_snapshot!(world.shows(&["login", "login --token x"]), @r"
+    $ paas login
+    !  ▸    The server does not know this e-mail address with this password.
+    !  ▸    Nothing was changed; try again.
+    = 1
+
+    $ paas login --token x
+    !  ▸    The server does not know this API token.
+    !  ▸    Nothing was changed; try again.
+    = 1
+    ");
 }
 
 #[test]
@@ -273,6 +299,22 @@ fn events(first: u64, lines: &[String]) -> String {
 
 fn lines(numbers: std::ops::Range<u64>) -> Vec<String> {
     numbers.map(|n| format!("2026-01-02T03:{:02}:{:02}.000000+00:00 app[web.1]: same", n / 60 % 60, n % 60)).collect()
+}
+
+#[test]
+fn logs_without_a_line_say_so() {
+    let world = World::new();
+    session(&world);
+    world.stub.text("GET /logs/s?token=x", "");
+    insta::assert_snapshot!(world.shows(&["logs", "logs --dyno web.9", "logs -n 0"]), @r"
+    $ paas logs
+    !  ▸    myapp has no log lines yet. To wait for some, add --tail.
+
+    $ paas logs --dyno web.9
+    !  ▸    myapp has no log lines that match. To wait for some, add --tail.
+
+    $ paas logs -n 0
+    ");
 }
 
 #[test]

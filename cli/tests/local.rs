@@ -372,7 +372,12 @@ fn check_says_what_a_procfile_holds() {
     assert_eq!(place.run(&["local:check"]), (0, "valid Procfile: web, worker\n".to_owned(), String::new()));
     let (code, said, error) = place.run(&["local:check", "-f", "Procfile.twice"]);
     assert_eq!((code, said.as_str()), (0, "valid Procfile: worker\n"));
-    assert!(error.contains(r#"Procfile lines 1 and 2 both name "worker"; line 2 is used"#), "{error}");
+    assert!(
+        error.contains(
+            r#"Procfile lines 1 and 2 both name "worker"; line 2 is used on a server, `paas local` runs both"#
+        ),
+        "{error}"
+    );
     assert!(error.contains("Procfile line 3 is ignored"), "{error}");
     for (name, why) in [
         ("empty", "is empty"),

@@ -78,10 +78,18 @@ async fn login(context: &Context, token: Option<String>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The server's own words tell one to log in, which is what was just tried.
+fn refused(error: anyhow::Error, what: &str) -> anyhow::Error {
+    if status_of(&error) != Some(StatusCode::UNAUTHORIZED) {
+        return error;
+    }
+    Failure::new(format!("The server does not know this {what}.")).hint("Nothing was changed; try again.").into()
+}
+
 async fn login_with_token(context: &Context, token: String) -> anyhow::Result<Login> {
     let token = if token == "-" { read_stdin()?.trim().to_owned() } else { token };
     let client = Client::new(&context.settings, Some(token.clone()))?;
-    let account: Account = client.get("/account").await?;
+    let account: Account = client.get("/account").await.map_err(|error| refused(error, "API token"))?;
     Ok(Login { user: account.email, token })
 }
 
@@ -107,7 +115,10 @@ async fn login_with_password(context: &Context) -> anyhow::Result<Login> {
         description: Some("paas login".to_owned()),
         ..AuthorizationCreate::default()
     };
-    let made: Authorization = client.post_as(email.trim(), &password, "/oauth/authorizations", &wanted).await?;
+    let made: Authorization = client
+        .post_as(email.trim(), &password, "/oauth/authorizations", &wanted)
+        .await
+        .map_err(|error| refused(error, "e-mail address with this password"))?;
     let token = made.access_token.context("The server answered no token")?.token;
     let user = made.user.map_or_else(|| email.trim().to_owned(), |user| user.email);
     Ok(Login { user, token })

@@ -101,6 +101,14 @@ impl Command {
             }
             Self::Unset { keys, app, no_restart } => {
                 let (app, client) = context.app(&app)?;
+                let now = vars(client, &app).await?;
+                let (keys, missing): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| now.contains_key(key));
+                if !missing.is_empty() {
+                    output::complain(&format!("{} is not set on {app}.", missing.join(", ")));
+                }
+                if keys.is_empty() {
+                    return Ok(());
+                }
                 let update = keys.iter().map(|key| (key.clone(), None)).collect();
                 let verb = format!("Unsetting {}", keys.join(", "));
                 change(client, &app, &verb, &update, no_restart).await.map(drop)

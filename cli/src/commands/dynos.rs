@@ -143,6 +143,12 @@ async fn stop(client: &Client, app: &str, name: &str) -> anyhow::Result<()> {
     let action = Action::start(format!("Stopping {what} on {}", output::app(app)));
     client.send_empty::<Value>(Method::POST, &app_path(app, &path)).await?;
     action.done();
+    let kind = name.split('.').next().unwrap_or(name);
+    if !matches!(kind, "run" | "release") {
+        output::note(format_args!(
+            "Dynos of the formation start anew at once. To keep them away: paas ps:scale {kind}=0 --app {app}"
+        ));
+    }
     Ok(())
 }
 

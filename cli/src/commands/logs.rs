@@ -73,13 +73,20 @@ async fn once(client: &Client, app: &str, wanted: &LogSessionCreate) -> anyhow::
     let session = session(client, app, wanted).await?;
     let mut response = client.text(&session.logplex_url).await?.ok_or_else(forgotten)?;
     let mut lines = Lines::default();
+    let mut any = false;
     while let Some(chunk) = response.chunk().await.context("The log stream broke off")? {
+        any = true;
         lines.add(&chunk);
         while let Some(line) = lines.next() {
             show(&line);
         }
     }
     show(&lines.rest());
+    if !any && wanted.lines != Some(0) {
+        let filtered = wanted.dyno.is_some() || wanted.source.is_some();
+        let which = if filtered { "that match" } else { "yet" };
+        output::complain(&format!("{app} has no log lines {which}. To wait for some, add --tail."));
+    }
     Ok(())
 }
 

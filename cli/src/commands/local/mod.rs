@@ -133,7 +133,10 @@ pub(crate) fn check(args: &LocalCheckArgs) -> anyhow::Result<i32> {
     let bytes = read_file(&args.procfile)?;
     match Procfile::parse(&bytes) {
         Ok(parsed) => {
-            warn(parsed.warnings.iter().map(Warning::to_string));
+            warn(parsed.warnings.iter().map(|warning| {
+                let both = matches!(warning, Warning::Duplicate { .. });
+                format!("{warning}{}", if both { " on a server, `paas local` runs both" } else { "" })
+            }));
             let types: Vec<&str> = parsed.procfile.types().map(|name| name.as_str()).collect();
             say(&format!("valid Procfile: {}", types.join(", ")))?;
             Ok(0)
