@@ -372,11 +372,11 @@ async fn who_was_attached_to_a_daemon_that_is_gone_is_hung_up_on() {
         panic!("wanted {wanted:?}, have {:?}", rows(daemon).await);
     };
     until(&bench.daemon, &["up"]).await;
-    let Bench { dir, engine, daemon, token, app_id } = bench;
+    let Bench { dir, engine, daemon, token, app_id, database } = bench;
     daemon.stop().await;
     drop(stream);
-    let daemon = start(&dir, &engine).await;
-    let bench = Bench { dir, engine, daemon, token, app_id };
+    let daemon = start(&dir, &engine, database.as_ref()).await;
+    let bench = Bench { dir, engine, daemon, token, app_id, database };
     // It does not mind SIGHUP, so SIGTERM follows.
     until(&bench.daemon, &[]).await;
     let log = bench.lines(json!({"lines": 1500})).await;
