@@ -91,6 +91,7 @@ fn app(number: u128, now: DateTime<Utc>) -> App {
             destroyed: false,
             route_state: Some(RouteState::Serving),
             routes_acknowledged: true,
+            busy: Vec::new(),
         },
         rows,
     }
