@@ -178,6 +178,13 @@ async fn options_and_names_are_taken_as_given_or_refused() {
     let config = t.get("/apps/shop/config-vars").await.ok();
     assert_eq!(config["REDIS_URL"], config["SPARE_URL"]);
     assert_ne!(config["REDIS_URL"], config["OLD_URL"]);
+
+    // What add-ons bring may be the bytes too many: getting smaller is not refused for it.
+    t.create("full").await;
+    t.patch("/apps/full/config-vars", json!({"BIG": "x".repeat(64 * 1024 - 20), "SMALL": "1"})).await.ok();
+    t.post("/apps/full/addons", json!({"plan": "redis"})).await.ok();
+    t.patch("/apps/full/config-vars", json!({"MORE": "1"})).await.error(422);
+    t.patch("/apps/full/config-vars", json!({"SMALL": null})).await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
