@@ -13,7 +13,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use sqlx::{
-    PgConnection, Postgres, Sqlite, SqliteConnection, Transaction,
+    Connection as _, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction,
     migrate::Migrator,
     pool::PoolConnection,
     postgres::{PgPool, PgPoolOptions},
@@ -183,6 +183,9 @@ impl Db {
             .acquire_timeout(Duration::from_secs(30))
             .idle_timeout(None)
             .max_lifetime(None)
+            // A full disk ends a transaction inside SQLite, which the connection doesn't notice:
+            // it would refuse every one after it.
+            .before_acquire(|conn, _| Box::pin(async move { Ok(!conn.is_in_transaction()) }))
             .connect_with(options.clone())
             .await?;
         migrations.run(&writer).await.map_err(StoreError::migrate)?;
