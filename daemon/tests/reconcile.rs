@@ -201,7 +201,10 @@ async fn a_router_that_may_know_dynos_of_an_earlier_daemon_is_waited_for() {
     row.unrouted_at = Some(p.cx.now());
     store::dynos::update(&mut tx, &row).await.unwrap();
     tx.commit(None).await.unwrap();
+    let routes = Routes::new(p.clone()).await.unwrap();
+    assert!(routes.acknowledged(row.app_id), "no router has ever kept a table");
 
+    std::fs::write(p.cx.path("router/table.json"), "").unwrap();
     let routes = Routes::new(p.clone()).await.unwrap();
     let generation = routes.table().borrow().generation;
     assert!(!routes.acknowledged(row.app_id));

@@ -58,7 +58,9 @@ impl Routes {
     /// The table as the rows tell it.
     pub async fn new(p: Platform) -> Result<Self> {
         // A router that goes on by the table of the daemon before this one may know dynos
-        // that are to be stopped: it is waited for. With no such dyno there is nothing to wait for.
+        // that are to be stopped: it is waited for. With no such dyno there is nothing to wait
+        // for, and with no table that a router has kept, nobody.
+        let kept = p.cx.path("router/table.json").exists();
         let rows = dynos::all(&mut p.db.read().await?).await?;
         let known: Vec<Uuid> =
             rows.iter().filter(|row| row.routed || row.unrouted_at.is_some()).map(|row| row.app_id).collect();
@@ -70,7 +72,7 @@ impl Routes {
                 waiting: Mutex::default(),
                 again: tokio::sync::Notify::new(),
                 pages: Mutex::default(),
-                asked: Mutex::new((!known.is_empty()).then(std::time::Instant::now)),
+                asked: Mutex::new((kept && !known.is_empty()).then(std::time::Instant::now)),
                 making: tokio::sync::Mutex::default(),
             }),
         };
