@@ -1,13 +1,14 @@
 //! `/account`, `/users/{id}`: the people who use this installation.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Named;
 
 /// An account.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Account {
     /// Whether usage may be tracked; always false here.
     #[serde(default)]
@@ -20,6 +21,7 @@ pub struct Account {
     pub country_of_residence: Option<String>,
     /// When it was made.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub created_at: DateTime<Utc>,
     /// The team that new apps belong to.
     #[serde(default)]
@@ -29,6 +31,7 @@ pub struct Account {
     pub default_team: Option<Named>,
     /// Since when bills are unpaid; always absent here.
     #[serde(default, with = "crate::time::option")]
+    #[schemars(with = "Option<chrono::DateTime<chrono::Utc>>")]
     pub delinquent_at: Option<DateTime<Utc>>,
     /// E-mail address, unique.
     pub email: String,
@@ -42,6 +45,7 @@ pub struct Account {
     pub identity_provider: Option<Named>,
     /// When it last logged in.
     #[serde(default, with = "crate::time::option")]
+    #[schemars(with = "Option<chrono::DateTime<chrono::Utc>>")]
     pub last_login: Option<DateTime<Utc>>,
     /// The person's name.
     #[serde(default)]
@@ -51,12 +55,14 @@ pub struct Account {
     pub sms_number: Option<String>,
     /// Since when it is suspended.
     #[serde(default, with = "crate::time::option")]
+    #[schemars(with = "Option<chrono::DateTime<chrono::Utc>>")]
     pub suspended_at: Option<DateTime<Utc>>,
     /// Whether a second factor is wanted at login.
     #[serde(default)]
     pub two_factor_authentication: bool,
     /// When it last changed.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub updated_at: DateTime<Utc>,
     /// Whether payment data is there; always true here, clients ask for it.
     #[serde(default)]
@@ -64,7 +70,7 @@ pub struct Account {
 }
 
 /// `PATCH /account`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AccountUpdate {
     /// See [`Account::allow_tracking`].
     #[serde(default, skip_serializing_if = "Option::is_none")]

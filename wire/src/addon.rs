@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -11,7 +12,7 @@ use crate::plan::{PlanRef, Price};
 use crate::{Identity, Named};
 
 /// An add-on: one installation of a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Addon {
     /// What its provider lets one do; always empty here.
     #[serde(default)]
@@ -31,6 +32,7 @@ pub struct Addon {
     pub config_vars: Vec<String>,
     /// When it was made.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub created_at: DateTime<Utc>,
     /// Id.
     pub id: Uuid,
@@ -48,6 +50,7 @@ pub struct Addon {
     pub state: AddonState,
     /// When it last changed.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub updated_at: DateTime<Utc>,
     /// Its dashboard.
     #[serde(default)]
@@ -55,7 +58,7 @@ pub struct Addon {
 }
 
 /// Who pays for an add-on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BillingEntity {
     /// Id of the app or team.
     pub id: Uuid,
@@ -67,7 +70,7 @@ pub struct BillingEntity {
 }
 
 /// How far an add-on is. A DELETE must answer one of the last two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AddonState {
     /// Being made; clients ask again.
@@ -94,7 +97,7 @@ impl AddonState {
 }
 
 /// `POST /apps/{app}/addons`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AddonCreate {
     /// `SERVICE:PLAN`, `SERVICE` (its default plan) or the plan's id; a text or `{name}`.
     pub plan: Identity,
@@ -106,6 +109,7 @@ pub struct AddonCreate {
     pub attachment: Option<AddonCreateAttachment>,
     /// Options of the service, e.g. `{"maxmemory_policy": "allkeys-lru"}`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::loose::texts")]
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub config: Option<BTreeMap<String, String>>,
     /// The app's name, where a config var would be overwritten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,7 +117,7 @@ pub struct AddonCreate {
 }
 
 /// The first attachment of a new add-on.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AddonCreateAttachment {
     /// E.g. `CACHE`, which makes `CACHE_URL`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,7 +125,7 @@ pub struct AddonCreateAttachment {
 }
 
 /// `PATCH /apps/{app}/addons/{addon}`: another plan, another name, or both.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AddonUpdate {
     /// A new unique name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -132,7 +136,7 @@ pub struct AddonUpdate {
 }
 
 /// Body of `DELETE /apps/{app}/addons/{addon}`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AddonDelete {
     /// Whether to go on though other apps have it attached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -140,7 +144,7 @@ pub struct AddonDelete {
 }
 
 /// `POST /actions/addons/resolve`: which add-ons fit a name; answers a list.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AddonResolve {
     /// Add-on name, attachment name, or `APP::ATTACHMENT`.
     #[serde(default)]

@@ -1,6 +1,7 @@
 //! `/addon-attachments`: which apps use which add-on, and by which name.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -8,7 +9,7 @@ use crate::plan::PlanRef;
 use crate::{Identity, Named};
 
 /// An add-on as one app sees it. Its name gives the config vars: `CACHE` makes `CACHE_URL`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AddonAttachment {
     /// The add-on.
     pub addon: AttachedAddon,
@@ -19,6 +20,7 @@ pub struct AddonAttachment {
     pub config_vars: Vec<String>,
     /// When it was made.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub created_at: DateTime<Utc>,
     /// Id.
     pub id: Uuid,
@@ -32,6 +34,7 @@ pub struct AddonAttachment {
     pub namespace: Option<String>,
     /// When it last changed.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub updated_at: DateTime<Utc>,
     /// The add-on's dashboard for this app.
     #[serde(default)]
@@ -39,7 +42,7 @@ pub struct AddonAttachment {
 }
 
 /// The add-on of an attachment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AttachedAddon {
     /// The app that owns the add-on.
     pub app: Named,
@@ -53,7 +56,7 @@ pub struct AttachedAddon {
 }
 
 /// `POST /addon-attachments`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AttachmentCreate {
     /// The add-on by name or id.
     pub addon: Identity,
@@ -71,7 +74,7 @@ pub struct AttachmentCreate {
 }
 
 /// `POST /actions/addon-attachments/resolve`: which attachments fit a name; answers a list.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AttachmentResolve {
     /// Attachment name, add-on name, or `APP::ATTACHMENT`.
     #[serde(default)]

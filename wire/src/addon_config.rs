@@ -1,9 +1,10 @@
 //! `/addons/{addon}/config`: what an add-on hands to its apps.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One value, e.g. `REDIS_URL`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AddonConfig {
     /// Its name.
     pub name: String,
@@ -13,7 +14,7 @@ pub struct AddonConfig {
 }
 
 /// `PATCH /addons/{addon}/config`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AddonConfigUpdate {
     /// All values.
     #[serde(default)]

@@ -1,17 +1,19 @@
 //! `/addon-services`: the services that add-ons are made of.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// A service such as `redis`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AddonService {
     /// A plugin of the client for it.
     #[serde(default)]
     pub cli_plugin_name: Option<String>,
     /// When it was made.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub created_at: DateTime<Utc>,
     /// The name that people read, e.g. `Redis`.
     pub human_name: String,
@@ -32,11 +34,12 @@ pub struct AddonService {
     pub supports_sharing: bool,
     /// When it last changed.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub updated_at: DateTime<Utc>,
 }
 
 /// A service as plans and add-ons name it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AddonServiceRef {
     /// Id.
     pub id: Uuid,

@@ -1,19 +1,21 @@
 //! `/apps`: apps.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{Identity, Named, UserRef};
 
 /// An app.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct App {
     /// Whether certificates are got automatically.
     #[serde(default)]
     pub acm: bool,
     /// Since when it is archived.
     #[serde(default, with = "crate::time::option")]
+    #[schemars(with = "Option<chrono::DateTime<chrono::Utc>>")]
     pub archived_at: Option<DateTime<Utc>>,
     /// The stack of the next build.
     pub build_stack: Named,
@@ -25,6 +27,7 @@ pub struct App {
     pub create_status: Option<String>,
     /// When it was made.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub created_at: DateTime<Utc>,
     /// Generation of the platform; clients branch on the name `fir`, so it is another one.
     #[serde(default)]
@@ -53,6 +56,7 @@ pub struct App {
     pub region: Named,
     /// When it last got a release.
     #[serde(default, with = "crate::time::option")]
+    #[schemars(with = "Option<chrono::DateTime<chrono::Utc>>")]
     pub released_at: Option<DateTime<Utc>>,
     /// Bytes of the git repository.
     #[serde(default)]
@@ -70,6 +74,7 @@ pub struct App {
     pub team: Option<Named>,
     /// When it last changed.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub updated_at: DateTime<Utc>,
     /// Where visitors find it.
     #[serde(default)]
@@ -77,7 +82,7 @@ pub struct App {
 }
 
 /// `POST /apps`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AppCreate {
     /// The name; the server makes one up when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,7 +99,7 @@ pub struct AppCreate {
 }
 
 /// `PATCH /apps/{app}`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AppUpdate {
     /// A new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]

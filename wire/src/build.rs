@@ -4,13 +4,14 @@
 //! the app's cache.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{IdRef, UserRef};
 
 /// A build.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Build {
     /// Its app.
     pub app: IdRef,
@@ -19,6 +20,7 @@ pub struct Build {
     pub buildpacks: Option<Vec<BuildBuildpack>>,
     /// When it was asked for.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub created_at: DateTime<Utc>,
     /// Generation of the platform.
     #[serde(default)]
@@ -41,13 +43,14 @@ pub struct Build {
     pub status: BuildStatus,
     /// When it last changed.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub updated_at: DateTime<Utc>,
     /// Who asked for it.
     pub user: UserRef,
 }
 
 /// How a build went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BuildStatus {
     /// Queued or running.
@@ -71,7 +74,7 @@ impl BuildStatus {
 }
 
 /// A buildpack of a build.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BuildBuildpack {
     /// Where it comes from.
     pub url: String,
@@ -81,7 +84,7 @@ pub struct BuildBuildpack {
 }
 
 /// The source of a build: a gzipped tar.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceBlob {
     /// `SHA256:` and hex digits, to check it by.
     #[serde(default)]
@@ -98,7 +101,7 @@ pub struct SourceBlob {
 }
 
 /// `POST /apps/{app}/builds`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct BuildCreate {
     /// The source.
     pub source_blob: SourceBlob,

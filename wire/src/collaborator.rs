@@ -1,18 +1,20 @@
 //! `/apps/{app}/collaborators`: who may work on an app.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Named;
 
 /// Someone who may work on an app.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Collaborator {
     /// The app.
     pub app: Named,
     /// Since when.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub created_at: DateTime<Utc>,
     /// Id.
     pub id: Uuid,
@@ -24,13 +26,14 @@ pub struct Collaborator {
     pub role: Option<String>,
     /// When it last changed.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub updated_at: DateTime<Utc>,
     /// Who.
     pub user: CollaboratorUser,
 }
 
 /// The account of a collaborator.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CollaboratorUser {
     /// E-mail address.
     pub email: String,
@@ -42,7 +45,7 @@ pub struct CollaboratorUser {
 }
 
 /// Something one may do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Permission {
     /// `view`, `deploy`, `operate` or `manage`.
     pub name: String,
@@ -52,7 +55,7 @@ pub struct Permission {
 }
 
 /// `POST /apps/{app}/collaborators`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CollaboratorCreate {
     /// E-mail address or id of the account.
     pub user: String,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// All config vars of an app, by name.
@@ -11,7 +12,7 @@ pub type ConfigVars = BTreeMap<String, String>;
 pub type ConfigVarsUpdate = BTreeMap<String, Option<String>>;
 
 /// Query of `PATCH /apps/{app}/config-vars`. Ours.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigVarsQuery {
     /// `false` makes the release without restarting the dynos.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,13 +1,14 @@
 //! `/apps/{app}/domains`: host names that lead to an app.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Named;
 
 /// A host name of an app.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Domain {
     /// State of its automatic certificate.
     #[serde(default)]
@@ -22,6 +23,7 @@ pub struct Domain {
     pub cname: Option<String>,
     /// When it was added.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub created_at: DateTime<Utc>,
     /// The host name.
     pub hostname: String,
@@ -36,11 +38,12 @@ pub struct Domain {
     pub status: String,
     /// When it last changed.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub updated_at: DateTime<Utc>,
 }
 
 /// Whose a domain is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DomainKind {
     /// Given by the platform: NAME.BASE. The word is Heroku's, clients compare it.
@@ -50,7 +53,7 @@ pub enum DomainKind {
 }
 
 /// `POST /apps/{app}/domains`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DomainCreate {
     /// The host name.
     pub hostname: String,
@@ -60,7 +63,7 @@ pub struct DomainCreate {
 }
 
 /// `PATCH /apps/{app}/domains/{domain}`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct DomainUpdate {
     /// Name or id of the certificate; `null` for none.
     #[serde(default)]

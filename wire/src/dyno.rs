@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Named;
 
 /// A dyno.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Dyno {
     /// Its app.
     pub app: Named,
@@ -21,6 +22,7 @@ pub struct Dyno {
     pub command: String,
     /// When it was asked for.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub created_at: DateTime<Utc>,
     /// Id.
     pub id: Uuid,
@@ -37,11 +39,12 @@ pub struct Dyno {
     pub kind: String,
     /// When its state last changed.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub updated_at: DateTime<Utc>,
 }
 
 /// The release of a dyno.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DynoRelease {
     /// Id.
     pub id: Uuid,
@@ -50,7 +53,7 @@ pub struct DynoRelease {
 }
 
 /// How a dyno is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DynoState {
     /// Not ready yet.
@@ -80,7 +83,7 @@ impl DynoState {
 }
 
 /// `POST /apps/{app}/dynos`: runs a one-off dyno.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct DynoCreate {
     /// What to run: a shell line, or a process type with arguments.
     pub command: String,
@@ -89,6 +92,7 @@ pub struct DynoCreate {
     pub attach: Option<bool>,
     /// More environment. Values may come as numbers (`COLUMNS`, `LINES`: the terminal's size).
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::loose::texts")]
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub env: Option<BTreeMap<String, String>>,
     /// Whether it gets pipes instead of a terminal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,5 +105,6 @@ pub struct DynoCreate {
     pub kind: Option<String>,
     /// Seconds after which it is stopped.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::loose::number")]
+    #[schemars(with = "Option<u64>")]
     pub time_to_live: Option<u64>,
 }

@@ -1,12 +1,13 @@
 //! `/dyno-sizes`: how large a dyno can be.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Named;
 
 /// A size.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DynoSize {
     /// `amd64`, `arm64`.
     #[serde(default)]
@@ -37,7 +38,7 @@ pub struct DynoSize {
 }
 
 /// Price of a size.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DynoCost {
     /// Cents a unit.
     pub cents: u64,

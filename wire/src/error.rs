@@ -1,12 +1,13 @@
 //! What the API answers when it refuses: `{id, message, url}`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::NameRef;
 
 /// The body of every answer with a status of 400 and above. Clients print `message`, and a
 /// few decide by `id` (see the constants of this module).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     /// What kind of error it is, for programs.
     pub id: String,

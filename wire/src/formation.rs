@@ -1,9 +1,11 @@
 //! `/apps/{app}/formation`: how many dynos of which size each process type has.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
@@ -11,7 +13,7 @@ use uuid::Uuid;
 use crate::{Identity, Named};
 
 /// One process type of an app.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Formation {
     /// Its app.
     pub app: Named,
@@ -19,6 +21,7 @@ pub struct Formation {
     pub command: String,
     /// When it was made.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub created_at: DateTime<Utc>,
     /// Size of its dynos.
     pub dyno_size: Named,
@@ -33,11 +36,12 @@ pub struct Formation {
     pub kind: String,
     /// When it last changed.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub updated_at: DateTime<Utc>,
 }
 
 /// `PATCH /apps/{app}/formation`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct FormationBatchUpdate {
     /// Types to change; all or none.
     #[serde(default)]
@@ -46,7 +50,7 @@ pub struct FormationBatchUpdate {
 
 /// One change, also the body of `PATCH /apps/{app}/formation/{type}` (where `type` is in the
 /// path).
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct FormationUpdate {
     /// Which process type.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
@@ -127,6 +131,22 @@ impl Serialize for Quantity {
             Self::Exactly(count) => serializer.serialize_u32(*count),
             Self::More(_) | Self::Fewer(_) => serializer.collect_str(self),
         }
+    }
+}
+
+impl JsonSchema for Quantity {
+    fn schema_name() -> Cow<'static, str> {
+        "Quantity".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A number of dynos, or a change of it.",
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": u32::MAX},
+                {"type": "string", "pattern": "^[+-]?[0-9]{1,9}$"},
+            ],
+        })
     }
 }
 

@@ -1,13 +1,14 @@
 //! `/oauth/authorizations`: API tokens. A login is a `POST` with Basic e-mail and password.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::IdRef;
 
 /// A permission to use the API, with its token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Authorization {
     /// The token; its text is told once, when it is made, and `null` afterwards where only a
     /// hash is kept.
@@ -18,6 +19,7 @@ pub struct Authorization {
     pub client: Option<OauthClient>,
     /// When it was made.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub created_at: DateTime<Utc>,
     /// What it is for, in the user's words.
     #[serde(default)]
@@ -38,6 +40,7 @@ pub struct Authorization {
     pub session: Option<IdRef>,
     /// When it last changed.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub updated_at: DateTime<Utc>,
     /// Whose it is.
     #[serde(default)]
@@ -45,7 +48,7 @@ pub struct Authorization {
 }
 
 /// A token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Token {
     /// Seconds until it expires; absent: never.
     #[serde(default)]
@@ -57,7 +60,7 @@ pub struct Token {
 }
 
 /// A program that uses the API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OauthClient {
     /// Id.
     pub id: Uuid,
@@ -69,7 +72,7 @@ pub struct OauthClient {
 }
 
 /// A grant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Grant {
     /// The code to trade for a token.
     pub code: String,
@@ -80,7 +83,7 @@ pub struct Grant {
 }
 
 /// Whose an authorization is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuthorizationUser {
     /// Id.
     pub id: Uuid,
@@ -92,7 +95,7 @@ pub struct AuthorizationUser {
 }
 
 /// `POST /oauth/authorizations`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AuthorizationCreate {
     /// See [`Authorization::scope`]; everything when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -102,6 +105,7 @@ pub struct AuthorizationCreate {
     pub description: Option<String>,
     /// Seconds until it expires; never when absent.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::loose::number")]
+    #[schemars(with = "Option<u64>")]
     pub expires_in: Option<u64>,
     /// Id of the program it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,7 +113,7 @@ pub struct AuthorizationCreate {
 }
 
 /// `PATCH /oauth/authorizations/{id}`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AuthorizationUpdate {
     /// See [`Authorization::description`].
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,13 +1,14 @@
 //! `/addon-services/{service}/plans`, `/plans/{plan}`: what a service is offered as.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::addon_service::AddonServiceRef;
 
 /// A plan of a service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// Its service.
     pub addon_service: AddonServiceRef,
@@ -16,6 +17,7 @@ pub struct Plan {
     pub compliance: Option<Vec<String>>,
     /// When it was made.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub created_at: DateTime<Utc>,
     /// Whether it is taken when no plan is named.
     #[serde(default)]
@@ -44,6 +46,7 @@ pub struct Plan {
     pub state: String,
     /// When it last changed.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub updated_at: DateTime<Utc>,
     /// Whether it is listed.
     #[serde(default)]
@@ -51,7 +54,7 @@ pub struct Plan {
 }
 
 /// What something costs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Price {
     /// Cents a unit.
     #[serde(default)]
@@ -70,7 +73,7 @@ impl Default for Price {
 }
 
 /// A plan as add-ons name it; clients read the price here without asking for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanRef {
     /// Id.
     pub id: Uuid,

@@ -13,17 +13,19 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
 /// A Redis and how it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RedisInfo {
     /// Id of the add-on.
     pub addon_id: Uuid,
     /// When it was made.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub created_at: DateTime<Utc>,
     /// The servers behind it.
     pub formation: RedisFormation,
@@ -49,7 +51,7 @@ pub struct RedisInfo {
 }
 
 /// The servers behind a Redis.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RedisFormation {
     /// Id.
     pub id: Uuid,
@@ -59,7 +61,7 @@ pub struct RedisFormation {
 }
 
 /// One row of information.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RedisInfoRow {
     /// What it is about.
     pub name: String,
@@ -68,7 +70,7 @@ pub struct RedisInfoRow {
 }
 
 /// Settings that can be changed. Changing one restarts nothing.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RedisConfig {
     /// What happens when the memory is used up.
     pub maxmemory_policy: RedisSetting,
@@ -79,7 +81,7 @@ pub struct RedisConfig {
 }
 
 /// One setting with what people need to choose it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RedisSetting {
     /// What it does.
     pub desc: String,
@@ -93,7 +95,7 @@ pub struct RedisSetting {
 }
 
 /// `PATCH …/config`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct RedisConfigUpdate {
     /// E.g. `allkeys-lru`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,6 +105,7 @@ pub struct RedisConfigUpdate {
     pub notify_keyspace_events: Option<String>,
     /// Seconds.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::loose::number")]
+    #[schemars(with = "Option<u64>")]
     pub timeout: Option<u64>,
 }
 
@@ -119,14 +122,14 @@ pub const MAXMEMORY_POLICIES: [(&str, &str); 8] = [
 ];
 
 /// A sentence about what was done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RedisMessage {
     /// The sentence.
     pub message: String,
 }
 
 /// Whether a Redis can be used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RedisWait {
     /// How it is.
     pub message: String,
@@ -136,7 +139,7 @@ pub struct RedisWait {
 }
 
 /// `POST …/cli`: opens `redis-cli` on it. Ours.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct RedisCliCreate {
     /// Whether it gets pipes instead of a terminal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -153,7 +156,7 @@ pub struct RedisCliCreate {
 }
 
 /// Where to attach to it: the last path segment is the secret for `/streams/attach/SECRET`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RedisCli {
     /// As for dynos: `rendezvous://HOST:PORT/SECRET`.
     pub attach_url: String,

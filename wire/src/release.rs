@@ -1,13 +1,14 @@
 //! `/apps/{app}/releases`: each slug with each configuration that an app ever ran.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{IdRef, Named, UserRef};
 
 /// A release.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Release {
     /// Plans of the add-ons that the app had.
     #[serde(default)]
@@ -19,6 +20,7 @@ pub struct Release {
     pub artifacts: Vec<Artifact>,
     /// When it was made.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub created_at: DateTime<Utc>,
     /// Whether it is the one that runs.
     #[serde(default)]
@@ -40,6 +42,7 @@ pub struct Release {
     pub status: ReleaseStatus,
     /// When it last changed.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub updated_at: DateTime<Utc>,
     /// Who made it.
     pub user: UserRef,
@@ -48,7 +51,7 @@ pub struct Release {
 }
 
 /// Something a release runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Artifact {
     /// `slug`.
     #[serde(rename = "type")]
@@ -58,7 +61,7 @@ pub struct Artifact {
 }
 
 /// How a release went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReleaseStatus {
     /// Its release phase runs.
@@ -85,7 +88,7 @@ impl ReleaseStatus {
 }
 
 /// `POST /apps/{app}/releases`: a slug to run, or a release to roll back to.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ReleaseCreate {
     /// Id or version of a release to roll back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]

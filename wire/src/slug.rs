@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{Identity, Named};
 
 /// A slug.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Slug {
     /// Where its archive is.
     pub blob: SlugBlob,
@@ -27,9 +28,11 @@ pub struct Slug {
     pub commit_description: Option<String>,
     /// When it was made.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub created_at: DateTime<Utc>,
     /// When its archive was taken away.
     #[serde(default, with = "crate::time::option")]
+    #[schemars(with = "Option<chrono::DateTime<chrono::Utc>>")]
     pub deleted_at: Option<DateTime<Utc>>,
     /// Id.
     pub id: Uuid,
@@ -43,11 +46,12 @@ pub struct Slug {
     pub stack: Named,
     /// When it last changed.
     #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub updated_at: DateTime<Utc>,
 }
 
 /// Where a slug's archive is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SlugBlob {
     /// `GET`, or `PUT` for a slug that was just made.
     pub method: String,
@@ -56,7 +60,7 @@ pub struct SlugBlob {
 }
 
 /// `POST /apps/{app}/slugs`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct SlugCreate {
     /// Command by process type.
     pub process_types: BTreeMap<String, String>,

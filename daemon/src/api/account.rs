@@ -1,15 +1,10 @@
 //! `/account`, `/oauth/authorizations`, `/users/~/apps` and the like.
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-    response::Response,
-    routing::get,
-};
+use axum::{Json, extract::State, http::HeaderMap};
 use paas_wire as wire;
 
 use super::{
+    endpoints::{Created, Endpoints, Page},
     error::{ApiError, ApiResult},
     extract::{Auth, Body, PasswordAuth, Path},
     list::list,
@@ -20,14 +15,17 @@ use crate::{
     store::authorizations::Authorization,
 };
 
-pub(super) fn routes() -> Router<Platform> {
-    Router::new()
-        .route("/account", get(info).patch(update))
-        .route("/users/{id}", get(user_info))
-        .route("/oauth/authorizations", get(authorizations).post(create_authorization))
-        .route("/oauth/authorizations/{id}", get(authorization).delete(revoke))
-        .route("/oauth/sessions", axum::routing::post(session))
-        .route("/oauth/sessions/~", axum::routing::delete(end_session))
+pub(super) fn routes() -> Endpoints {
+    Endpoints::new()
+        .get("/account", info)
+        .patch("/account", update)
+        .get("/users/{id}", user_info)
+        .get("/oauth/authorizations", authorizations)
+        .post("/oauth/authorizations", create_authorization)
+        .get("/oauth/authorizations/{id}", authorization)
+        .delete("/oauth/authorizations/{id}", revoke)
+        .post("/oauth/sessions", session)
+        .delete("/oauth/sessions/~", end_session)
 }
 
 async fn info(Auth(actor): Auth) -> Json<wire::Account> {
@@ -82,7 +80,11 @@ fn shown(actor: &Actor, row: &Authorization, token: Option<String>) -> wire::Aut
     }
 }
 
-async fn authorizations(State(p): State<Platform>, Auth(actor): Auth, headers: HeaderMap) -> ApiResult<Response> {
+async fn authorizations(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    headers: HeaderMap,
+) -> ApiResult<Page<wire::Authorization>> {
     let rows = accounts::authorizations(&p, &actor).await?;
     let items = rows.iter().map(|row| shown(&actor, row, None)).collect();
     Ok(list(&headers, "id", items, |item: &wire::Authorization| item.id.to_string()))
@@ -92,7 +94,7 @@ async fn create_authorization(
     State(p): State<Platform>,
     PasswordAuth(actor): PasswordAuth,
     Body(body): Body<wire::AuthorizationCreate>,
-) -> ApiResult<(StatusCode, Json<wire::Authorization>)> {
+) -> ApiResult<Created<wire::Authorization>> {
     // A token that may do more than was asked for would be worse than none.
     if let Some(scope) = body.scope.iter().flatten().find(|scope| *scope != "global") {
         return Err(ApiError::invalid(format!("scope: there are no tokens for {scope:?} here yet, only global ones.")));
@@ -100,7 +102,7 @@ async fn create_authorization(
     let description = body.description.unwrap_or_else(|| "Long-lived user authorization".into());
     let expires_in = body.expires_in.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
     let (row, token) = accounts::create_token(&p, actor.user.id, &description, expires_in).await?;
-    Ok((StatusCode::CREATED, Json(shown(&actor, &row, Some(token)))))
+    Ok(Created(shown(&actor, &row, Some(token))))
 }
 
 async fn authorization(
@@ -120,8 +122,8 @@ async fn revoke(
     Ok(Json(shown(&actor, &accounts::revoke(&p, &actor, &id).await?, None)))
 }
 
-async fn session(Auth(actor): Auth) -> (StatusCode, Json<wire::IdRef>) {
-    (StatusCode::CREATED, Json(wire::IdRef { id: actor.authorization_id.unwrap_or_default() }))
+async fn session(Auth(actor): Auth) -> Created<wire::IdRef> {
+    Created(wire::IdRef { id: actor.authorization_id.unwrap_or_default() })
 }
 
 async fn end_session(State(p): State<Platform>, Auth(actor): Auth) -> ApiResult<Json<wire::IdRef>> {

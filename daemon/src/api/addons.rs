@@ -1,18 +1,13 @@
 //! Add-ons, their services and plans.
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-    response::Response,
-    routing::{get, post},
-};
+use axum::{Json, extract::State, http::HeaderMap};
 use paas_wire as wire;
 use std::time::Duration;
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
 use super::{
+    endpoints::{Created, Endpoints, Page},
     error::{ApiError, ApiResult},
     extract::{Auth, Body, Path, Query},
     list::list,
@@ -29,22 +24,26 @@ use crate::{
 /// a second, and their users see at once that they are there.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) fn routes() -> Router<Platform> {
-    Router::new()
-        .route("/addons", get(all))
-        .route("/addons/{addon}", get(info_anywhere).patch(update_anywhere))
-        .route("/addons/{addon}/config", get(addon_config))
-        .route("/apps/{app}/addons", get(index).post(create))
-        .route("/apps/{app}/addons/{addon}", get(info).patch(update).delete(destroy))
-        .route("/actions/addons/resolve", post(resolve))
-        .route("/addon-services", get(services))
-        .route("/addon-services/{service}", get(service))
-        .route("/addon-services/{service}/plans", get(plans))
-        .route("/addon-services/{service}/plans/{plan}", get(plan))
-        .route("/plans/{plan}", get(plan_by_name))
+pub(super) fn routes() -> Endpoints {
+    Endpoints::new()
+        .get("/addons", all)
+        .get("/addons/{addon}", info_anywhere)
+        .patch("/addons/{addon}", update_anywhere)
+        .get("/addons/{addon}/config", addon_config)
+        .get("/apps/{app}/addons", index)
+        .post("/apps/{app}/addons", create)
+        .get("/apps/{app}/addons/{addon}", info)
+        .patch("/apps/{app}/addons/{addon}", update)
+        .delete("/apps/{app}/addons/{addon}", destroy)
+        .post("/actions/addons/resolve", resolve)
+        .get("/addon-services", services)
+        .get("/addon-services/{service}", service)
+        .get("/addon-services/{service}/plans", plans)
+        .get("/addon-services/{service}/plans/{plan}", plan)
+        .get("/plans/{plan}", plan_by_name)
 }
 
-async fn all(State(p): State<Platform>, Auth(actor): Auth, headers: HeaderMap) -> ApiResult<Response> {
+async fn all(State(p): State<Platform>, Auth(actor): Auth, headers: HeaderMap) -> ApiResult<Page<wire::Addon>> {
     let items = ops::addons::list_all(&p, &actor).await?.iter().map(view::addon).collect();
     Ok(list(&headers, "id", items, |item: &wire::Addon| item.id.to_string()))
 }
@@ -54,7 +53,7 @@ async fn index(
     Auth(actor): Auth,
     Path(app): Path<String>,
     headers: HeaderMap,
-) -> ApiResult<Response> {
+) -> ApiResult<Page<wire::Addon>> {
     let app = ops::apps::find(&p, &actor, &app).await?;
     let items = ops::addons::list(&p, &app).await?.iter().map(view::addon).collect();
     Ok(list(&headers, "id", items, |item: &wire::Addon| item.id.to_string()))
@@ -65,7 +64,7 @@ async fn create(
     Auth(actor): Auth,
     Path(app): Path<String>,
     Body(body): Body<wire::AddonCreate>,
-) -> ApiResult<(StatusCode, Json<wire::Addon>)> {
+) -> ApiResult<Created<wire::Addon>> {
     let app = ops::apps::find(&p, &actor, &app).await?;
     let wakes = p.db.wakes();
     let new = ops::addons::New {
@@ -79,7 +78,7 @@ async fn create(
         Some(row) => ops::addons::show(&p, row).await?,
         None => made,
     };
-    Ok((StatusCode::CREATED, Json(view::addon(&shown))))
+    Ok(Created(view::addon(&shown)))
 }
 
 /// Waits a little until nothing is under way for an add-on: it is made, and the apps have the
@@ -308,7 +307,7 @@ async fn plan_by_name(
 }
 
 /// For addresses that take `?app=`.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
 pub(super) struct AppQuery {
     /// The app that an attachment name belongs to.
     pub app: Option<String>,

@@ -1,15 +1,10 @@
 //! `/apps`: apps, their config vars, collaborators and domains.
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-    response::Response,
-    routing::get,
-};
+use axum::{Json, extract::State, http::HeaderMap};
 use paas_wire as wire;
 
 use super::{
+    endpoints::{Created, Endpoints, Page},
     error::ApiResult,
     extract::{Auth, Body, Path, Query},
     list::list,
@@ -17,20 +12,28 @@ use super::{
 };
 use crate::ops::{self, Platform};
 
-pub(super) fn routes() -> Router<Platform> {
-    Router::new()
-        .route("/apps", get(index).post(create))
-        .route("/users/{id}/apps", get(index_of_user))
-        .route("/apps/{app}", get(info).patch(update).delete(destroy))
-        .route("/apps/{app}/config-vars", get(config).patch(set_config))
-        .route("/apps/{app}/releases/{release}/config-vars", get(release_config))
-        .route("/apps/{app}/collaborators", get(collaborators).post(add_collaborator))
-        .route("/apps/{app}/collaborators/{who}", get(collaborator).delete(remove_collaborator))
-        .route("/apps/{app}/domains", get(domains).post(add_domain))
-        .route("/apps/{app}/domains/{name}", get(domain).delete(remove_domain))
+pub(super) fn routes() -> Endpoints {
+    Endpoints::new()
+        .get("/apps", index)
+        .post("/apps", create)
+        .get("/users/{id}/apps", index_of_user)
+        .get("/apps/{app}", info)
+        .patch("/apps/{app}", update)
+        .delete("/apps/{app}", destroy)
+        .get("/apps/{app}/config-vars", config)
+        .patch("/apps/{app}/config-vars", set_config)
+        .get("/apps/{app}/releases/{release}/config-vars", release_config)
+        .get("/apps/{app}/collaborators", collaborators)
+        .post("/apps/{app}/collaborators", add_collaborator)
+        .get("/apps/{app}/collaborators/{who}", collaborator)
+        .delete("/apps/{app}/collaborators/{who}", remove_collaborator)
+        .get("/apps/{app}/domains", domains)
+        .post("/apps/{app}/domains", add_domain)
+        .get("/apps/{app}/domains/{name}", domain)
+        .delete("/apps/{app}/domains/{name}", remove_domain)
 }
 
-async fn index(State(p): State<Platform>, Auth(actor): Auth, headers: HeaderMap) -> ApiResult<Response> {
+async fn index(State(p): State<Platform>, Auth(actor): Auth, headers: HeaderMap) -> ApiResult<Page<wire::App>> {
     let items: Vec<wire::App> =
         ops::apps::list(&p, &actor).await?.iter().map(|owned| view::app(p.cx.config(), owned)).collect();
     Ok(list(&headers, "name", items, |app: &wire::App| app.name.clone()))
@@ -41,7 +44,7 @@ async fn index_of_user(
     Auth(actor): Auth,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> ApiResult<Response> {
+) -> ApiResult<Page<wire::App>> {
     if id != "~" && id != actor.user.id.to_string() && !id.eq_ignore_ascii_case(&actor.user.email) {
         return Err(crate::error::Error::not_found("user", id).into());
     }
@@ -52,10 +55,10 @@ async fn create(
     State(p): State<Platform>,
     Auth(actor): Auth,
     Body(body): Body<wire::AppCreate>,
-) -> ApiResult<(StatusCode, Json<wire::App>)> {
+) -> ApiResult<Created<wire::App>> {
     let stack = body.stack.as_ref().map(wire::Identity::as_str);
     let owned = ops::apps::create(&p, &actor, body.name.as_deref(), stack).await?;
-    Ok((StatusCode::CREATED, Json(view::app(p.cx.config(), &owned))))
+    Ok(Created(view::app(p.cx.config(), &owned)))
 }
 
 async fn info(State(p): State<Platform>, Auth(actor): Auth, Path(app): Path<String>) -> ApiResult<Json<wire::App>> {
@@ -141,7 +144,7 @@ async fn collaborators(
     Auth(actor): Auth,
     Path(app): Path<String>,
     headers: HeaderMap,
-) -> ApiResult<Response> {
+) -> ApiResult<Page<wire::Collaborator>> {
     let app = ops::apps::find(&p, &actor, &app).await?;
     let owner = ops::apps::with_owner(&p, app.clone()).await?.owner;
     let mut items = vec![collaborator_view(&app, app.id, app.created_at, &owner, true)];
@@ -166,11 +169,11 @@ async fn add_collaborator(
     Auth(actor): Auth,
     Path(app): Path<String>,
     Body(body): Body<wire::CollaboratorCreate>,
-) -> ApiResult<(StatusCode, Json<wire::Collaborator>)> {
+) -> ApiResult<Created<wire::Collaborator>> {
     let app = ops::apps::find(&p, &actor, &app).await?;
     let row = ops::collaborators::add(&p, &actor, &app, &body.user).await?;
     let shown = collaborator_view(&app, row.collaborator_id, row.collaborator_since, &row.user, false);
-    Ok((StatusCode::CREATED, Json(shown)))
+    Ok(Created(shown))
 }
 
 async fn remove_collaborator(
@@ -188,7 +191,7 @@ async fn domains(
     Auth(actor): Auth,
     Path(app): Path<String>,
     headers: HeaderMap,
-) -> ApiResult<Response> {
+) -> ApiResult<Page<wire::Domain>> {
     let app = ops::apps::find(&p, &actor, &app).await?;
     let mut items = vec![view::own_domain(p.cx.config(), &app)];
     items.extend(ops::domains::list(&p, &app).await?.iter().map(|row| view::domain(p.cx.config(), &app, row)));
@@ -212,10 +215,10 @@ async fn add_domain(
     Auth(actor): Auth,
     Path(app): Path<String>,
     Body(body): Body<wire::DomainCreate>,
-) -> ApiResult<(StatusCode, Json<wire::Domain>)> {
+) -> ApiResult<Created<wire::Domain>> {
     let app = ops::apps::find(&p, &actor, &app).await?;
     let row = ops::domains::add(&p, &actor, &app, &body.hostname).await?;
-    Ok((StatusCode::CREATED, Json(view::domain(p.cx.config(), &app, &row))))
+    Ok(Created(view::domain(p.cx.config(), &app, &row)))
 }
 
 async fn remove_domain(

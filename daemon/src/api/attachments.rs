@@ -3,17 +3,16 @@
 use std::collections::HashSet;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::State,
     http::{HeaderMap, StatusCode},
-    response::Response,
-    routing::{get, post},
 };
 use paas_wire as wire;
 use uuid::Uuid;
 
 use super::{
     addons::settled,
+    endpoints::{Created, Endpoints, Page},
     error::{ApiError, ApiResult},
     extract::{Auth, Body, Path},
     list::list,
@@ -25,14 +24,16 @@ use crate::{
     store::{addons::Attachment, apps::App},
 };
 
-pub(super) fn routes() -> Router<Platform> {
-    Router::new()
-        .route("/addons/{addon}/addon-attachments", get(attachments_of))
-        .route("/apps/{app}/addon-attachments", get(attachments_of_app))
-        .route("/apps/{app}/addon-attachments/{attachment}", get(attachment_in_app))
-        .route("/addon-attachments", get(attachments).post(attach))
-        .route("/addon-attachments/{attachment}", get(attachment).delete(detach))
-        .route("/actions/addon-attachments/resolve", post(resolve))
+pub(super) fn routes() -> Endpoints {
+    Endpoints::new()
+        .get("/addons/{addon}/addon-attachments", attachments_of)
+        .get("/apps/{app}/addon-attachments", attachments_of_app)
+        .get("/apps/{app}/addon-attachments/{attachment}", attachment_in_app)
+        .get("/addon-attachments", attachments)
+        .post("/addon-attachments", attach)
+        .get("/addon-attachments/{attachment}", attachment)
+        .delete("/addon-attachments/{attachment}", detach)
+        .post("/actions/addon-attachments/resolve", resolve)
 }
 
 fn attachment_view(p: &Platform, shown: &Shown, row: &Attachment, app: &App) -> ApiResult<wire::AddonAttachment> {
@@ -40,7 +41,11 @@ fn attachment_view(p: &Platform, shown: &Shown, row: &Attachment, app: &App) -> 
     Ok(view::attachment(shown, row, app, secrets.vars(&row.name).into_keys().collect()))
 }
 
-async fn attachments(State(p): State<Platform>, Auth(actor): Auth, headers: HeaderMap) -> ApiResult<Response> {
+async fn attachments(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    headers: HeaderMap,
+) -> ApiResult<Page<wire::AddonAttachment>> {
     let mut items = Vec::new();
     for (shown, row, app) in ops::addons::attachments(&p, &actor).await? {
         items.push(attachment_view(&p, &shown, &row, &app)?);
@@ -53,7 +58,7 @@ async fn attachments_of(
     Auth(actor): Auth,
     Path(addon): Path<String>,
     headers: HeaderMap,
-) -> ApiResult<Response> {
+) -> ApiResult<Page<wire::AddonAttachment>> {
     let shown = ops::addons::find(&p, &actor, None, &addon).await?;
     // Whoever may change it sees all; others, those of their own apps.
     let all = ops::addons::check_may_change(&p, &actor, &shown).await.is_ok();
@@ -70,7 +75,7 @@ async fn attachments_of_app(
     Auth(actor): Auth,
     Path(app): Path<String>,
     headers: HeaderMap,
-) -> ApiResult<Response> {
+) -> ApiResult<Page<wire::AddonAttachment>> {
     let app = ops::apps::find(&p, &actor, &app).await?;
     let mut items = Vec::new();
     for shown in ops::addons::list(&p, &app).await? {
@@ -130,7 +135,7 @@ async fn attach(
     State(p): State<Platform>,
     Auth(actor): Auth,
     Body(body): Body<wire::AttachmentCreate>,
-) -> ApiResult<(StatusCode, Json<wire::AddonAttachment>)> {
+) -> ApiResult<Created<wire::AddonAttachment>> {
     let app = ops::apps::find(&p, &actor, body.app.as_str()).await?;
     let shown = ops::addons::find(&p, &actor, None, body.addon.as_str()).await?;
     let wakes = p.db.wakes();
@@ -139,7 +144,7 @@ async fn attach(
     if shown.addon.state == "provisioned" {
         settled(&p, wakes, shown.addon.id).await?;
     }
-    Ok((StatusCode::CREATED, Json(attachment_view(&p, &shown, &row, &app)?)))
+    Ok(Created(attachment_view(&p, &shown, &row, &app)?))
 }
 
 async fn detach(

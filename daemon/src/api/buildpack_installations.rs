@@ -1,16 +1,19 @@
 //! `/apps/{app}/buildpack-installations`.
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Json, extract::State};
 use paas_wire as wire;
 
 use super::{
+    endpoints::Endpoints,
     error::ApiResult,
     extract::{Auth, Body, Path},
 };
 use crate::ops::{self, Platform, builds};
 
-pub(super) fn routes() -> Router<Platform> {
-    Router::new().route("/apps/{app}/buildpack-installations", get(index).put(update))
+pub(super) fn routes() -> Endpoints {
+    Endpoints::new()
+        .get("/apps/{app}/buildpack-installations", index)
+        .put("/apps/{app}/buildpack-installations", update)
 }
 
 fn show(urls: &[String]) -> Json<Vec<wire::BuildpackInstallation>> {

@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 
 use axum::{
-    Json, Router,
+    Json,
     body::Body as HttpBody,
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{delete, get},
 };
 use bytes::Bytes;
 use chrono::TimeDelta;
@@ -18,6 +17,7 @@ use uuid::Uuid;
 use wire::{BuildStatus, IdRef};
 
 use super::{
+    endpoints::{Created, Endpoints, Page},
     error::{ApiError, ApiResult},
     extract::{Auth, Body, Path, Query, admit},
     list::list,
@@ -36,12 +36,14 @@ const LASTS: TimeDelta = TimeDelta::hours(24);
 /// What such an address is for.
 const OUTPUT: &str = "build/output";
 
-pub(super) fn routes() -> Router<Platform> {
-    Router::new()
-        .route("/apps/{app}/builds", get(index).post(create))
-        .route("/apps/{app}/builds/{build}", get(info).delete(cancel))
-        .route("/apps/{app}/build-cache", delete(purge))
-        .route("/streams/builds/{build}", get(output))
+pub(super) fn routes() -> Endpoints {
+    Endpoints::new()
+        .get("/apps/{app}/builds", index)
+        .post("/apps/{app}/builds", create)
+        .get("/apps/{app}/builds/{build}", info)
+        .delete("/apps/{app}/builds/{build}", cancel)
+        .delete("/apps/{app}/build-cache", purge)
+        .get("/streams/builds/{build}", output)
 }
 
 fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build {
@@ -91,7 +93,7 @@ async fn index(
     Auth(actor): Auth,
     Path(app): Path<String>,
     headers: HeaderMap,
-) -> ApiResult<Response> {
+) -> ApiResult<Page<wire::Build>> {
     let app = ops::apps::find(&p, &actor, &app).await?;
     let rows = users::list(&mut p.db.read().await.map_err(Error::from)?).await.map_err(Error::from)?;
     let users: HashMap<Uuid, users::User> = rows.into_iter().map(|user| (user.id, user)).collect();
@@ -114,7 +116,7 @@ async fn create(
     Auth(actor): Auth,
     Path(app): Path<String>,
     Body(body): Body<wire::BuildCreate>,
-) -> ApiResult<(StatusCode, Json<wire::Build>)> {
+) -> ApiResult<Created<wire::Build>> {
     let app = ops::apps::find(&p, &actor, &app).await?;
     let blob = body.source_blob;
     if !(blob.url.starts_with("https://") || blob.url.starts_with("http://")) || blob.url.chars().any(char::is_control)
@@ -132,7 +134,7 @@ async fn create(
         buildpacks: packs.into_iter().map(|pack| pack.url).collect(),
     };
     let row = ops::builds::create(&p, &actor, &app, new_id(), new).await?;
-    Ok((StatusCode::CREATED, shown(&p, &row).await?))
+    Ok(Created(shown(&p, &row).await?.0))
 }
 
 async fn cancel(

@@ -1,16 +1,11 @@
 //! `/apps/{app}/formation` and `/apps/{app}/dynos`.
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-    response::Response,
-    routing::{delete, get, post},
-};
+use axum::{Json, extract::State, http::HeaderMap};
 use paas_domain::size::Size;
 use paas_wire as wire;
 
 use super::{
+    endpoints::{Accepted, Created, Endpoints, Page},
     error::{ApiError, ApiResult},
     extract::{Auth, Body, Path},
     list::list,
@@ -22,17 +17,22 @@ use crate::ops::{
     formation::{Quantity, Update},
 };
 
-pub(super) fn routes() -> Router<Platform> {
-    Router::new()
-        .route("/apps/{app}/formation", get(index).patch(batch))
-        .route("/apps/{app}/formation/{type}", get(info).patch(update))
-        .route("/apps/{app}/dynos", get(dynos).post(run).delete(restart_all))
-        .route("/apps/{app}/dynos/{dyno}", get(dyno).delete(restart_one))
-        .route("/apps/{app}/dynos/{dyno}/actions/stop", post(stop_one))
-        .route("/apps/{app}/formations/{type}", delete(restart_type))
-        .route("/apps/{app}/formations/{type}/actions/stop", post(stop_type))
-        .route("/dyno-sizes", get(sizes))
-        .route("/dyno-sizes/{size}", get(size))
+pub(super) fn routes() -> Endpoints {
+    Endpoints::new()
+        .get("/apps/{app}/formation", index)
+        .patch("/apps/{app}/formation", batch)
+        .get("/apps/{app}/formation/{type}", info)
+        .patch("/apps/{app}/formation/{type}", update)
+        .get("/apps/{app}/dynos", dynos)
+        .post("/apps/{app}/dynos", run)
+        .delete("/apps/{app}/dynos", restart_all)
+        .get("/apps/{app}/dynos/{dyno}", dyno)
+        .delete("/apps/{app}/dynos/{dyno}", restart_one)
+        .post("/apps/{app}/dynos/{dyno}/actions/stop", stop_one)
+        .delete("/apps/{app}/formations/{type}", restart_type)
+        .post("/apps/{app}/formations/{type}/actions/stop", stop_type)
+        .get("/dyno-sizes", sizes)
+        .get("/dyno-sizes/{size}", size)
 }
 
 fn wanted(kind: Option<&str>, update: &wire::FormationUpdate) -> ApiResult<Update> {
@@ -54,7 +54,7 @@ async fn index(
     Auth(actor): Auth,
     Path(app): Path<String>,
     headers: HeaderMap,
-) -> ApiResult<Response> {
+) -> ApiResult<Page<wire::Formation>> {
     let app = ops::apps::find(&p, &actor, &app).await?;
     let items = ops::formation::list(&p, &app).await?.iter().map(|process| view::formation(&app, process)).collect();
     Ok(list(&headers, "type", items, |item: &wire::Formation| item.kind.clone()))
@@ -103,7 +103,7 @@ async fn dynos(
     Auth(actor): Auth,
     Path(app): Path<String>,
     headers: HeaderMap,
-) -> ApiResult<Response> {
+) -> ApiResult<Page<wire::Dyno>> {
     let app = ops::apps::find(&p, &actor, &app).await?;
     let items = ops::dynos::list(&p, &app).await?.iter().map(|row| view::dyno(&app, row, None)).collect();
     Ok(list(&headers, "name", items, |item: &wire::Dyno| item.name.clone()))
@@ -123,7 +123,7 @@ async fn run(
     Auth(actor): Auth,
     Path(app): Path<String>,
     Body(body): Body<wire::DynoCreate>,
-) -> ApiResult<(StatusCode, Json<wire::Dyno>)> {
+) -> ApiResult<Created<wire::Dyno>> {
     let app = ops::apps::find(&p, &actor, &app).await?;
     let attach = body.attach.unwrap_or(false);
     let wanted = Run {
@@ -137,7 +137,7 @@ async fn run(
     };
     let (row, secret) = ops::dynos::run(&p, &actor, &app, wanted).await?;
     let url = secret.map(|secret| view::attach_url(p.cx.config(), &secret));
-    Ok((StatusCode::CREATED, Json(view::dyno(&app, &row, url))))
+    Ok(Created(view::dyno(&app, &row, url)))
 }
 
 async fn accepted(
@@ -146,21 +146,21 @@ async fn accepted(
     app: &str,
     actor: &ops::Actor,
     stop: bool,
-) -> ApiResult<(StatusCode, Json<serde_json::Value>)> {
+) -> ApiResult<Accepted<serde_json::Value>> {
     let app = ops::apps::find(p, actor, app).await?;
     if stop {
         ops::dynos::stop(p, actor, &app, &which).await?;
     } else {
         ops::dynos::restart(p, actor, &app, &which).await?;
     }
-    Ok((StatusCode::ACCEPTED, Json(serde_json::json!({}))))
+    Ok(Accepted(serde_json::json!({})))
 }
 
 async fn restart_all(
     State(p): State<Platform>,
     Auth(actor): Auth,
     Path(app): Path<String>,
-) -> ApiResult<(StatusCode, Json<serde_json::Value>)> {
+) -> ApiResult<Accepted<serde_json::Value>> {
     accepted(&p, Which::All, &app, &actor, false).await
 }
 
@@ -168,7 +168,7 @@ async fn restart_one(
     State(p): State<Platform>,
     Auth(actor): Auth,
     Path((app, name)): Path<(String, String)>,
-) -> ApiResult<(StatusCode, Json<serde_json::Value>)> {
+) -> ApiResult<Accepted<serde_json::Value>> {
     accepted(&p, Which::One(name), &app, &actor, false).await
 }
 
@@ -176,7 +176,7 @@ async fn restart_type(
     State(p): State<Platform>,
     Auth(actor): Auth,
     Path((app, kind)): Path<(String, String)>,
-) -> ApiResult<(StatusCode, Json<serde_json::Value>)> {
+) -> ApiResult<Accepted<serde_json::Value>> {
     accepted(&p, Which::Type(kind), &app, &actor, false).await
 }
 
@@ -184,7 +184,7 @@ async fn stop_one(
     State(p): State<Platform>,
     Auth(actor): Auth,
     Path((app, name)): Path<(String, String)>,
-) -> ApiResult<(StatusCode, Json<serde_json::Value>)> {
+) -> ApiResult<Accepted<serde_json::Value>> {
     // Heroku's clients stop a type by this path too.
     let which =
         if name.contains('.') || name.parse::<uuid::Uuid>().is_ok() { Which::One(name) } else { Which::Type(name) };
@@ -195,7 +195,7 @@ async fn stop_type(
     State(p): State<Platform>,
     Auth(actor): Auth,
     Path((app, kind)): Path<(String, String)>,
-) -> ApiResult<(StatusCode, Json<serde_json::Value>)> {
+) -> ApiResult<Accepted<serde_json::Value>> {
     accepted(&p, Which::Type(kind), &app, &actor, true).await
 }
 

@@ -3,10 +3,12 @@
 use axum::{
     Json,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::IntoResponse,
 };
 use paas_wire::{Range, range::Order};
 use serde::Serialize;
+
+use super::endpoints::Page;
 
 /// Shows a list that is in ascending order of `property`; `key` gives an item's value of it.
 ///
@@ -17,7 +19,7 @@ pub(super) fn list<T: Serialize>(
     property: &str,
     mut items: Vec<T>,
     key: impl Fn(&T) -> String,
-) -> Response {
+) -> Page<T> {
     let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
     let range = asked.map(Range::parse).unwrap_or_default();
     let descending = range.order == Some(Order::Desc);
@@ -59,7 +61,7 @@ pub(super) fn list<T: Serialize>(
     if let Some(Ok(next)) = next.map(|next| HeaderValue::from_str(&next)) {
         response.headers_mut().insert(HeaderName::from_static("next-range"), next);
     }
-    response
+    Page::of(response)
 }
 
 /// Numbers by value, everything else as text.

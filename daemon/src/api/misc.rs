@@ -1,17 +1,17 @@
 //! What there is one of: region, stacks, the rate limit.
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Json, extract::State};
 use paas_wire as wire;
 
-use super::{error::ApiResult, extract::Auth, view};
+use super::{endpoints::Endpoints, error::ApiResult, extract::Auth, view};
 use crate::{ops::Platform, store};
 
-pub(super) fn routes() -> Router<Platform> {
-    Router::new()
-        .route("/regions", get(regions))
-        .route("/stacks", get(stacks))
-        .route("/account/rate-limits", get(rate_limit))
-        .route("/health", get(health))
+pub(super) fn routes() -> Endpoints {
+    Endpoints::new()
+        .get("/regions", regions)
+        .get("/stacks", stacks)
+        .get("/account/rate-limits", rate_limit)
+        .get("/health", health)
 }
 
 async fn regions(Auth(_): Auth) -> Json<Vec<wire::Region>> {

@@ -11,6 +11,7 @@ mod apps;
 mod attachments;
 mod buildpack_installations;
 mod builds;
+pub mod endpoints;
 pub mod error;
 pub mod extract;
 mod formation;
@@ -32,14 +33,15 @@ use axum::{
 };
 
 use crate::ops::Platform;
+use endpoints::Endpoints;
 use error::ApiError;
 
 /// Requests an hour, as Heroku tells its clients; not enforced yet.
 const RATE_LIMIT: u64 = 4500;
 
-/// Every route of the API, with what all of them share.
-pub fn routes() -> Router<Platform> {
-    Router::new()
+/// Every endpoint of the API, with what is known of each.
+pub fn endpoints() -> Endpoints {
+    Endpoints::new()
         .merge(account::routes())
         .merge(addons::routes())
         .merge(apps::routes())
@@ -53,6 +55,12 @@ pub fn routes() -> Router<Platform> {
         .merge(releases::routes())
         .merge(slugs::routes())
         .merge(sources::routes())
+}
+
+/// The router of all of them, with what all of them share.
+pub fn routes() -> Router<Platform> {
+    let (router, _) = endpoints().split();
+    router
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(extract::LARGEST_BODY))

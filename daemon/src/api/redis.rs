@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Json, extract::State};
 use paas_wire::{self as wire, redis as redis_wire};
 use serde_json::json;
 
 use super::{
     addons::{AppQuery, find_redis},
+    endpoints::Endpoints,
     error::{ApiError, ApiResult},
     extract::{Auth, Body, Path, Query},
     view,
@@ -18,13 +19,14 @@ use crate::{
     ops::{self, Platform, addons::Shown},
 };
 
-pub(super) fn routes() -> Router<Platform> {
-    Router::new()
-        .route("/redis/v0/databases/{addon}", get(info))
-        .route("/redis/v0/databases/{addon}/wait", get(wait))
-        .route("/redis/v0/databases/{addon}/config", get(config).patch(configure))
-        .route("/redis/v0/databases/{addon}/credentials_rotation", axum::routing::post(rotate))
-        .route("/redis/v0/databases/{addon}/cli", axum::routing::post(cli))
+pub(super) fn routes() -> Endpoints {
+    Endpoints::new()
+        .get("/redis/v0/databases/{addon}", info)
+        .get("/redis/v0/databases/{addon}/wait", wait)
+        .get("/redis/v0/databases/{addon}/config", config)
+        .patch("/redis/v0/databases/{addon}/config", configure)
+        .post("/redis/v0/databases/{addon}/credentials_rotation", rotate)
+        .post("/redis/v0/databases/{addon}/cli", cli)
 }
 
 async fn info(

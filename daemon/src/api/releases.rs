@@ -2,17 +2,12 @@
 
 use std::collections::HashMap;
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-    response::Response,
-    routing::get,
-};
+use axum::{Json, extract::State, http::HeaderMap};
 use paas_wire as wire;
 use uuid::Uuid;
 
 use super::{
+    endpoints::{Created, Endpoints, Page},
     error::{ApiError, ApiResult},
     extract::{Auth, Body, Path},
     list::list,
@@ -23,10 +18,11 @@ use crate::{
     store::{apps::App, releases::Release, users},
 };
 
-pub(super) fn routes() -> Router<Platform> {
-    Router::new()
-        .route("/apps/{app}/releases", get(index).post(create))
-        .route("/apps/{app}/releases/{release}", get(info))
+pub(super) fn routes() -> Endpoints {
+    Endpoints::new()
+        .get("/apps/{app}/releases", index)
+        .post("/apps/{app}/releases", create)
+        .get("/apps/{app}/releases/{release}", info)
 }
 
 /// A release with its user, and whether it is the current one.
@@ -43,7 +39,7 @@ async fn index(
     Auth(actor): Auth,
     Path(app): Path<String>,
     headers: HeaderMap,
-) -> ApiResult<Response> {
+) -> ApiResult<Page<wire::Release>> {
     let app = ops::apps::find(&p, &actor, &app).await?;
     let current = ops::releases::current(&p, &app).await?.map(|release| release.version);
     let users: HashMap<Uuid, users::User> =
@@ -71,7 +67,7 @@ async fn create(
     Auth(actor): Auth,
     Path(app): Path<String>,
     Body(body): Body<wire::ReleaseCreate>,
-) -> ApiResult<(StatusCode, Json<wire::Release>)> {
+) -> ApiResult<Created<wire::Release>> {
     let app = ops::apps::find(&p, &actor, &app).await?;
     let row = match (&body.release, &body.slug) {
         (Some(release), _) => {
@@ -87,5 +83,5 @@ async fn create(
             return Err(ApiError::invalid("Give either slug, or release (the one to roll back to)."));
         }
     };
-    Ok((StatusCode::CREATED, Json(show(&p, &app, &row).await?)))
+    Ok(Created(show(&p, &app, &row).await?))
 }

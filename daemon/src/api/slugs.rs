@@ -10,12 +10,11 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
+    Json,
     body::Body as HttpBody,
-    extract::{DefaultBodyLimit, State},
+    extract::State,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use chrono::TimeDelta;
 use futures_util::TryStreamExt as _;
@@ -24,6 +23,7 @@ use tokio_util::io::{ReaderStream, StreamReader};
 use uuid::Uuid;
 
 use super::{
+    endpoints::{Created, Endpoints},
     error::{ApiError, ApiResult},
     extract::{Auth, Body, Path, Query, admit},
     view,
@@ -42,11 +42,13 @@ const LASTS: TimeDelta = TimeDelta::hours(1);
 const DOWNLOAD: &str = "slug/get";
 const UPLOAD: &str = "slug/put";
 
-pub(super) fn routes() -> Router<Platform> {
-    Router::new()
-        .route("/apps/{app}/slugs", post(create))
-        .route("/apps/{app}/slugs/{slug}", get(info))
-        .route("/slugs/{slug}/blob", get(download).put(upload).layer(DefaultBodyLimit::disable()))
+pub(super) fn routes() -> Endpoints {
+    Endpoints::new()
+        .get("/slugs/{slug}/blob", download)
+        .put("/slugs/{slug}/blob", upload)
+        .of_any_size()
+        .post("/apps/{app}/slugs", create)
+        .get("/apps/{app}/slugs/{slug}", info)
 }
 
 fn show(p: &Platform, slug: &Slug) -> Json<wire::Slug> {
@@ -85,7 +87,7 @@ async fn create(
     Auth(actor): Auth,
     Path(app): Path<String>,
     Body(body): Body<wire::SlugCreate>,
-) -> ApiResult<(StatusCode, Json<wire::Slug>)> {
+) -> ApiResult<Created<wire::Slug>> {
     let app = ops::apps::find(&p, &actor, &app).await?;
     let new = slugs::New {
         process_types: body.process_types,
@@ -95,7 +97,7 @@ async fn create(
         stack: body.stack.map(|stack| stack.0),
     };
     let slug = slugs::create(&p, &actor, &app, new).await?;
-    Ok((StatusCode::CREATED, show(&p, &slug)))
+    Ok(Created(show(&p, &slug).0))
 }
 
 async fn found(p: &Platform, id: &str) -> ApiResult<Slug> {

@@ -1,12 +1,10 @@
 //! `/sources`: places to upload a build's source to. The address is the key.
 
 use axum::{
-    Json, Router,
     body::Body as HttpBody,
-    extract::{DefaultBodyLimit, State},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::{post, put},
 };
 use futures_util::StreamExt as _;
 use paas_wire as wire;
@@ -14,6 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 use uuid::Uuid;
 
 use super::{
+    endpoints::{Created, Endpoints},
     error::{ApiError, ApiResult},
     extract::{Auth, Path},
 };
@@ -25,20 +24,22 @@ use crate::{
 /// Largest source, in bytes, compressed.
 const LARGEST: u64 = 2 * 1024 * 1024 * 1024;
 
-pub(super) fn routes() -> Router<Platform> {
-    Router::new()
-        .route("/sources", post(create))
-        .route("/apps/{app}/sources", post(create_for_app))
-        .route("/sources/{source}", put(upload).get(download).layer(DefaultBodyLimit::disable()))
+pub(super) fn routes() -> Endpoints {
+    Endpoints::new()
+        .put("/sources/{source}", upload)
+        .get("/sources/{source}", download)
+        .of_any_size()
+        .post("/sources", create)
+        .post("/apps/{app}/sources", create_for_app)
 }
 
-fn show(p: &Platform, id: Uuid) -> (StatusCode, Json<wire::Source>) {
+fn show(p: &Platform, id: Uuid) -> Created<wire::Source> {
     let url = sources::url(p, id);
     let source_blob = wire::source::SourceUrls { get_url: url.clone(), put_url: url };
-    (StatusCode::CREATED, Json(wire::Source { source_blob }))
+    Created(wire::Source { source_blob })
 }
 
-async fn create(State(p): State<Platform>, Auth(_): Auth) -> ApiResult<(StatusCode, Json<wire::Source>)> {
+async fn create(State(p): State<Platform>, Auth(_): Auth) -> ApiResult<Created<wire::Source>> {
     Ok(show(&p, sources::create(&p).await?))
 }
 
@@ -46,7 +47,7 @@ async fn create_for_app(
     State(p): State<Platform>,
     Auth(actor): Auth,
     Path(app): Path<String>,
-) -> ApiResult<(StatusCode, Json<wire::Source>)> {
+) -> ApiResult<Created<wire::Source>> {
     ops::apps::find(&p, &actor, &app).await?;
     Ok(show(&p, sources::create(&p).await?))
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Platform;
 
 /// The part of an address that proves that it was given out here.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
 pub struct Key {
     /// Until when it counts, in seconds since 1970.
     pub expires: Option<String>,

@@ -37,6 +37,27 @@ pub struct Changes {
     pub build_stack: Option<String>,
 }
 
+/// What somebody wants to do with an app, by Heroku's names of what may be granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Permission {
+    /// See it: its dynos, releases, logs, add-ons.
+    View,
+    /// Push code, build, release, roll back; config vars too.
+    Deploy,
+    /// Change how it runs: scale, restart, config vars, domains, add-ons, drains, features.
+    Operate,
+    /// Change whose it is: rename, transfer, delete, collaborators.
+    Manage,
+}
+
+/// Finds an app by name or identity, for somebody who may do that with it.
+pub async fn find_for(p: &Platform, actor: &Actor, name: &str, permission: Permission) -> Result<App> {
+    match permission {
+        Permission::View | Permission::Deploy | Permission::Operate => find(p, actor, name).await,
+        Permission::Manage => find_owned(p, actor, name).await,
+    }
+}
+
 /// Finds an app by name or identity, for somebody who may work on it.
 pub async fn find(p: &Platform, actor: &Actor, name: &str) -> Result<App> {
     if name.contains('\0') {
