@@ -4,4 +4,6 @@
 #[path = "../util/mod.rs"]
 mod util;
 
+mod pipelines;
+mod promotions;
 mod table;
