@@ -4,6 +4,8 @@
 #[path = "../util/mod.rs"]
 mod util;
 
+mod authority;
 mod pipelines;
 mod promotions;
 mod table;
+mod transport;
