@@ -11,6 +11,7 @@ mod apps;
 mod attachments;
 mod buildpack_installations;
 mod builds;
+mod couplings;
 pub mod endpoints;
 pub mod error;
 pub mod extract;
@@ -21,6 +22,8 @@ mod list;
 mod logs;
 mod misc;
 pub mod openapi;
+mod pipelines;
+mod promotions;
 mod redis;
 mod releases;
 mod slugs;
@@ -50,11 +53,14 @@ pub fn endpoints() -> Endpoints {
         .merge(attachments::routes())
         .merge(buildpack_installations::routes())
         .merge(builds::routes())
+        .merge(couplings::routes())
         .merge(formation::routes())
         .merge(logs::routes())
         .merge(misc::routes())
         .get("/openapi.json", openapi::show)
         .get("/schema", hyper_schema::show)
+        .merge(pipelines::routes())
+        .merge(promotions::routes())
         .merge(redis::routes())
         .merge(releases::routes())
         .merge(slugs::routes())

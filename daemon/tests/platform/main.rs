@@ -5,5 +5,7 @@
 mod util;
 
 mod authority;
+mod pipelines;
+mod promotions;
 mod table;
 mod transport;
