@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     access, account, addons, apps, authorizations, buildpacks, builds, config, domains, dynos, git, local, logs,
-    maintenance, redis, regions, releases, run, scale, stack,
+    maintenance, members, redis, regions, releases, run, scale, stack, teams, transfers,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -55,6 +55,8 @@ pub(crate) enum Command {
     #[command(flatten)]
     Maintenance(maintenance::Command),
     #[command(flatten)]
+    Members(members::Command),
+    #[command(flatten)]
     Redis(redis::Command),
     /// List where apps can run
     #[command(name = "regions")]
@@ -67,6 +69,10 @@ pub(crate) enum Command {
     Scale(scale::Command),
     #[command(flatten)]
     Stack(stack::Command),
+    #[command(flatten)]
+    Teams(teams::Command),
+    #[command(flatten)]
+    Transfers(transfers::Command),
     #[command(flatten)]
     Here(Here),
 }
@@ -146,12 +152,15 @@ impl Command {
             Self::Git(command) => command.run(context).await,
             Self::Logs(arguments) => arguments.run(context).await,
             Self::Maintenance(command) => command.run(context).await,
+            Self::Members(command) => command.run(context).await,
             Self::Redis(command) => command.run(context).await,
             Self::Regions(arguments) => arguments.run(context).await,
             Self::Releases(command) => command.run(context).await,
             Self::Run(command) => command.run(context).await,
             Self::Scale(command) => command.run(context).await,
             Self::Stack(command) => command.run(context).await,
+            Self::Teams(command) => command.run(context).await,
+            Self::Transfers(command) => command.run(context).await,
             Self::Here(command) => command.run(),
         }
     }

@@ -11,6 +11,7 @@ mod apps;
 mod attachments;
 mod buildpack_installations;
 mod builds;
+mod collaborators;
 pub mod endpoints;
 pub mod error;
 pub mod extract;
@@ -22,6 +23,10 @@ mod redis;
 mod releases;
 mod slugs;
 mod sources;
+mod team_apps;
+mod team_members;
+mod teams;
+mod transfers;
 mod view;
 
 use axum::{
@@ -48,6 +53,7 @@ pub fn endpoints() -> Endpoints {
         .merge(attachments::routes())
         .merge(buildpack_installations::routes())
         .merge(builds::routes())
+        .merge(collaborators::routes())
         .merge(formation::routes())
         .merge(logs::routes())
         .merge(misc::routes())
@@ -55,6 +61,10 @@ pub fn endpoints() -> Endpoints {
         .merge(releases::routes())
         .merge(slugs::routes())
         .merge(sources::routes())
+        .merge(team_apps::routes())
+        .merge(team_members::routes())
+        .merge(teams::routes())
+        .merge(transfers::routes())
 }
 
 /// The router of all of them, with what all of them share.

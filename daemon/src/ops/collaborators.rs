@@ -64,13 +64,7 @@ pub async fn show(p: &Platform, app: &App, row: Collaborator) -> Result<Shown> {
 
 /// Lets somebody with an account work on the app; who may not say so of others may join an app
 /// of their team that is not locked. `names` are of permissions, which only apps of teams have.
-pub async fn add(
-    p: &Platform,
-    actor: &Actor,
-    app: &App,
-    who: &str,
-    names: Option<&[String]>,
-) -> Result<Collaborator> {
+pub async fn add(p: &Platform, actor: &Actor, app: &App, who: &str, names: Option<&[String]>) -> Result<Collaborator> {
     let wanted = permissions(app, names)?;
     let now = p.cx.now();
     let mut change = p.change(app.id).await?;
@@ -102,13 +96,7 @@ pub async fn add(
 }
 
 /// Whether somebody puts themselves on an app of their team that is open to them.
-async fn may_join(
-    c: &mut Conn,
-    actor: &Actor,
-    app: &App,
-    user: &User,
-    wanted: Option<&[Permission]>,
-) -> Result<bool> {
+async fn may_join(c: &mut Conn, actor: &Actor, app: &App, user: &User, wanted: Option<&[Permission]>) -> Result<bool> {
     let access = access::of(c, &actor.user, app).await?;
     let modest = wanted.is_none_or(|wanted| !wanted.contains(&Permission::Manage));
     Ok(user.id == actor.user.id && app.team_id.is_some() && !app.locked && modest && access.role == Some(Role::Member))

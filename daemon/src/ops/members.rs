@@ -143,7 +143,13 @@ pub async fn put(p: &Platform, actor: &Actor, team: &str, email: &str, role: &st
     enter(p, &mut tx, &seen.team, user.clone(), role).await?;
     let member = find_in(&mut tx, &seen.team, actor, &user.id.to_string()).await?;
     tx.commit(None).await?;
-    tracing::info!(user = actor.name(), team = seen.team.name, member = user.email, role = role.name(), "a member's role was set");
+    tracing::info!(
+        user = actor.name(),
+        team = seen.team.name,
+        member = user.email,
+        role = role.name(),
+        "a member's role was set"
+    );
     Ok(member)
 }
 

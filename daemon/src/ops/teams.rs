@@ -119,8 +119,7 @@ pub async fn create(p: &Platform, actor: &Actor, name: &str) -> Result<Seen> {
         return Err(Error::Forbidden("Only administrators of this platform may make teams.".into()));
     }
     let now = p.cx.now();
-    let team =
-        Team { id: new_id(), name, built_in: false, addons_controls: false, created_at: now, updated_at: now };
+    let team = Team { id: new_id(), name, built_in: false, addons_controls: false, created_at: now, updated_at: now };
     let mut tx = p.db.begin().await?;
     teams::insert(&mut tx, &team).await.map_err(|e| taken(e, &team.name))?;
     team_members::put(&mut tx, new_id(), (team.id, actor.user.id), Role::Admin.name(), now).await?;
@@ -175,7 +174,10 @@ pub async fn destroy(p: &Platform, actor: &Actor, name: &str) -> Result<Seen> {
     let seen = find_in(&mut tx, actor, name).await?;
     check_role(&seen, &[Role::Admin])?;
     if seen.team.built_in {
-        return Err(Error::invalid(format!("{} is the built-in team, which everybody is in: it stays.", seen.team.name)));
+        return Err(Error::invalid(format!(
+            "{} is the built-in team, which everybody is in: it stays.",
+            seen.team.name
+        )));
     }
     teams::lock(&mut tx, seen.team.id, p.cx.now()).await?;
     let apps = app_rows::count_of_team(&mut tx, seen.team.id).await?;

@@ -119,7 +119,8 @@ pub async fn count_of_team(c: &mut Conn, team_id: Uuid) -> StoreResult<i64> {
 
 /// The apps that a user works on besides those that are their own.
 pub async fn joined(c: &mut Conn, user_id: Uuid) -> StoreResult<Vec<Uuid>> {
-    let ids: Vec<(Uuid,)> = rows!(c, (Uuid,), fetch_all, "select app_id from collaborators where user_id = $1", user_id)?;
+    let ids: Vec<(Uuid,)> =
+        rows!(c, (Uuid,), fetch_all, "select app_id from collaborators where user_id = $1", user_id)?;
     Ok(ids.into_iter().map(|(id,)| id).collect())
 }
 

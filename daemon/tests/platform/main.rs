@@ -4,4 +4,8 @@
 #[path = "../util/mod.rs"]
 mod util;
 
+mod access;
+mod people;
 mod table;
+mod teams;
+mod transfers;
