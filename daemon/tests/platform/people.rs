@@ -23,7 +23,7 @@ impl<'t> Person<'t> {
         let email = format!("{name}@example.com");
         let user = accounts::create(t.platform(), &email, Some("battery staple"), true).await.unwrap();
         let token = accounts::create_token(t.platform(), user.id, "test", None).await.unwrap().1;
-        Self { t, email, token }
+        Self { t, token }
     }
 
     /// The owner of what the test itself makes.
