@@ -5,7 +5,9 @@
 mod util;
 
 mod access;
+mod authority;
 mod people;
 mod table;
 mod teams;
 mod transfers;
+mod transport;
