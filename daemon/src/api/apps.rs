@@ -79,7 +79,9 @@ async fn update(
     if body.build_stack.is_some() {
         ops::apps::check(&mut c, &actor, &app, &[Permission::Operate]).await?;
     }
-    ops::apps::check(&mut c, &actor, &app, &[Permission::Deploy, Permission::Operate, Permission::Manage]).await?;
+    if body.maintenance.is_some() {
+        ops::apps::check(&mut c, &actor, &app, &WORK).await?;
+    }
     drop(c);
     let changes = ops::apps::Changes {
         name: body.name,

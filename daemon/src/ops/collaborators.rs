@@ -69,15 +69,20 @@ pub async fn add(p: &Platform, actor: &Actor, app: &App, who: &str, names: Optio
     let now = p.cx.now();
     let mut change = p.change(app.id).await?;
     let app = &super::apps::current(&mut change, app.id).await?;
-    let user = access::find_user(&mut change, actor, who).await.map_err(|error| match error {
-        Error::NotFound(_) => Error::invalid(format!(
-            "{who} has no account here. An administrator makes one with: paas members:add {who} (or paasd admin user:create {who})"
-        )),
-        other => other,
-    })?;
-    if !may_join(&mut change, actor, app, &user, wanted.as_deref()).await? {
+    let user = match access::find_user(&mut change, actor, who).await {
+        Ok(user) => Some(user),
+        Err(Error::NotFound(_)) => None,
+        Err(error) => return Err(error),
+    };
+    // Before anything is told of whom there is.
+    if !may_join(&mut change, actor, app, user.as_ref(), wanted.as_deref()).await? {
         check(&mut change, actor, app, &[Permission::Manage]).await?;
     }
+    let user = user.ok_or_else(|| {
+        Error::invalid(format!(
+            "{who} has no account here. An administrator makes one with: paas members:add {who} --team TEAM (or paasd admin user:create {who})"
+        ))
+    })?;
     if app.team_id.is_none() && user.id == app.owner_id {
         return Err(Error::invalid(format!("{} is the owner of {} already.", user.email, app.name)));
     }
@@ -99,7 +104,8 @@ pub async fn add(p: &Platform, actor: &Actor, app: &App, who: &str, names: Optio
 async fn may_join(c: &mut Conn, actor: &Actor, app: &App, user: &User, wanted: Option<&[Permission]>) -> Result<bool> {
     let access = access::of(c, &actor.user, app).await?;
     let modest = wanted.is_none_or(|wanted| !wanted.contains(&Permission::Manage));
-    Ok(user.id == actor.user.id && app.team_id.is_some() && !app.locked && modest && access.role == Some(Role::Member))
+    let oneself = user.is_some_and(|user| user.id == actor.user.id);
+    Ok(oneself && app.team_id.is_some() && !app.locked && modest && access.role == Some(Role::Member))
 }
 
 /// Changes what somebody may do with an app of a team.
@@ -127,7 +133,8 @@ pub async fn remove(p: &Platform, actor: &Actor, app: &App, who: &str) -> Result
         check(&mut change, actor, app, &[Permission::Manage]).await?;
     }
     apps::remove_collaborator(&mut change, app.id, found.user.id).await?;
-    p.commit(change, Event::new("collaborator.destroy", actor.name(), json!({"email": found.user.email}))).await?;
+    let data = json!({"email": found.user.email, "id": found.collaborator_id});
+    p.commit(change, Event::new("collaborator.destroy", actor.name(), data)).await?;
     p.tell(app.id, format!("Remove {} from collaborators by user {}", found.user.email, actor.name()));
     Ok(found)
 }

@@ -37,11 +37,8 @@ const CATALOGUE: &[(&str, &str)] = &[
 ];
 
 /// What a collaborator is refused.
-const OWNERS: &[(&str, &str)] = &[
-    ("DELETE", "/apps/{app}"),
-    ("POST", "/apps/{app}/collaborators"),
-    ("DELETE", "/apps/{app}/collaborators/{who}"),
-];
+const OWNERS: &[(&str, &str)] =
+    &[("DELETE", "/apps/{app}"), ("POST", "/apps/{app}/collaborators"), ("DELETE", "/apps/{app}/collaborators/{who}")];
 
 /// One owner with an app and what belongs to it.
 struct World {
