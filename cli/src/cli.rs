@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     access, account, addons, apps, authorizations, buildpacks, builds, ci_config, config, domains, dynos, git, local,
-    logs, maintenance, pipelines, redis, regions, releases, run, scale, stack,
+    logs, maintenance, members, pipelines, redis, regions, releases, run, scale, stack, teams, transfers,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -59,6 +59,8 @@ pub(crate) enum Command {
     #[command(flatten)]
     Pipelines(pipelines::Command),
     #[command(flatten)]
+    Members(members::Command),
+    #[command(flatten)]
     Redis(redis::Command),
     /// List where apps can run
     #[command(name = "regions")]
@@ -71,6 +73,10 @@ pub(crate) enum Command {
     Scale(scale::Command),
     #[command(flatten)]
     Stack(stack::Command),
+    #[command(flatten)]
+    Teams(teams::Command),
+    #[command(flatten)]
+    Transfers(transfers::Command),
     #[command(flatten)]
     Here(Here),
 }
@@ -152,12 +158,15 @@ impl Command {
             Self::Logs(arguments) => arguments.run(context).await,
             Self::Maintenance(command) => command.run(context).await,
             Self::Pipelines(command) => command.run(context).await,
+            Self::Members(command) => command.run(context).await,
             Self::Redis(command) => command.run(context).await,
             Self::Regions(arguments) => arguments.run(context).await,
             Self::Releases(command) => command.run(context).await,
             Self::Run(command) => command.run(context).await,
             Self::Scale(command) => command.run(context).await,
             Self::Stack(command) => command.run(context).await,
+            Self::Teams(command) => command.run(context).await,
+            Self::Transfers(command) => command.run(context).await,
             Self::Here(command) => command.run(),
         }
     }

@@ -14,7 +14,7 @@ use crate::output;
 const BOLD: Style = Style::new().bold();
 
 /// What each topic is about.
-const TOPICS: [(&str, &str); 24] = [
+const TOPICS: &[(&str, &str)] = &[
     ("access", "who may work on an app"),
     ("addons", "databases and services of an app"),
     ("apps", "create, look at, rename and destroy apps"),
@@ -32,12 +32,14 @@ const TOPICS: [(&str, &str); 24] = [
     ("logs", "what the app and the platform say"),
     ("maintenance", "a page for visitors while you work"),
     ("pipelines", "apps from development to production"),
+    ("members", "who is in a team"),
     ("ps", "dynos: list, scale, restart, stop"),
     ("redis", "look into an app's Redis"),
     ("regions", "where apps can run"),
     ("releases", "releases, and back to an earlier one"),
     ("run", "run a command in a one-off dyno"),
     ("stack", "the system that an app is built and run on"),
+    ("teams", "people who share apps"),
     ("version", "the version of this program"),
 ];
 

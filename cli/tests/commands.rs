@@ -4,6 +4,8 @@
 
 #[path = "commands/pipelines.rs"]
 mod pipelines;
+#[path = "commands/teams.rs"]
+mod teams;
 mod util;
 
 use paas_wire::domain::DomainKind;
@@ -518,6 +520,7 @@ fn domains_and_the_rest() {
 const NO_LISTING: &[&str] = &[
     "access:add",
     "access:remove",
+    "access:update",
     "addons:attach",
     "addons:destroy",
     "addons:detach",
@@ -525,8 +528,16 @@ const NO_LISTING: &[&str] = &[
     "addons:upgrade",
     "addons:wait",
     "apps:destroy",
+    "apps:join",
+    "apps:leave",
+    "apps:lock",
     "apps:open",
     "apps:rename",
+    "apps:transfer",
+    "apps:transfers:accept",
+    "apps:transfers:cancel",
+    "apps:transfers:decline",
+    "apps:unlock",
     "auth:token",
     "authorizations:revoke",
     "buildpacks:add",
@@ -557,6 +568,10 @@ const NO_LISTING: &[&str] = &[
     "logs",
     "maintenance:off",
     "maintenance:on",
+    "members:accept",
+    "members:add",
+    "members:remove",
+    "members:set",
     "ps:restart",
     "ps:stop",
     "redis:cli",
@@ -568,6 +583,9 @@ const NO_LISTING: &[&str] = &[
     "run",
     "run:detached",
     "stack:set",
+    "teams:create",
+    "teams:destroy",
+    "teams:rename",
     "version",
 ];
 
@@ -581,6 +599,10 @@ fn whatever_lists_or_shows_has_json() {
     world
         .stub
         .json("GET /account", &account())
+        .json("GET /account/app-transfers", &none)
+        .json("GET /teams", &none)
+        .json("GET /teams/crew/members", &none)
+        .json("GET /teams/crew/invitations", &none)
         .json("GET /addon-services", &none)
         .json("GET /addon-services/redis/plans", &none)
         .json("GET /addons", &[&made])
@@ -620,6 +642,7 @@ fn whatever_lists_or_shows_has_json() {
             "addons:info" => Some("redis"),
             "addons:plans" | "addons:create" => Some("redis"),
             "config:get" | "ci:config:get" => Some("A"),
+            "members" => Some("--team=crew"),
             "domains:add" | "domains:info" => Some("www.example.com"),
             "pipelines:info" => Some("shop"),
             _ => None,

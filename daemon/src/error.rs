@@ -68,6 +68,10 @@ impl std::fmt::Display for NotFound {
             "release" => "release",
             "formation" => "process type",
             "user" => "account",
+            "app_transfer" => "app transfer",
+            "team_member" => "member",
+            "team_invitation" => "invitation",
+            "team_feature" => "feature",
             other => other,
         };
         if self.asked.starts_with("Couldn't find") {

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     context::new_id,
     error::Error,
-    ops::{self, Platform, addresses},
+    ops::{self, Platform, addresses, apps::Permission},
     store::{builds::Build, users},
 };
 
@@ -94,7 +94,7 @@ async fn index(
     Path(app): Path<String>,
     headers: HeaderMap,
 ) -> ApiResult<Page<wire::Build>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let rows = users::list(&mut p.db.read().await.map_err(Error::from)?).await.map_err(Error::from)?;
     let users: HashMap<Uuid, users::User> = rows.into_iter().map(|user| (user.id, user)).collect();
     let rows = ops::builds::list(&p, &app).await?;
@@ -107,7 +107,7 @@ async fn info(
     Auth(actor): Auth,
     Path((app, build)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::Build>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     shown(&p, &ops::builds::find(&p, &app, &build).await?).await
 }
 
@@ -117,7 +117,7 @@ async fn create(
     Path(app): Path<String>,
     Body(body): Body<wire::BuildCreate>,
 ) -> ApiResult<Created<wire::Build>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::Deploy).await?;
     let blob = body.source_blob;
     if !(blob.url.starts_with("https://") || blob.url.starts_with("http://")) || blob.url.chars().any(char::is_control)
     {
@@ -142,7 +142,7 @@ async fn cancel(
     Auth(actor): Auth,
     Path((app, build)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::Build>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::Deploy).await?;
     shown(&p, &ops::builds::cancel(&p, &actor, &app, &build).await?).await
 }
 
@@ -151,7 +151,7 @@ async fn purge(
     Auth(actor): Auth,
     Path(app): Path<String>,
 ) -> ApiResult<Json<serde_json::Value>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::Deploy).await?;
     ops::builds::purge_cache(&p, &actor, &app).await?;
     Ok(Json(serde_json::json!({})))
 }
@@ -174,7 +174,7 @@ async fn output(
 ) -> ApiResult<Response> {
     let id: Uuid = build.parse().map_err(|_| Error::not_found("build", build.clone()))?;
     let row = ops::builds::by_id(&p, id).await?.ok_or_else(|| Error::not_found("build", build))?;
-    admit(&p, OUTPUT, (id, row.app_id), &key, auth).await?;
+    admit(&p, OUTPUT, (id, row.app_id), &key, auth.map(|auth| (auth, Permission::View))).await?;
     let offset = offset(&headers);
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let pieces = ops::builds::output(&p, id, offset);

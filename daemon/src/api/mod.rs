@@ -11,6 +11,7 @@ mod apps;
 mod attachments;
 mod buildpack_installations;
 mod builds;
+mod collaborators;
 mod couplings;
 pub mod endpoints;
 pub mod error;
@@ -28,6 +29,10 @@ mod redis;
 mod releases;
 mod slugs;
 mod sources;
+mod team_apps;
+mod team_members;
+mod teams;
+mod transfers;
 mod transport;
 mod view;
 
@@ -54,6 +59,7 @@ pub fn endpoints() -> Endpoints {
         .merge(buildpack_installations::routes())
         .merge(builds::routes())
         .merge(couplings::routes())
+        .merge(collaborators::routes())
         .merge(formation::routes())
         .merge(logs::routes())
         .merge(misc::routes())
@@ -65,6 +71,10 @@ pub fn endpoints() -> Endpoints {
         .merge(releases::routes())
         .merge(slugs::routes())
         .merge(sources::routes())
+        .merge(team_apps::routes())
+        .merge(team_members::routes())
+        .merge(teams::routes())
+        .merge(transfers::routes())
 }
 
 /// The router of all of them, with what all of them share.

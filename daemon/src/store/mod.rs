@@ -25,6 +25,9 @@ pub mod promotions;
 pub mod releases;
 pub mod settings;
 pub mod slugs;
+pub mod team_members;
+pub mod teams;
+pub mod transfers;
 pub mod users;
 
 pub use db::{Change, Conn, Db, Tx, Wake};

@@ -12,13 +12,17 @@ use paas_daemon::api::{
 };
 use serde_json::{Value, json};
 
-use crate::util::{Answer, TestApp};
+use crate::{
+    people::Person,
+    util::{Answer, TestApp},
+};
 
 /// Open to everybody: method, path, why.
 const PUBLIC: &[(&str, &str, &str)] = &[
     ("GET", "/health", "for load balancers, tells nothing"),
     ("GET", "/openapi.json", "documentation"),
     ("GET", "/schema", "documentation"),
+    ("GET", "/teams/invitations/{token}", "the token is the key: who is invited need not have an account"),
     ("PUT", "/sources/{source}", "the address, a random number, is the key"),
     ("GET", "/sources/{source}", "the address, a random number, is the key"),
 ];
@@ -33,7 +37,8 @@ const CATALOGUE: &[(&str, &str)] = &[
 ];
 
 /// What a collaborator is refused.
-const OWNERS: &[(&str, &str)] = &[("DELETE", "/apps/{app}"), ("DELETE", "/apps/{app}/collaborators/{who}")];
+const OWNERS: &[(&str, &str)] =
+    &[("DELETE", "/apps/{app}"), ("POST", "/apps/{app}/collaborators"), ("DELETE", "/apps/{app}/collaborators/{who}")];
 
 /// One owner with an app and what belongs to it.
 struct World {
@@ -71,6 +76,8 @@ impl World {
         let promotion =
             json!({"pipeline": {"id": pipeline["id"]}, "source": source, "targets": [{"app": {"id": next["id"]}}]});
         let promotion = t.post("/pipeline-promotions", promotion).await.ok();
+        // A team that none of them is in.
+        Person::admin(&t, "root").await.post("/teams", json!({"name": "crew"})).await.ok();
         let owner = t.get("/account").await.ok();
         let authorization = t.get("/oauth/authorizations").await.ok()[0]["id"].as_str().unwrap().to_owned();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -103,13 +110,16 @@ impl World {
             ("dyno", _) => "worker.1".into(),
             ("release", "streams") => nothing,
             ("release", _) => "2".into(),
-            ("who", _) => "second@example.com".into(),
+            ("who" | "member", _) => "second@example.com".into(),
+            ("team", _) => "crew".into(),
+            ("feature", "teams") => "org-access-controls".into(),
+            ("invitation" | "invoice" | "token" | "transfer", _) => nothing,
             ("name", _) => "www.example.com".into(),
             ("pipeline", _) => self.pipeline.clone(),
             ("coupling", _) => self.coupling.clone(),
             ("promotion", _) => self.promotion.clone(),
             ("stage", _) => "test".into(),
-            ("build" | "slug" | "source" | "team", _) => nothing,
+            ("build" | "slug" | "source", _) => nothing,
             _ => panic!("{path}: say in World::value what stands for {{{parameter}}}"),
         }
     }
@@ -138,7 +148,15 @@ impl World {
 /// A body that the endpoint's handler takes.
 fn body(endpoint: &Endpoint) -> Value {
     match (endpoint.method.as_str(), endpoint.path) {
-        ("POST", "/apps/{app}/collaborators") => json!({"user": "third@example.com"}),
+        ("POST", "/apps/{app}/collaborators" | "/teams/apps/{app}/collaborators") => {
+            json!({"user": "third@example.com"})
+        }
+        ("PATCH", "/teams/apps/{app}/collaborators/{who}") => json!({"permissions": ["view"]}),
+        ("PUT" | "POST" | "PATCH", "/teams/{team}/members") => json!({"email": "second@example.com", "role": "member"}),
+        ("PUT", "/teams/{team}/invitations") => json!({"email": "third@example.com", "role": "member"}),
+        ("POST", "/teams/{team}/allowed-addon-services") => json!({"addon_service": "redis"}),
+        ("PATCH", "/account/app-transfers/{transfer}") => json!({"state": "accepted"}),
+        ("POST", "/account/app-transfers") => json!({"app": "world", "recipient": "second@example.com"}),
         ("POST", "/apps/{app}/domains") => json!({"hostname": "other.example.com"}),
         ("POST", "/apps/{app}/addons") => json!({"plan": "redis:mini"}),
         ("PATCH", "/apps/{app}/addons/{addon}" | "/addons/{addon}") => json!({"plan": "redis:mini"}),

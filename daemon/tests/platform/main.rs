@@ -4,8 +4,12 @@
 #[path = "../util/mod.rs"]
 mod util;
 
+mod access;
 mod authority;
+mod people;
 mod pipelines;
 mod promotions;
 mod table;
+mod teams;
+mod transfers;
 mod transport;
