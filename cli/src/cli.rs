@@ -4,8 +4,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, config, domains, dynos, git, local, logs,
-    maintenance, redis, regions, releases, run, scale, stack,
+    access, account, addons, apps, authorizations, buildpacks, builds, config, domains, drains, dynos, git, local, logs,
+    maintenance, redis, regions, releases, run, scale, stack, telemetry,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -46,6 +46,8 @@ pub(crate) enum Command {
     #[command(flatten)]
     Domains(domains::Command),
     #[command(flatten)]
+    Drains(drains::Command),
+    #[command(flatten)]
     Dynos(dynos::Command),
     #[command(flatten)]
     Git(git::Command),
@@ -67,6 +69,8 @@ pub(crate) enum Command {
     Scale(scale::Command),
     #[command(flatten)]
     Stack(stack::Command),
+    #[command(flatten)]
+    Telemetry(telemetry::Command),
     #[command(flatten)]
     Here(Here),
 }
@@ -142,6 +146,7 @@ impl Command {
             Self::Builds(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
             Self::Domains(command) => command.run(context).await,
+            Self::Drains(command) => command.run(context).await,
             Self::Dynos(command) => command.run(context).await,
             Self::Git(command) => command.run(context).await,
             Self::Logs(arguments) => arguments.run(context).await,
@@ -152,6 +157,7 @@ impl Command {
             Self::Run(command) => command.run(context).await,
             Self::Scale(command) => command.run(context).await,
             Self::Stack(command) => command.run(context).await,
+            Self::Telemetry(command) => command.run(context).await,
             Self::Here(command) => command.run(),
         }
     }

@@ -14,7 +14,7 @@ use crate::output;
 const BOLD: Style = Style::new().bold();
 
 /// What each topic is about.
-const TOPICS: [(&str, &str); 22] = [
+const TOPICS: [(&str, &str); 24] = [
     ("access", "who may work on an app"),
     ("addons", "databases and services of an app"),
     ("apps", "create, look at, rename and destroy apps"),
@@ -25,6 +25,7 @@ const TOPICS: [(&str, &str); 22] = [
     ("completions", "command completion for your shell"),
     ("config", "config vars, an app's settings"),
     ("domains", "host names that lead to an app"),
+    ("drains", "where log lines are sent"),
     ("git", "remotes and clones"),
     ("help", "this"),
     ("local", "run the app on this machine"),
@@ -36,6 +37,7 @@ const TOPICS: [(&str, &str); 22] = [
     ("releases", "releases, and back to an earlier one"),
     ("run", "run a command in a one-off dyno"),
     ("stack", "the system that an app is built and run on"),
+    ("telemetry", "where logs, metrics and traces are sent in OpenTelemetry's form"),
     ("version", "the version of this program"),
 ];
 

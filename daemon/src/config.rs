@@ -105,6 +105,10 @@ pub struct Config {
     #[arg(long, env = "PAAS_MAX_DYNOS", default_value_t = 100)]
     pub max_dynos: u32,
 
+    /// Whether what users have sent elsewhere (log and telemetry drains) may go to this machine's own addresses too, its loopback among them.
+    #[arg(long, env = "PAAS_ALLOW_LOOPBACK", value_parser = clap::builder::FalseyValueParser::new())]
+    pub allow_loopback: bool,
+
     /// Scheme and authority that users reach the API by, when it is not the listening address (http://api.example.com).
     #[arg(long, env = "PAAS_PUBLIC_URL")]
     pub public_url: Option<String>,

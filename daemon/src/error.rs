@@ -65,6 +65,8 @@ impl std::fmt::Display for NotFound {
             "domain" => "domain name",
             "release" => "release",
             "formation" => "process type",
+            "log_drain" => "log drain",
+            "telemetry_drain" => "telemetry drain",
             "user" => "account",
             other => other,
         };

@@ -16,12 +16,14 @@ pub mod error;
 pub mod extract;
 mod formation;
 mod list;
+mod log_drains;
 mod logs;
 mod misc;
 mod redis;
 mod releases;
 mod slugs;
 mod sources;
+mod telemetry_drains;
 mod view;
 
 use axum::{
@@ -49,12 +51,14 @@ pub fn endpoints() -> Endpoints {
         .merge(buildpack_installations::routes())
         .merge(builds::routes())
         .merge(formation::routes())
+        .merge(log_drains::routes())
         .merge(logs::routes())
         .merge(misc::routes())
         .merge(redis::routes())
         .merge(releases::routes())
         .merge(slugs::routes())
         .merge(sources::routes())
+        .merge(telemetry_drains::routes())
 }
 
 /// The router of all of them, with what all of them share.

@@ -17,11 +17,13 @@ pub mod disk;
 pub mod domains;
 pub mod dynos;
 pub mod formation;
+pub mod log_drains;
 pub mod logs;
 pub mod releases;
 pub mod slugs;
 pub mod sources;
 pub mod spec;
+pub mod telemetry_drains;
 
 use std::sync::Arc;
 

@@ -18,10 +18,12 @@ pub mod dynos;
 pub mod events;
 pub mod formations;
 pub mod instance;
+pub mod log_drains;
 pub mod look;
 pub mod releases;
 pub mod settings;
 pub mod slugs;
+pub mod telemetry_drains;
 pub mod users;
 
 pub use db::{Change, Conn, Db, Tx, Wake};
