@@ -4,8 +4,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, config, domains, drains, dynos, git, local, logs,
-    maintenance, redis, regions, releases, run, scale, stack, telemetry,
+    access, account, addons, apps, authorizations, buildpacks, builds, config, domains, drains, dynos, git, local,
+    logs, maintenance, redis, regions, releases, run, scale, stack, telemetry,
 };
 use crate::complete::Shell;
 use crate::context::Context;

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand, ValueEnum};
 use paas_wire::telemetry_drain::{
-    TelemetryExporter, TelemetryExporterUpdate, TelemetryOwner, TelemetryOwnerKind, TelemetrySignal,
-    TelemetryTransport,
+    TelemetryExporter, TelemetryExporterUpdate, TelemetryOwner, TelemetryOwnerKind, TelemetrySignal, TelemetryTransport,
 };
 use paas_wire::{App, TelemetryDrain, TelemetryDrainCreate, TelemetryDrainUpdate};
 use reqwest::Method;
@@ -173,7 +172,8 @@ async fn list(client: &Client, app: &str, json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     output::heading(format_args!("{app} Telemetry Drains"));
-    let rows = drains.into_iter().map(|drain| vec![drain.id.to_string(), joined(&drain.signals), drain.exporter.endpoint]);
+    let rows =
+        drains.into_iter().map(|drain| vec![drain.id.to_string(), joined(&drain.signals), drain.exporter.endpoint]);
     output::table(&["ID", "Signals", "Endpoint"], rows.collect());
     Ok(())
 }
@@ -223,7 +223,9 @@ async fn update(context: &Context, arguments: UpdateArgs) -> anyhow::Result<()> 
     let signals = arguments.signals.as_deref().map(signals).transpose()?;
     let changes = exporter.kind.is_some() || exporter.endpoint.is_some() || exporter.headers.is_some();
     if !changes && signals.is_none() {
-        return Err(Failure::usage("Nothing is to change: give --signals, --endpoint, --headers or --transport.").into());
+        return Err(
+            Failure::usage("Nothing is to change: give --signals, --endpoint, --headers or --transport.").into()
+        );
     }
     let client = context.client()?;
     let action = Action::start(format!("Updating telemetry drain {}", arguments.id));

@@ -85,7 +85,8 @@ pub fn exporter(p: &Platform, drain: &TelemetryDrain) -> Result<Exporter> {
 }
 
 fn seal(p: &Platform, id: Uuid, exporter: &Exporter) -> Result<Vec<u8>> {
-    let text = serde_json::to_vec(exporter).map_err(|e| Error::internal("The drain's address could not be kept.", e))?;
+    let text =
+        serde_json::to_vec(exporter).map_err(|e| Error::internal("The drain's address could not be kept.", e))?;
     Ok(p.cx.sealer().seal(&place(id), &text))
 }
 

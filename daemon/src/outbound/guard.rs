@@ -21,10 +21,7 @@ pub struct Guard {
 impl Guard {
     /// By the daemon's settings.
     pub fn new(config: &Config) -> Self {
-        Self {
-            open: config.allow_loopback,
-            router_ports: [config.http_listen.port(), config.https_listen.port()],
-        }
+        Self { open: config.allow_loopback, router_ports: [config.http_listen.port(), config.https_listen.port()] }
     }
 
     /// Whether a connection may be opened to this address. It asks the system which of its
@@ -75,7 +72,8 @@ mod tests {
     fn own_sockets_are_no_receivers_but_the_router_and_private_networks_are() {
         let guard = Guard { open: false, router_ports: [80, 443] };
         let allows = |address: &str| guard.allows(address.parse().unwrap());
-        for own in ["127.0.0.1:5000", "127.9.9.9:2375", "[::1]:514", "[::ffff:127.0.0.1]:514", "0.0.0.0:514", "[::]:1"] {
+        for own in ["127.0.0.1:5000", "127.9.9.9:2375", "[::1]:514", "[::ffff:127.0.0.1]:514", "0.0.0.0:514", "[::]:1"]
+        {
             assert!(!allows(own), "{own}");
         }
         for special in ["169.254.169.254:80", "[fe80::1]:514", "224.0.0.1:514", "255.255.255.255:514", "0.1.2.3:1"] {

@@ -158,8 +158,21 @@ mod tests {
         assert_eq!(Target::parse("syslog://h").unwrap().port(), 514);
         assert_eq!(Target::parse("syslog+tls://[::1]").unwrap().shown(), "syslog+tls://[::1]");
         for bad in [
-            "", "x", "syslog:", "syslog://", "ftp://h", "udp://h:1", "https://", "syslog://h:0", "syslog://h:99999",
-            "syslog://a b", "https://h/\n", "syslog://me:pw@h", "javascript:alert(1)", "syslog://h%20x", "file:///etc",
+            "",
+            "x",
+            "syslog:",
+            "syslog://",
+            "ftp://h",
+            "udp://h:1",
+            "https://",
+            "syslog://h:0",
+            "syslog://h:99999",
+            "syslog://a b",
+            "https://h/\n",
+            "syslog://me:pw@h",
+            "javascript:alert(1)",
+            "syslog://h%20x",
+            "file:///etc",
         ] {
             assert!(Target::parse(bad).is_err(), "{bad:?}");
         }

@@ -4,4 +4,6 @@
 #[path = "../util/mod.rs"]
 mod util;
 
+mod drains;
+mod log_streams;
 mod table;

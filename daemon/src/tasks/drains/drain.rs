@@ -153,6 +153,8 @@ struct Care {
     since: Option<DateTime<Utc>>,
     /// Those of them that the app's log does not tell of yet.
     untold: u64,
+    /// How long the next wait before another attempt is.
+    wait: Duration,
     overflow_told: Pause,
     trouble_told: Pause,
 }
@@ -167,6 +169,7 @@ impl Care {
             missed: 0,
             since: None,
             untold: 0,
+            wait: FIRST_WAIT,
             overflow_told: Pause::default(),
             trouble_told: Pause::default(),
         }
@@ -174,7 +177,7 @@ impl Care {
 
     /// Sends a frame until it is taken.
     async fn deliver(&mut self, sender: &mut Sender, mut frame: Frame, stop: &mut watch::Receiver<bool>) -> Sent {
-        let (mut failures, mut refusals, mut wait) = (0u32, 0u32, FIRST_WAIT);
+        let (mut failures, mut refusals) = (0u32, 0u32);
         while let Some(piece) = frame.pieces.front() {
             let failure = {
                 let mut sending = std::pin::pin!(sender.send(piece));
@@ -191,7 +194,7 @@ impl Care {
             };
             let Some(failure) = failure else {
                 frame.pieces.pop_front();
-                (failures, wait) = (0, FIRST_WAIT);
+                (failures, self.wait) = (0, FIRST_WAIT);
                 continue;
             };
             failures += 1;
@@ -202,8 +205,8 @@ impl Care {
                     return Sent::Refused;
                 }
             }
-            let until = Instant::now() + jittered(wait);
-            wait = (wait * 2).min(LONGEST_WAIT);
+            let until = Instant::now() + jittered(self.wait);
+            self.wait = (self.wait * 2).min(LONGEST_WAIT);
             while Instant::now() < until {
                 tokio::select! {
                     () = tokio::time::sleep_until(until.min(Instant::now() + TICK)) => self.look().await,

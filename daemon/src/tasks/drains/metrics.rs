@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{
-    otlp::{Telemetry, nanos, number, piece, scope},
+    otlp::{Requests, Telemetry, nanos, number, piece, scope},
     send::Sender,
 };
 use crate::{
@@ -91,8 +91,8 @@ async fn measure(p: &Platform, of: &Telemetry, loads: &mut HashMap<Uuid, Load>) 
     let by_status = of.counts.by_status();
     if !by_status.is_empty() {
         let since = nanos(of.counts.since);
-        let points = |value: fn(&super::otlp::Requests) -> u64| -> Vec<Value> {
-            let point = |(status, requests)| {
+        let points = |value: fn(&Requests) -> u64| -> Vec<Value> {
+            let point = |(status, requests): (&u16, &Requests)| {
                 json!({
                     "attributes": [number("http.response.status_code", u64::from(*status))],
                     "startTimeUnixNano": since,

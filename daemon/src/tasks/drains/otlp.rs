@@ -136,8 +136,8 @@ pub(super) fn nanos(at: DateTime<Utc>) -> String {
 }
 
 fn log_record(line: &Line) -> Value {
-    let is_error = line.source == Source::Heroku
-        && (line.message.starts_with("Error ") || line.message.contains("at=error "));
+    let is_error =
+        line.source == Source::Heroku && (line.message.starts_with("Error ") || line.message.contains("at=error "));
     let (severity, name) = if is_error { (17, "ERROR") } else { (9, "INFO") };
     json!({
         "timeUnixNano": nanos(line.at),
@@ -177,7 +177,8 @@ fn span(app_id: Uuid, line: &Line, facts: &Facts<'_>) -> Value {
     let client = forwarded.split(',').next().unwrap_or_default().trim();
     let code = facts.get("code");
     let dyno = facts.get("dyno");
-    for (key, value) in [("url.query", query), ("client.address", client), ("paas.dyno", &dyno), ("error.type", &code)] {
+    for (key, value) in [("url.query", query), ("client.address", client), ("paas.dyno", &dyno), ("error.type", &code)]
+    {
         if !value.is_empty() {
             attributes.push(text(key, value));
         }
@@ -267,7 +268,8 @@ mod tests {
     #[test]
     fn a_request_is_a_span_with_the_requests_identity() {
         let all = telemetry(false, true);
-        let lines = [line(1, "router", OK), line(2, "web.1", OK), line(3, "router", "no request"), line(4, "router", BAD)];
+        let lines =
+            [line(1, "router", OK), line(2, "web.1", OK), line(3, "router", "no request"), line(4, "router", BAD)];
         let pieces = all.pieces(&lines);
         assert_eq!(pieces.len(), 1);
         assert_eq!(pieces[0].path, "/v1/traces");

@@ -191,7 +191,8 @@ async fn write(stream: &mut Box<dyn Stream>, mut rest: &[u8]) -> Result<(), Fail
     }
     let stalled = || Failure::Connection(format!("it takes nothing for {} s", STALLED.as_secs()));
     while !rest.is_empty() {
-        let written = tokio::time::timeout(STALLED, stream.write(rest)).await.map_err(|_| stalled())?.map_err(broken)?;
+        let written =
+            tokio::time::timeout(STALLED, stream.write(rest)).await.map_err(|_| stalled())?.map_err(broken)?;
         if written == 0 {
             return Err(Failure::Connection("it has closed the connection".into()));
         }
