@@ -13,12 +13,10 @@ async fn a_releases_output_is_resumed_by_bytes_or_by_events() {
     let fake = t.fake.clone().unwrap();
     let dyno = t
         .until("the release's dyno", || async {
-            let dynos = t.get("/apps/shop/dynos").await.ok();
-            let dynos = dynos.as_array().unwrap();
-            dynos.iter().find(|dyno| dyno["type"] == "release" && dyno["state"] == "up").map(|dyno| dyno["id"].clone())
+            let seen = t.platform().engine.list(None).await.unwrap();
+            seen.iter().find(|dyno| dyno.name.starts_with("release.")).map(|dyno| dyno.id)
         })
         .await;
-    let dyno = dyno.as_str().unwrap().parse().unwrap();
     for line in ["one", "two", "three"] {
         fake.write(dyno, OutputStream::Stdout, line);
     }

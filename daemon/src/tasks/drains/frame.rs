@@ -105,8 +105,8 @@ mod tests {
         let frame = Form::Syslog("d.1".into()).frame(&lines);
         assert_eq!(
             frame.pieces[0].body,
-            "66 <158>1 2012-10-11T03:47:20.000001+00:00 d.1 heroku router - - at=info\
-             63 <190>1 2012-10-11T03:47:20.000001+00:00 d.1 app web.1 - - Grüße"
+            "69 <158>1 2012-10-11T03:47:20.000001+00:00 d.1 heroku router - - at=info\
+             65 <190>1 2012-10-11T03:47:20.000001+00:00 d.1 app web.1 - - Grüße"
         );
     }
 
@@ -117,8 +117,8 @@ mod tests {
         let piece = &frame.pieces[0];
         assert_eq!(
             piece.body,
-            "58 <190>1 2012-10-11T03:47:20.000001+00:00 d.1 app web.1 - one\n\
-             58 <190>1 2012-10-11T03:47:20.000001+00:00 d.1 app web.1 - two\n"
+            "60 <190>1 2012-10-11T03:47:20.000001+00:00 d.1 app web.1 - one\n\
+             60 <190>1 2012-10-11T03:47:20.000001+00:00 d.1 app web.1 - two\n"
         );
         assert_eq!(piece.headers[0], ("logplex-msg-count", "2".into()));
         assert_eq!(piece.headers[2], ("logplex-drain-token", "d.1".into()));

@@ -178,7 +178,7 @@ async fn an_add_ons_drain_goes_with_the_add_on_only() {
     put(format!("{list}/{token}"), elsewhere, stranger.clone()).await.error(404);
     t.send("GET", &list, Some(&stranger), None).await.error(404);
 
-    t.delete(&format!("/apps/shop/addons/{}", found.addon.name)).await.ok();
+    ops::addons::destroy(p, &actor, &found, false).await.unwrap();
     t.until("the drain to be gone", || async {
         (t.get("/apps/shop/log-drains").await.ok().as_array().unwrap().len() == 1).then_some(())
     })

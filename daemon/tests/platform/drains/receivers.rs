@@ -33,8 +33,8 @@ struct Connections {
 }
 
 /// Takes syslog frames and keeps them as they came, lengths taken off.
-pub struct Syslog {
-    pub address: SocketAddr,
+pub(super) struct Syslog {
+    pub(super) address: SocketAddr,
     frames: Arc<Mutex<Vec<String>>>,
     connections: Arc<Mutex<Connections>>,
     reads: watch::Sender<bool>,
@@ -48,12 +48,12 @@ impl Drop for Syslog {
 }
 
 impl Syslog {
-    pub async fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+    pub(super) async fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         Self::at("127.0.0.1:0".parse().unwrap(), tls).await
     }
 
     /// At an address of its own: a receiver that comes back.
-    pub async fn at(address: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+    pub(super) async fn at(address: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
         // Little room in the system, so that who does not read is soon felt.
@@ -68,41 +68,41 @@ impl Syslog {
         Self { address, frames, connections, reads, task }
     }
 
-    pub fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("syslog://{}", self.address)
     }
 
     /// Whether it reads what comes.
-    pub fn set_reads(&self, reads: bool) {
+    pub(super) fn set_reads(&self, reads: bool) {
         self.reads.send_replace(reads);
     }
 
-    pub fn frames(&self) -> Vec<String> {
+    pub(super) fn frames(&self) -> Vec<String> {
         self.frames.lock().unwrap().clone()
     }
 
     /// What stands behind `- - ` in each frame.
-    pub fn messages(&self) -> Vec<String> {
+    pub(super) fn messages(&self) -> Vec<String> {
         self.frames().iter().map(|frame| frame.split_once(" - - ").unwrap().1.to_owned()).collect()
     }
 
-    pub fn connections(&self) -> u32 {
+    pub(super) fn connections(&self) -> u32 {
         self.connections.lock().unwrap().all
     }
 
-    pub fn open_connections(&self) -> u32 {
+    pub(super) fn open_connections(&self) -> u32 {
         self.connections.lock().unwrap().open
     }
 
     /// Ends it with its connections, and gives where it was.
-    pub async fn stop(mut self) -> SocketAddr {
+    pub(super) async fn stop(mut self) -> SocketAddr {
         self.task.abort();
         let _ = (&mut self.task).await;
         self.address
     }
 
     /// Waits for a message that has this in it.
-    pub async fn until(&self, text: &str) {
+    pub(super) async fn until(&self, text: &str) {
         let started = Instant::now();
         while !self.frames().iter().any(|frame| frame.contains(text)) {
             let frames = self.frames();
@@ -163,15 +163,15 @@ async fn take(mut stream: impl AsyncRead + Unpin, frames: Arc<Mutex<Vec<String>>
 
 /// A request that came.
 #[derive(Debug, Clone)]
-pub struct Request {
-    pub path: String,
-    pub headers: HeaderMap,
-    pub body: String,
-    pub status: u16,
+pub(super) struct Request {
+    pub(super) path: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: String,
+    pub(super) status: u16,
 }
 
 impl Request {
-    pub fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }
 }
@@ -185,8 +185,8 @@ struct Held {
 }
 
 /// Takes requests over HTTP.
-pub struct Http {
-    pub address: SocketAddr,
+pub(super) struct Http {
+    pub(super) address: SocketAddr,
     held: Held,
     task: JoinHandle<()>,
 }
@@ -199,7 +199,7 @@ impl Drop for Http {
 
 impl Http {
     /// Answers with these statuses first, the last one first, then with 204.
-    pub async fn start(answers: &[u16]) -> Self {
+    pub(super) async fn start(answers: &[u16]) -> Self {
         let held = Held::default();
         held.answers.lock().unwrap().extend(answers);
         let app = Router::new().fallback(note).with_state(held.clone());
@@ -209,20 +209,20 @@ impl Http {
         Self { address, held, task }
     }
 
-    pub fn requests(&self) -> Vec<Request> {
+    pub(super) fn requests(&self) -> Vec<Request> {
         self.held.requests.lock().unwrap().clone()
     }
 
-    pub fn answer_with(&self, status: u16, times: usize) {
+    pub(super) fn answer_with(&self, status: u16, times: usize) {
         *self.held.answers.lock().unwrap() = vec![status; times];
     }
 
-    pub fn set_silent(&self, silent: bool) {
+    pub(super) fn set_silent(&self, silent: bool) {
         self.held.silent.store(silent, Ordering::Relaxed);
     }
 
     /// Waits for requests that are good enough.
-    pub async fn until(&self, what: &str, good: impl Fn(&[Request]) -> bool) -> Vec<Request> {
+    pub(super) async fn until(&self, what: &str, good: impl Fn(&[Request]) -> bool) -> Vec<Request> {
         let started = Instant::now();
         loop {
             let requests = self.requests();

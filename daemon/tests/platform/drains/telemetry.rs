@@ -108,8 +108,9 @@ fn body(request: &Request) -> Value {
 #[tokio::test]
 async fn logs_traces_and_metrics_arrive() {
     let (t, app) = shop().await;
-    t.deploy("shop", &[], &[("web", "serve")]).await;
-    t.until_dynos("shop", &["web.1 up"]).await;
+    t.deploy("shop", &[], &[("worker", "work")]).await;
+    t.patch("/apps/shop/formation/worker", json!({"quantity": 1})).await.ok();
+    t.until_dynos("shop", &["worker.1 up"]).await;
     let receiver = Http::start(&[503]).await;
     let endpoint = format!("http://{}/otel/", receiver.address);
     t.post("/telemetry-drains", wanted("shop", &endpoint, json!(["traces", "metrics", "logs"]))).await.ok();
