@@ -78,9 +78,12 @@ async fn list(client: &Client, app: &str, json: bool) -> anyhow::Result<()> {
     let (made, own): (Vec<&LogDrain>, Vec<&LogDrain>) = drains.iter().partition(|drain| drain.addon.is_some());
     if !own.is_empty() {
         output::heading("Drains");
-        for drain in own {
+        for drain in &own {
             output::line(format_args!("{} ({})", drain.url, drain.token));
         }
+    }
+    if !own.is_empty() && !made.is_empty() {
+        output::line("");
     }
     if !made.is_empty() {
         output::heading("Add-on Drains");
