@@ -109,6 +109,10 @@ pub struct Config {
     #[arg(long, env = "PAAS_ALLOW_LOOPBACK", value_parser = clap::builder::FalseyValueParser::new())]
     pub allow_loopback: bool,
 
+    /// API requests that an account may make in an hour, refilled evenly; 0 for no limit. Heroku: 4500.
+    #[arg(long, env = "PAAS_API_RATE_LIMIT", default_value_t = 4500)]
+    pub api_rate_limit: u32,
+
     /// Scheme and authority that users reach the API by, when it is not the listening address (http://api.example.com).
     #[arg(long, env = "PAAS_PUBLIC_URL")]
     pub public_url: Option<String>,

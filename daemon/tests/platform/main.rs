@@ -6,4 +6,6 @@ mod util;
 
 mod drains;
 mod log_streams;
+mod authority;
 mod table;
+mod transport;
