@@ -42,6 +42,8 @@ struct World {
     authorization: String,
     addon: String,
     attachment: String,
+    log_drain: String,
+    telemetry_drain: String,
 }
 
 impl World {
@@ -58,10 +60,22 @@ impl World {
             t.other(email).await;
             t.post("/apps/world/collaborators", json!({"user": email})).await.ok();
         }
+        let log_drain = t.post("/apps/world/log-drains", json!({"url": "syslog://logs.invalid:514"})).await.ok();
+        let exporter = json!({"type": "otlphttp", "endpoint": "https://otel.invalid"});
+        let drain = json!({"owner": {"id": "world", "type": "app"}, "signals": ["logs"], "exporter": exporter});
+        let telemetry_drain = t.post("/telemetry-drains", drain).await.ok();
         let owner = t.get("/account").await.ok();
         let authorization = t.get("/oauth/authorizations").await.ok()[0]["id"].as_str().unwrap().to_owned();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        Self { owner, authorization, addon: text(&addon["name"]), attachment: text(&attachments[0]["id"]), t }
+        Self {
+            owner,
+            authorization,
+            addon: text(&addon["name"]),
+            attachment: text(&attachments[0]["id"]),
+            log_drain: text(&log_drain["id"]),
+            telemetry_drain: text(&telemetry_drain["id"]),
+            t,
+        }
     }
 
     /// What stands for a parameter of a path.
@@ -73,6 +87,8 @@ impl World {
             ("id", "oauth") => self.authorization.clone(),
             ("addon", _) => self.addon.clone(),
             ("attachment", _) => self.attachment.clone(),
+            ("drain", "telemetry-drains") => self.telemetry_drain.clone(),
+            ("drain", _) => self.log_drain.clone(),
             ("service", _) => "redis".into(),
             ("plan", "plans") => "redis:mini".into(),
             ("plan", _) => "mini".into(),
@@ -122,6 +138,9 @@ fn body(endpoint: &Endpoint) -> Value {
         ("PATCH", "/apps/{app}/formation") => json!({"updates": [{"type": "worker", "quantity": 1}]}),
         ("PATCH", "/apps/{app}/formation/{type}") => json!({"quantity": 1}),
         ("POST", "/apps/{app}/dynos") => json!({"command": "true"}),
+        ("POST", "/apps/{app}/log-drains") | ("PUT", "/addons/{addon}/log-drains/{drain}") => {
+            json!({"url": "syslog://other.invalid:514"})
+        }
         ("PUT", "/apps/{app}/buildpack-installations") => json!({"updates": []}),
         ("POST", "/apps/{app}/releases") => json!({"release": "2"}),
         ("POST", "/apps/{app}/slugs") => json!({"process_types": {"worker": "work"}}),

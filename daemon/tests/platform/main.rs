@@ -4,8 +4,8 @@
 #[path = "../util/mod.rs"]
 mod util;
 
+mod authority;
 mod drains;
 mod log_streams;
-mod authority;
 mod table;
 mod transport;
