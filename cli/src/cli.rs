@@ -4,8 +4,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, ci_config, config, domains, dynos, git, local,
-    logs, maintenance, members, pipelines, redis, regions, releases, run, scale, stack, teams, transfers,
+    access, account, addons, apps, authorizations, buildpacks, builds, ci_config, config, domains, drains, dynos, git,
+    local, logs, maintenance, members, pipelines, redis, regions, releases, run, scale, stack, teams, telemetry,
+    transfers,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     #[command(flatten)]
     Domains(domains::Command),
     #[command(flatten)]
+    Drains(drains::Command),
+    #[command(flatten)]
     Dynos(dynos::Command),
     #[command(flatten)]
     Git(git::Command),
@@ -77,6 +80,8 @@ pub(crate) enum Command {
     Teams(teams::Command),
     #[command(flatten)]
     Transfers(transfers::Command),
+    #[command(flatten)]
+    Telemetry(telemetry::Command),
     #[command(flatten)]
     Here(Here),
 }
@@ -153,6 +158,7 @@ impl Command {
             Self::CiConfig(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
             Self::Domains(command) => command.run(context).await,
+            Self::Drains(command) => command.run(context).await,
             Self::Dynos(command) => command.run(context).await,
             Self::Git(command) => command.run(context).await,
             Self::Logs(arguments) => arguments.run(context).await,
@@ -167,6 +173,7 @@ impl Command {
             Self::Stack(command) => command.run(context).await,
             Self::Teams(command) => command.run(context).await,
             Self::Transfers(command) => command.run(context).await,
+            Self::Telemetry(command) => command.run(context).await,
             Self::Here(command) => command.run(),
         }
     }

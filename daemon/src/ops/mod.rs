@@ -18,6 +18,7 @@ pub mod disk;
 pub mod domains;
 pub mod dynos;
 pub mod formation;
+pub mod log_drains;
 pub mod logs;
 pub mod members;
 pub mod pipelines;
@@ -26,6 +27,7 @@ pub mod slugs;
 pub mod sources;
 pub mod spec;
 pub mod teams;
+pub mod telemetry_drains;
 pub mod transfers;
 
 use std::sync::Arc;

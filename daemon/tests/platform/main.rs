@@ -6,6 +6,8 @@ mod util;
 
 mod access;
 mod authority;
+mod drains;
+mod log_streams;
 mod people;
 mod pipelines;
 mod promotions;
