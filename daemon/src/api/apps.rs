@@ -1,4 +1,4 @@
-//! `/apps`: apps, their config vars, collaborators and domains.
+//! `/apps`: apps, their config vars and collaborators.
 
 use axum::{Json, extract::State, http::HeaderMap};
 use paas_wire as wire;
@@ -27,10 +27,6 @@ pub(super) fn routes() -> Endpoints {
         .post("/apps/{app}/collaborators", add_collaborator)
         .get("/apps/{app}/collaborators/{who}", collaborator)
         .delete("/apps/{app}/collaborators/{who}", remove_collaborator)
-        .get("/apps/{app}/domains", domains)
-        .post("/apps/{app}/domains", add_domain)
-        .get("/apps/{app}/domains/{name}", domain)
-        .delete("/apps/{app}/domains/{name}", remove_domain)
 }
 
 async fn index(State(p): State<Platform>, Auth(actor): Auth, headers: HeaderMap) -> ApiResult<Page<wire::App>> {
@@ -184,49 +180,4 @@ async fn remove_collaborator(
     let app = ops::apps::find(&p, &actor, &app).await?;
     let row = ops::collaborators::remove(&p, &actor, &app, &who).await?;
     Ok(Json(collaborator_view(&app, row.collaborator_id, row.collaborator_since, &row.user, false)))
-}
-
-async fn domains(
-    State(p): State<Platform>,
-    Auth(actor): Auth,
-    Path(app): Path<String>,
-    headers: HeaderMap,
-) -> ApiResult<Page<wire::Domain>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
-    let mut items = vec![view::own_domain(p.cx.config(), &app)];
-    items.extend(ops::domains::list(&p, &app).await?.iter().map(|row| view::domain(p.cx.config(), &app, row)));
-    Ok(list(&headers, "hostname", items, |item: &wire::Domain| item.hostname.clone()))
-}
-
-async fn domain(
-    State(p): State<Platform>,
-    Auth(actor): Auth,
-    Path((app, name)): Path<(String, String)>,
-) -> ApiResult<Json<wire::Domain>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
-    if name == p.cx.config().app_host(&app.name) {
-        return Ok(Json(view::own_domain(p.cx.config(), &app)));
-    }
-    Ok(Json(view::domain(p.cx.config(), &app, &ops::domains::find(&p, &app, &name).await?)))
-}
-
-async fn add_domain(
-    State(p): State<Platform>,
-    Auth(actor): Auth,
-    Path(app): Path<String>,
-    Body(body): Body<wire::DomainCreate>,
-) -> ApiResult<Created<wire::Domain>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
-    let row = ops::domains::add(&p, &actor, &app, &body.hostname).await?;
-    Ok(Created(view::domain(p.cx.config(), &app, &row)))
-}
-
-async fn remove_domain(
-    State(p): State<Platform>,
-    Auth(actor): Auth,
-    Path((app, name)): Path<(String, String)>,
-) -> ApiResult<Json<wire::Domain>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
-    let row = ops::domains::remove(&p, &actor, &app, &name).await?;
-    Ok(Json(view::domain(p.cx.config(), &app, &row)))
 }

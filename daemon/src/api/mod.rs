@@ -11,6 +11,7 @@ mod apps;
 mod attachments;
 mod buildpack_installations;
 mod builds;
+mod domains;
 pub mod endpoints;
 pub mod error;
 pub mod extract;
@@ -21,6 +22,7 @@ mod misc;
 mod redis;
 mod releases;
 mod slugs;
+mod sni_endpoints;
 mod sources;
 mod view;
 
@@ -48,12 +50,14 @@ pub fn endpoints() -> Endpoints {
         .merge(attachments::routes())
         .merge(buildpack_installations::routes())
         .merge(builds::routes())
+        .merge(domains::routes())
         .merge(formation::routes())
         .merge(logs::routes())
         .merge(misc::routes())
         .merge(redis::routes())
         .merge(releases::routes())
         .merge(slugs::routes())
+        .merge(sni_endpoints::routes())
         .merge(sources::routes())
 }
 

@@ -133,6 +133,7 @@ pub async fn create(p: &Platform, actor: &Actor, name: Option<&str>, stack: Opti
             repo_size: None,
             slug_size: None,
             route_state: None,
+            acm: false,
             created_at: now,
             updated_at: now,
             released_at: None,

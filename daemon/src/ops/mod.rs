@@ -11,6 +11,7 @@ pub mod addresses;
 pub mod apps;
 pub mod attach;
 pub mod builds;
+pub mod certificate;
 pub mod collaborators;
 pub mod config;
 pub mod disk;
@@ -20,6 +21,7 @@ pub mod formation;
 pub mod logs;
 pub mod releases;
 pub mod slugs;
+pub mod sni_endpoints;
 pub mod sources;
 pub mod spec;
 

@@ -22,6 +22,7 @@ pub mod look;
 pub mod releases;
 pub mod settings;
 pub mod slugs;
+pub mod sni_endpoints;
 pub mod users;
 
 pub use db::{Change, Conn, Db, Tx, Wake};
