@@ -65,4 +65,5 @@ create table webhook_deliveries (
   unique (app_id, seq)
 );
 create index webhook_deliveries_by_time on webhook_deliveries(next_attempt_at);
+create index webhook_deliveries_by_webhook on webhook_deliveries(webhook_id, next_attempt_at);
 create index webhook_deliveries_by_event on webhook_deliveries(event_id);

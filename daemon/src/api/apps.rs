@@ -112,7 +112,7 @@ async fn set_config(
     Ok(Json(ops::config::update(&p, &actor, &app, &body, query.restart.unwrap_or(true)).await?))
 }
 
-fn collaborator_view(
+pub(super) fn collaborator_view(
     app: &crate::store::apps::App,
     id: uuid::Uuid,
     since: chrono::DateTime<chrono::Utc>,

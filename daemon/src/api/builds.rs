@@ -46,7 +46,7 @@ pub(super) fn routes() -> Endpoints {
         .get("/streams/builds/{build}", output)
 }
 
-fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build {
+pub(super) fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build {
     let status = match row.status.as_str() {
         "queued" | "pending" => BuildStatus::Pending,
         "succeeded" => BuildStatus::Succeeded,

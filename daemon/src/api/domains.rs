@@ -11,6 +11,7 @@ use super::{
     view,
 };
 use crate::{
+    error::Result,
     ops::{
         self, Platform,
         apps::Permission::{Operate, View},
@@ -28,7 +29,7 @@ pub(super) fn routes() -> Endpoints {
 }
 
 /// One as its address shows it.
-pub(super) async fn show(p: &Platform, app: &App, row: &Domain) -> ApiResult<wire::Domain> {
+pub(super) async fn show(p: &Platform, app: &App, row: &Domain) -> Result<wire::Domain> {
     let endpoint = match row.sni_endpoint_id {
         Some(id) => sni_endpoints::by_id(&mut p.db.read().await?, id).await?,
         None => None,

@@ -21,10 +21,12 @@ mod logs;
 mod misc;
 mod redis;
 mod releases;
+pub mod shown;
 mod slugs;
 mod sni_endpoints;
 mod sources;
 mod view;
+mod webhooks;
 
 use axum::{
     Router,
@@ -59,6 +61,7 @@ pub fn endpoints() -> Endpoints {
         .merge(slugs::routes())
         .merge(sni_endpoints::routes())
         .merge(sources::routes())
+        .merge(webhooks::routes())
 }
 
 /// The router of all of them, with what all of them share.

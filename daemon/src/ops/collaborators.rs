@@ -63,7 +63,8 @@ pub async fn remove(p: &Platform, actor: &Actor, app: &App, who: &str) -> Result
     }
     let mut change = p.change(app.id).await?;
     apps::remove_collaborator(&mut change, app.id, found.user.id).await?;
-    p.commit(change, Event::new("collaborator.destroy", actor.name(), json!({"email": found.user.email}))).await?;
+    let event = json!({"id": found.collaborator_id, "email": found.user.email});
+    p.commit(change, Event::new("collaborator.destroy", actor.name(), event)).await?;
     p.tell(app.id, format!("Remove {} from collaborators by user {}", found.user.email, actor.name()));
     Ok(found)
 }

@@ -19,11 +19,13 @@ pub mod domains;
 pub mod dynos;
 pub mod formation;
 pub mod logs;
+pub mod outward;
 pub mod releases;
 pub mod slugs;
 pub mod sni_endpoints;
 pub mod sources;
 pub mod spec;
+pub mod webhooks;
 
 use std::sync::Arc;
 

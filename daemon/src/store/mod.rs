@@ -24,6 +24,7 @@ pub mod settings;
 pub mod slugs;
 pub mod sni_endpoints;
 pub mod users;
+pub mod webhooks;
 
 pub use db::{Change, Conn, Db, Tx, Wake};
 

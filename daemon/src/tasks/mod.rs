@@ -11,3 +11,4 @@ pub mod reconcile;
 pub mod router;
 pub mod routes;
 pub mod slugs;
+pub mod webhooks;
