@@ -4,8 +4,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, config, domains, dynos, git, local, logs,
-    maintenance, redis, regions, releases, run, scale, stack,
+    access, account, addons, apps, authorizations, buildpacks, builds, certs, config, domains, dynos, git, local, logs,
+    maintenance, redis, regions, releases, run, scale, stack, webhooks,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -42,6 +42,8 @@ pub(crate) enum Command {
     #[command(flatten)]
     Builds(builds::Command),
     #[command(flatten)]
+    Certs(certs::Command),
+    #[command(flatten)]
     Config(config::Command),
     #[command(flatten)]
     Domains(domains::Command),
@@ -67,6 +69,8 @@ pub(crate) enum Command {
     Scale(scale::Command),
     #[command(flatten)]
     Stack(stack::Command),
+    #[command(flatten)]
+    Webhooks(webhooks::Command),
     #[command(flatten)]
     Here(Here),
 }
@@ -140,6 +144,7 @@ impl Command {
             Self::Authorizations(command) => command.run(context).await,
             Self::Buildpacks(command) => command.run(context).await,
             Self::Builds(command) => command.run(context).await,
+            Self::Certs(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
             Self::Domains(command) => command.run(context).await,
             Self::Dynos(command) => command.run(context).await,
@@ -152,6 +157,7 @@ impl Command {
             Self::Run(command) => command.run(context).await,
             Self::Scale(command) => command.run(context).await,
             Self::Stack(command) => command.run(context).await,
+            Self::Webhooks(command) => command.run(context).await,
             Self::Here(command) => command.run(),
         }
     }

@@ -14,7 +14,7 @@ use crate::output;
 const BOLD: Style = Style::new().bold();
 
 /// What each topic is about.
-const TOPICS: [(&str, &str); 22] = [
+const TOPICS: [(&str, &str); 24] = [
     ("access", "who may work on an app"),
     ("addons", "databases and services of an app"),
     ("apps", "create, look at, rename and destroy apps"),
@@ -22,6 +22,7 @@ const TOPICS: [(&str, &str); 22] = [
     ("authorizations", "API tokens for programs"),
     ("buildpacks", "what turns source into an app"),
     ("builds", "builds and their output"),
+    ("certs", "certificates that visitors of an app get"),
     ("completions", "command completion for your shell"),
     ("config", "config vars, an app's settings"),
     ("domains", "host names that lead to an app"),
@@ -37,6 +38,7 @@ const TOPICS: [(&str, &str); 22] = [
     ("run", "run a command in a one-off dyno"),
     ("stack", "the system that an app is built and run on"),
     ("version", "the version of this program"),
+    ("webhooks", "who is told of what happens to an app"),
 ];
 
 /// A command as help shows it.

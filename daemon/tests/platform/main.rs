@@ -4,4 +4,6 @@
 #[path = "../util/mod.rs"]
 mod util;
 
+mod certificates;
 mod table;
+mod webhooks;
