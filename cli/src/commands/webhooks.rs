@@ -249,7 +249,8 @@ async fn list(client: &Client, app: &str, json: bool) -> anyhow::Result<()> {
 
 async fn add(client: &Client, app: &str, body: &WebhookCreate, json: bool) -> anyhow::Result<()> {
     let action = Action::start(format!("Adding webhook to {}", output::app(app)));
-    let sent = client.send_json_for_header(Method::POST, &app_path(app, "/webhooks"), body, SECRET);
+    let path = app_path(app, "/webhooks");
+    let sent = client.send_json_for_header(Method::POST, &path, body, SECRET);
     let (webhook, secret): (Webhook, Option<String>) = sent.await?;
     action.done();
     if json {

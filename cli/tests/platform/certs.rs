@@ -98,7 +98,8 @@ fn keys_and_certificates_are_made_and_never_written_over() {
     let world = World::new();
     world.stub.json("GET /apps/myapp/sni-endpoints", &[endpoint("brave-river-1")]);
     let read = |file: &str| std::fs::read_to_string(world.work().join(file)).unwrap();
-    let run = world.run(&["certs:generate", "www.example.com", "--selfsigned", "--owner", "Example", "--country", "SE"]);
+    let run =
+        world.run(&["certs:generate", "www.example.com", "--selfsigned", "--owner", "Example", "--country", "SE"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(run.stderr.contains("paas certs:add www.example.com.crt www.example.com.key -a myapp"), "{}", run.stderr);
     assert!(read("www.example.com.crt").starts_with("-----BEGIN CERTIFICATE-----"));

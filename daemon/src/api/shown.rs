@@ -111,9 +111,8 @@ pub async fn actor(p: &Platform, name: &str) -> Result<paas_wire::UserRef> {
         Some(user) => view::user_ref(&user),
         None if name.contains('@') => paas_wire::UserRef { id: view::id_of("user", name), email: name.to_owned() },
         // The platform itself.
-        None => paas_wire::UserRef {
-            id: view::id_of("user", name),
-            email: format!("{name}@{}", p.cx.config().base_domain),
-        },
+        None => {
+            paas_wire::UserRef { id: view::id_of("user", name), email: format!("{name}@{}", p.cx.config().base_domain) }
+        }
     })
 }

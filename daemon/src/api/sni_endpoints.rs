@@ -48,8 +48,7 @@ async fn create(
 ) -> ApiResult<Created<wire::SniEndpoint>> {
     let app = ops::apps::find_for(&p, &actor, &app, Operate).await?;
     let name = body.name.as_deref();
-    let shown =
-        ops::sni_endpoints::create(&p, &actor, &app, name, &body.certificate_chain, &body.private_key).await?;
+    let shown = ops::sni_endpoints::create(&p, &actor, &app, name, &body.certificate_chain, &body.private_key).await?;
     Ok(Created(view::sni_endpoint(&app, &shown)))
 }
 

@@ -31,13 +31,7 @@ pub async fn find(p: &Platform, app: &App, name: &str) -> Result<Domain> {
 
 /// Adds one, with a certificate or without; it answers as soon as the router has it, its DNS
 /// being its owner's affair.
-pub async fn add(
-    p: &Platform,
-    actor: &Actor,
-    app: &App,
-    hostname: &str,
-    sni_endpoint: Option<&str>,
-) -> Result<Domain> {
+pub async fn add(p: &Platform, actor: &Actor, app: &App, hostname: &str, sni_endpoint: Option<&str>) -> Result<Domain> {
     let hostname = Hostname::parse(hostname).map_err(|e| Error::invalid(sentence(&e)))?;
     let base = &p.cx.config().base_domain.trim_end_matches('.').to_ascii_lowercase();
     let below = hostname.as_str().strip_suffix(base.as_str()).is_some_and(|rest| rest.ends_with('.'));
@@ -67,7 +61,7 @@ pub async fn add(
         domain.sni_endpoint_id = Some(endpoint.id);
     }
     domains::insert(&mut change, &domain).await?;
-    let event = json!({"id": domain.id, "hostname": domain.hostname});
+    let event = json!({"id": domain.id, "hostname": domain.hostname, "was": domain});
     p.commit(change, Event::new("domain.create", actor.name(), event)).await?;
     p.tell(app.id, format!("Add {hostname} to domains by user {}", actor.name()));
     Ok(domain)
@@ -93,13 +87,7 @@ async fn check_covered(c: &mut Conn, app: &App, hostname: &Hostname) -> Result<(
 }
 
 /// Serves it with another certificate of the app, or with the router's own.
-pub async fn update(
-    p: &Platform,
-    actor: &Actor,
-    app: &App,
-    name: &str,
-    sni_endpoint: Option<&str>,
-) -> Result<Domain> {
+pub async fn update(p: &Platform, actor: &Actor, app: &App, name: &str, sni_endpoint: Option<&str>) -> Result<Domain> {
     let found = find(p, app, name).await?;
     let mut change = p.change(app.id).await?;
     let endpoint = match sni_endpoint {
@@ -109,9 +97,10 @@ pub async fn update(
     domains::set_sni_endpoint(&mut change, found.id, endpoint.as_ref().map(|row| row.id), p.cx.now()).await?;
     let gone = || Error::not_found("domain", name);
     let domain = domains::by_id(&mut change, found.id).await?.ok_or_else(gone)?;
-    let event = json!({"id": domain.id, "hostname": domain.hostname});
+    let event = json!({"id": domain.id, "hostname": domain.hostname, "was": domain});
     p.commit(change, Event::new("domain.update", actor.name(), event)).await?;
-    let with = endpoint.map_or_else(|| "the server's own certificate".to_owned(), |row| format!("certificate {}", row.name));
+    let with =
+        endpoint.map_or_else(|| "the server's own certificate".to_owned(), |row| format!("certificate {}", row.name));
     p.tell(app.id, format!("Serve {} with {with} by user {}", domain.hostname, actor.name()));
     Ok(domain)
 }

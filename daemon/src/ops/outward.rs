@@ -25,7 +25,10 @@ pub fn parse(config: &Config, text: &str) -> Result<Url, String> {
         return Err("the address must begin with https:// or http://".to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("the address must not have a user name or password in it, since it is shown; give `authorization` instead".to_owned());
+        return Err(
+            "the address must not have a user name or password in it, since it is shown; give `authorization` instead"
+                .to_owned(),
+        );
     }
     check_literal(config, &url)?;
     Ok(url)
@@ -51,7 +54,8 @@ pub fn closed(config: &Config, ip: IpAddr, port: u16) -> Option<&'static str> {
     let loopback = ip.is_loopback() || ip.is_unspecified();
     if loopback {
         let open = config.webhook_loopback || is_router(config, port);
-        return (!open).then_some("is this server itself, which webhooks reach only where PAAS_WEBHOOK_LOOPBACK is set");
+        return (!open)
+            .then_some("is this server itself, which webhooks reach only where PAAS_WEBHOOK_LOOPBACK is set");
     }
     match ip {
         IpAddr::V4(ip) if ip.is_link_local() => Some("is a link-local address, which webhooks don't reach"),

@@ -92,6 +92,11 @@ pub(super) async fn for_domain(c: &mut Conn, app_id: Uuid, name: &str, hostname:
     Ok(row)
 }
 
+/// What is told of one, which has no key in it.
+fn event(kind: &'static str, actor: &Actor, row: &SniEndpoint) -> Event {
+    Event::new(kind, actor.name(), json!({"id": row.id, "name": row.name, "was": row}))
+}
+
 async fn check(p: &Platform, chain: &str, key: &str) -> Result<Good> {
     let (chain, key, now) = (chain.to_owned(), key.to_owned(), p.cx.now());
     let checked = tokio::task::spawn_blocking(move || certificate::check(&chain, &key, now)).await;
@@ -127,7 +132,7 @@ pub async fn create(
     sni_endpoints::insert(&mut change, &row).await.map_err(|e| {
         if e.is_duplicate() { Error::invalid(format!("Name {} is already taken.", row.name)) } else { e.into() }
     })?;
-    p.commit(change, Event::new("sni-endpoint.create", actor.name(), json!({"id": row.id, "name": row.name}))).await?;
+    p.commit(change, event("sni-endpoint.create", actor, &row)).await?;
     p.tell(app.id, format!("Add certificate {} by user {}", row.name, actor.name()));
     Ok(Shown { row, said: good.said, domains: Vec::new() })
 }
@@ -158,7 +163,7 @@ pub async fn update(p: &Platform, actor: &Actor, app: &App, shown: &Shown, chain
     if !sni_endpoints::update(&mut change, &row).await? {
         return Err(Error::not_found("sni_endpoint", row.name));
     }
-    p.commit(change, Event::new("sni-endpoint.update", actor.name(), json!({"id": row.id, "name": row.name}))).await?;
+    p.commit(change, event("sni-endpoint.update", actor, &row)).await?;
     p.tell(app.id, format!("Update certificate {} by user {}", row.name, actor.name()));
     show(row, &domains)
 }
@@ -169,8 +174,7 @@ pub async fn remove(p: &Platform, actor: &Actor, app: &App, shown: &Shown) -> Re
     if !sni_endpoints::delete(&mut change, shown.row.id).await? {
         return Err(Error::not_found("sni_endpoint", shown.row.name.as_str()));
     }
-    let event = json!({"id": shown.row.id, "name": shown.row.name, "was": shown.row});
-    p.commit(change, Event::new("sni-endpoint.destroy", actor.name(), event)).await?;
+    p.commit(change, event("sni-endpoint.destroy", actor, &shown.row)).await?;
     p.tell(app.id, format!("Remove certificate {} by user {}", shown.row.name, actor.name()));
     Ok(())
 }

@@ -163,7 +163,8 @@ pub async fn create(p: &Platform, actor: &Actor, owner: &Owner, new: New) -> Res
     let (id, now) = (new_id(), p.cx.now());
     let mut change = p.change(owner.app.id).await?;
     let app = apps::current(&mut change, owner.app.id).await?;
-    if webhooks::list(&mut change, app.id).await?.len() >= MOST {
+    let others = webhooks::list(&mut change, app.id).await?;
+    if others.len() >= MOST {
         return Err(Error::invalid(format!("{} has {MOST} webhooks already; remove one first.", app.name)));
     }
     let webhook = Webhook {
@@ -183,8 +184,10 @@ pub async fn create(p: &Platform, actor: &Actor, owner: &Owner, new: New) -> Res
         updated_at: now,
     };
     webhooks::insert(&mut change, &webhook).await?;
-    let generation = change.generation();
-    webhooks::follow(&mut change, app.id, generation, app.last_version, now).await?;
+    if others.is_empty() {
+        let generation = change.generation();
+        webhooks::follow(&mut change, app.id, generation, app.last_version, now).await?;
+    }
     let event = json!({"id": id, "include": webhook.include.0, "addon": owner.addon_id()});
     p.commit(change, Event::new("webhook.create", actor.name(), event)).await?;
     Ok((webhook, secret))

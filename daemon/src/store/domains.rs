@@ -70,13 +70,7 @@ pub async fn set_sni_endpoint(
     sni_endpoint_id: Option<Uuid>,
     now: DateTime<Utc>,
 ) -> StoreResult<()> {
-    execute!(
-        c,
-        "update domains set sni_endpoint_id = $2, updated_at = $3 where id = $1",
-        id,
-        sni_endpoint_id,
-        now
-    )?;
+    execute!(c, "update domains set sni_endpoint_id = $2, updated_at = $3 where id = $1", id, sni_endpoint_id, now)?;
     Ok(())
 }
 

@@ -134,7 +134,8 @@ async fn settled(t: &TestApp, app: &str, count: usize) -> Vec<Value> {
 async fn webhooks_are_made_shown_changed_and_removed() {
     let t = TestApp::fake().await;
     t.create("shop").await;
-    let body = json!({"url": "https://example.com/hook", "include": ["api:release", "dyno", "api:dyno"], "level": "sync"});
+    let body =
+        json!({"url": "https://example.com/hook", "include": ["api:release", "dyno", "api:dyno"], "level": "sync"});
     let made = t.post("/apps/shop/webhooks", body).await;
     assert_eq!(made.status, 201);
     let secret = made.headers["heroku-webhook-secret"].to_str().unwrap().to_owned();
@@ -159,7 +160,8 @@ async fn webhooks_are_made_shown_changed_and_removed() {
     assert_eq!(own.headers["heroku-webhook-secret"], "open sesame");
     let own = own.ok();
     assert!(!own.to_string().contains("deadbeef"));
-    let files: Vec<u8> = ["paas.db", "paas.db-wal"].iter().flat_map(|f| std::fs::read(t.dir.join(f)).unwrap_or_default()).collect();
+    let files: Vec<u8> =
+        ["paas.db", "paas.db-wal"].iter().flat_map(|f| std::fs::read(t.dir.join(f)).unwrap_or_default()).collect();
     for word in ["open sesame", "deadbeef"] {
         assert!(!files.windows(word.len()).any(|window| window == word.as_bytes()), "{word} is in the database");
     }
@@ -168,7 +170,10 @@ async fn webhooks_are_made_shown_changed_and_removed() {
     let changed = t.patch(&path, json!({"level": "notify", "include": ["api:build"]})).await;
     assert!(!changed.headers.contains_key("heroku-webhook-secret"));
     let changed = changed.ok();
-    assert_eq!((&changed["level"], &changed["include"], &changed["url"]), (&json!("notify"), &json!(["api:build"]), &made["url"]));
+    assert_eq!(
+        (&changed["level"], &changed["include"], &changed["url"]),
+        (&json!("notify"), &json!(["api:build"]), &made["url"])
+    );
     let renewed = t.patch(&path, json!({"secret": null})).await;
     assert_ne!(renewed.headers["heroku-webhook-secret"], secret.as_str());
 
@@ -184,7 +189,10 @@ async fn webhooks_are_made_shown_changed_and_removed() {
         (json!({"url": "http://127.0.0.1:5000/", "include": ["api:app"], "level": "sync"}), "127.0.0.1"),
         (json!({"url": "http://169.254.169.254/", "include": ["api:app"], "level": "sync"}), "link-local"),
         (json!({"url": "https://a:b@example.com", "include": ["api:app"], "level": "sync"}), "url"),
-        (json!({"url": "https://example.com", "include": ["api:app"], "level": "sync", "authorization": "a\nb"}), "authorization"),
+        (
+            json!({"url": "https://example.com", "include": ["api:app"], "level": "sync", "authorization": "a\nb"}),
+            "authorization",
+        ),
         (json!({"url": "https://example.com", "include": ["api:app"], "level": "sync", "secret": ""}), "secret"),
         (json!({"url": "https://example.com", "include": ["api:app"], "level": "sync", "secret": 7}), "secret"),
     ] {
@@ -251,7 +259,10 @@ async fn what_happens_is_told_as_the_api_shows_it() {
     assert_eq!(delivery["event"], json!({"id": body["id"], "include": "api:domain"}));
     assert_eq!(delivery["webhook"], json!({"id": made["id"], "level": "sync"}));
     assert_eq!(delivery["last_attempt"]["id"], body["webhook_metadata"]["attempt"]["id"]);
-    assert_eq!((&delivery["last_attempt"]["code"], &delivery["last_attempt"]["status"]), (&json!(204), &json!("succeeded")));
+    assert_eq!(
+        (&delivery["last_attempt"]["code"], &delivery["last_attempt"]["status"]),
+        (&json!(204), &json!("succeeded"))
+    );
     assert_eq!(delivery["next_attempt_at"], Value::Null);
     let path = format!("/apps/shop/webhook-deliveries/{}", delivery["id"].as_str().unwrap());
     assert_eq!(t.get(&path).await.ok(), *delivery);
@@ -268,18 +279,32 @@ async fn what_happens_is_told_as_the_api_shows_it() {
     t.patch("/apps/shop/config-vars", json!({"A": "b"})).await.ok();
     t.post("/apps/shop/collaborators", json!({"user": "friend@example.com"})).await.ok();
     t.delete("/apps/shop/collaborators/friend@example.com").await.ok();
-    t.deploy("shop", &[("Procfile", "web: x")], &[("web", "sleep 1000")]).await;
-    t.until_dynos("shop", &["web.1 up"]).await;
-    t.patch("/apps/shop/formation/web", json!({"quantity": 0})).await.ok();
+    t.deploy("shop", &[("Procfile", "worker: x")], &[("worker", "sleep 1000")]).await;
+    t.patch("/apps/shop/formation/worker", json!({"quantity": 1})).await.ok();
+    t.until_dynos("shop", &["worker.1 up"]).await;
+    t.patch("/apps/shop/formation/worker", json!({"quantity": 0})).await.ok();
     t.until_dynos("shop", &[]).await;
     let addon = t.post("/apps/shop/addons", json!({"plan": "redis"})).await.ok();
     let addon_path = format!("/apps/shop/addons/{}", addon["name"].as_str().unwrap());
     t.until("the add-on", || async { (t.get(&addon_path).await.ok()["state"] == "provisioned").then_some(()) }).await;
     t.delete(&addon_path).await.ok();
     for wanted in [
-        "domain create", "domain destroy", "app update", "release create", "collaborator create", "collaborator destroy",
-        "formation create", "formation update", "dyno create", "dyno update", "dyno destroy", "addon create",
-        "addon update", "addon destroy", "addon-attachment create", "addon-attachment destroy",
+        "domain create",
+        "domain destroy",
+        "app update",
+        "release create",
+        "collaborator create",
+        "collaborator destroy",
+        "formation create",
+        "formation update",
+        "dyno create",
+        "dyno update",
+        "dyno destroy",
+        "addon create",
+        "addon update",
+        "addon destroy",
+        "addon-attachment create",
+        "addon-attachment destroy",
     ] {
         t.until(wanted, || async { receiver.told().iter().any(|told| told == wanted).then_some(()) }).await;
     }
@@ -291,12 +316,75 @@ async fn what_happens_is_told_as_the_api_shows_it() {
     let states: Vec<&str> = of("dyno").map(|body| body["data"]["state"].as_str().unwrap()).collect();
     assert!(states.contains(&"starting") && states.contains(&"up") && states.contains(&"down"), "{states:?}");
     assert!(of("dyno").all(|body| body["actor"]["email"] == "paas@localhost"));
-    assert!(of("dyno").all(|body| body["data"]["name"] == "web.1" && body["data"]["command"] == "sleep 1000"));
+    assert!(of("dyno").all(|body| body["data"]["name"] == "worker.1" && body["data"]["command"] == "sleep 1000"));
     let told = of("collaborator").map(|body| body["data"]["user"]["email"].clone()).collect::<Vec<_>>();
     assert_eq!(told, ["friend@example.com", "friend@example.com"]);
     let sequence: std::collections::BTreeSet<i64> =
         bodies.iter().map(|body| body["sequence"].as_i64().unwrap()).collect();
     assert_eq!(sequence.len(), bodies.len(), "something was told twice");
+}
+
+#[tokio::test]
+async fn a_new_webhook_hears_only_of_what_comes_after_it() {
+    let t = hearing().await;
+    t.create("shop").await;
+    let first = hook(&t, "shop", "http://10.1.2.3/", "notify", &["api:app"]).await;
+    t.delete(&format!("/apps/shop/webhooks/{}", first["id"].as_str().unwrap())).await.ok();
+    for value in ["1", "2"] {
+        t.patch("/apps/shop/config-vars", json!({"A": value})).await.ok();
+    }
+    let receiver = Receiver::new().await;
+    hook(&t, "shop", &receiver.url(), "sync", &["api:release"]).await;
+    t.patch("/apps/shop/config-vars", json!({"A": "3"})).await.ok();
+    let late = Receiver::new().await;
+    hook(&t, "shop", &late.url(), "sync", &["api:release"]).await;
+    t.patch("/apps/shop/config-vars", json!({"A": "4"})).await.ok();
+    receiver.until(&t, 2).await;
+    late.until(&t, 1).await;
+    settled(&t, "shop", 3).await;
+    let versions = |of: &Receiver| {
+        of.got()
+            .iter()
+            .map(|(_, body)| body["data"]["version"].as_i64().unwrap())
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(versions(&receiver), [4, 5].into());
+    assert_eq!(versions(&late), [5].into());
+}
+
+#[tokio::test]
+async fn a_certificate_is_told_of_without_its_key() {
+    let t = hearing().await;
+    t.create("shop").await;
+    let receiver = Receiver::new().await;
+    hook(&t, "shop", &receiver.url(), "sync", &["api:sni-endpoint", "api:domain"]).await;
+    let made = rcgen::generate_simple_self_signed(vec!["www.example.com".to_owned()]).unwrap();
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let body = json!({"certificate_chain": chain, "private_key": key});
+    let endpoint = t.post("/apps/shop/sni-endpoints", body).await.ok();
+    t.post("/apps/shop/domains", json!({"hostname": "www.example.com", "sni_endpoint": null})).await.ok();
+    t.patch("/apps/shop/domains/www.example.com", json!({"sni_endpoint": endpoint["name"]})).await.ok();
+    t.until("the change", || async { receiver.told().contains(&"domain update".to_owned()).then_some(()) }).await;
+    t.delete(&format!("/apps/shop/sni-endpoints/{}", endpoint["id"].as_str().unwrap())).await.ok();
+    t.until("all four", || async {
+        let mut told = receiver.told();
+        told.sort();
+        (told == ["domain create", "domain update", "sni-endpoint create", "sni-endpoint destroy"]).then_some(())
+    })
+    .await;
+    for (_, body) in receiver.got() {
+        assert!(!body.to_string().contains("PRIVATE KEY"), "{body}");
+        if body["resource"] == "sni-endpoint" {
+            assert_eq!(
+                (&body["data"]["id"], &body["data"]["ssl_cert"]["id"]),
+                (&endpoint["id"], &endpoint["ssl_cert"]["id"])
+            );
+        }
+        if body["action"] == "update" {
+            assert_eq!(body["previous_data"]["sni_endpoint"], Value::Null);
+            assert!(body["previous_data"].as_object().unwrap().contains_key("sni_endpoint"), "{body}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -335,7 +423,10 @@ async fn a_sync_is_tried_until_it_succeeds_and_a_notify_once() {
     let (synced, notified) = (of("sync"), of("notify"));
     assert_eq!((&synced["status"], &synced["num_attempts"]), (&json!("succeeded"), &json!(4)));
     assert_eq!((&notified["status"], &notified["num_attempts"]), (&json!("failed"), &json!(1)));
-    assert_eq!((&notified["last_attempt"]["code"], &notified["last_attempt"]["error_class"]), (&json!(404), &json!("ClientError")));
+    assert_eq!(
+        (&notified["last_attempt"]["code"], &notified["last_attempt"]["error_class"]),
+        (&json!(404), &json!("ClientError"))
+    );
     assert_eq!(notify.got().len(), 1);
     let got = sync.got();
     assert_eq!(got.len(), 4, "a redirect was followed");
@@ -359,8 +450,14 @@ async fn a_receiver_that_is_away_is_given_up_after_ten_attempts() {
     hook(&t, "shop", &format!("http://127.0.0.1:{}/", free_port()), "sync", &["api:domain"]).await;
     t.post("/apps/shop/domains", json!({"hostname": "www.example.com"})).await.ok();
     let one = settled(&t, "shop", 1).await.remove(0);
-    assert_eq!((&one["status"], &one["num_attempts"], &one["next_attempt_at"]), (&json!("failed"), &json!(10), &Value::Null));
-    assert_eq!((&one["last_attempt"]["code"], &one["last_attempt"]["error_class"]), (&Value::Null, &json!("ConnectionRefused")));
+    assert_eq!(
+        (&one["status"], &one["num_attempts"], &one["next_attempt_at"]),
+        (&json!("failed"), &json!(10), &Value::Null)
+    );
+    assert_eq!(
+        (&one["last_attempt"]["code"], &one["last_attempt"]["error_class"]),
+        (&Value::Null, &json!("ConnectionRefused"))
+    );
 }
 
 #[tokio::test]

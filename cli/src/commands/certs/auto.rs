@@ -74,7 +74,8 @@ impl Command {
             }
             Self::Disable { app, confirm } => {
                 let (app, client) = context.app(&app)?;
-                let what = format!("Domains of {app} without a certificate of their own will have the server's own only.");
+                let what =
+                    format!("Domains of {app} without a certificate of their own will have the server's own only.");
                 confirm::destruction(&what, &app, confirm.as_deref())?;
                 let action = Action::start(format!("Disabling automatic certificates of {}", output::app(&app)));
                 client.delete(&acm(&app)).await?;

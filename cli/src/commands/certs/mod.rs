@@ -147,10 +147,8 @@ impl Command {
                 let body = SniEndpointUpdate { certificate_chain: read(&cert)?, private_key: read(&key)? };
                 let what = format!("Visitors of {app} will get another certificate in the place of {}.", endpoint.name);
                 confirm::destruction(&what, &app, confirm.as_deref())?;
-                let action =
-                    Action::start(format!("Updating certificate {} of {}", endpoint.name, output::app(&app)));
-                let changed: SniEndpoint =
-                    client.send_json(Method::PATCH, &path(&app, &endpoint.name), &body).await?;
+                let action = Action::start(format!("Updating certificate {} of {}", endpoint.name, output::app(&app)));
+                let changed: SniEndpoint = client.send_json(Method::PATCH, &path(&app, &endpoint.name), &body).await?;
                 action.done();
                 if json {
                     return output::json(&changed);
@@ -197,7 +195,9 @@ async fn domains(client: &Client, app: &str) -> anyhow::Result<Vec<Domain>> {
 async fn find(client: &Client, app: &str, which: &Which) -> anyhow::Result<SniEndpoint> {
     let mut all = endpoints(client, app).await?;
     if all.is_empty() {
-        return Err(Failure::new(format!("{app} has no certificates.")).hint("Add one with: paas certs:add CRT KEY").into());
+        return Err(Failure::new(format!("{app} has no certificates."))
+            .hint("Add one with: paas certs:add CRT KEY")
+            .into());
     }
     let names: Vec<String> = all.iter().map(|endpoint| endpoint.name.clone()).collect();
     if let Some(name) = &which.name {
@@ -211,7 +211,9 @@ async fn find(client: &Client, app: &str, which: &Which) -> anyhow::Result<SniEn
     }
     match (all.len(), all.pop()) {
         (1, Some(endpoint)) => Ok(endpoint),
-        (0, _) => Err(Failure::new(format!("{app} has no such certificate.")).hint(format!("It has: {}.", names.join(", "))).into()),
+        (0, _) => Err(Failure::new(format!("{app} has no such certificate."))
+            .hint(format!("It has: {}.", names.join(", ")))
+            .into()),
         (_, _) => Err(Failure::usage(format!("{app} has more than one certificate: say which with --name."))
             .hint(format!("It has: {}.", names.join(", ")))
             .into()),

@@ -116,7 +116,8 @@ pub struct Cursor {
     pub created_at: DateTime<Utc>,
 }
 
-/// Begins to follow an app's events, if nobody does yet.
+/// Begins to follow an app's events from here: it has got its first webhook, or its first
+/// after it had none.
 pub async fn follow(
     c: &mut Conn,
     app_id: Uuid,
@@ -126,7 +127,7 @@ pub async fn follow(
 ) -> StoreResult<()> {
     execute!(
         c,
-        "insert into webhook_cursors (app_id, generation, release_version, event_seq, delivery_seq, created_at) values ($1, $2, $3, 0, 0, $4) on conflict (app_id) do nothing",
+        "insert into webhook_cursors (app_id, generation, release_version, event_seq, delivery_seq, created_at) values ($1, $2, $3, 0, 0, $4) on conflict (app_id) do update set generation = $2, release_version = $3",
         app_id,
         generation,
         release_version,

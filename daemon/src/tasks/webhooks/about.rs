@@ -250,11 +250,7 @@ impl About<'_> {
         Ok(all.map(|(_, shown)| shown).collect())
     }
 
-    async fn addon(
-        &self,
-        said: &Said<'_>,
-        action: &'static str,
-    ) -> Result<Vec<(&'static str, &'static str, Shown)>> {
+    async fn addon(&self, said: &Said<'_>, action: &'static str) -> Result<Vec<(&'static str, &'static str, Shown)>> {
         let Some(id) = said.id("id") else { return Ok(Vec::new()) };
         let row = addons::by_id(&mut self.p.db.read().await?, id).await?;
         let mut found = Vec::new();

@@ -74,7 +74,10 @@ async fn of_app(p: &Platform, cursor: &Cursor) -> Result<()> {
     let mut next = cursor.clone();
     next.generation = rows.last().map_or(next.generation, |row| row.generation);
     let mut all = Vec::new();
-    if !hooks.is_empty() {
+    if hooks.is_empty() {
+        // Whoever comes later hears of later ones.
+        next.release_version = app.as_ref().map_or(next.release_version, |app| app.last_version);
+    } else {
         let about = About { p, app: app.as_ref(), cursor };
         for telling in about.releases(next.generation).await? {
             next.release_version = next.release_version.max(telling.0);
@@ -162,7 +165,10 @@ fn hears(hook: &Webhook, telling: &Telling) -> bool {
         "api:addon-attachment" => own(telling.data["addon"]["id"].as_str()),
         _ => true,
     };
-    of && hook.generation < telling.generation && hook.include.iter().any(|include| include == telling.include)
+    // A release is found by its version, not by an event, so its own time tells.
+    let later =
+        hook.generation < telling.generation && (telling.include != "api:release" || hook.created_at <= telling.at);
+    of && later && hook.include.iter().any(|include| include == telling.include)
 }
 
 fn event(app_id: Uuid, seq: i64, telling: Telling, before: Option<&Value>, now: DateTime<Utc>) -> WebhookEvent {
