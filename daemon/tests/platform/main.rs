@@ -4,6 +4,8 @@
 #[path = "../util/mod.rs"]
 mod util;
 
+mod authority;
 mod certificates;
 mod table;
+mod transport;
 mod webhooks;
