@@ -202,7 +202,7 @@ pub(super) fn sni_endpoint(app: &App, shown: &crate::ops::sni_endpoints::Shown) 
         app: app_ref(app),
         certificate_chain: row.certificate_chain.clone(),
         created_at: row.created_at,
-        display_name: Some(row.name.clone()),
+        display_name: None,
         domains: shown.domains.clone(),
         id: row.id,
         name: row.name.clone(),

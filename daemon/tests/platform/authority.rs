@@ -83,7 +83,7 @@ impl World {
             ("release", _) => "2".into(),
             ("who", _) => "second@example.com".into(),
             ("name", _) => "www.example.com".into(),
-            ("build" | "slug" | "source", _) => nothing,
+            ("build" | "slug" | "source" | "webhook" | "event" | "delivery" | "endpoint", _) => nothing,
             _ => panic!("{path}: say in World::value what stands for {{{parameter}}}"),
         }
     }
@@ -114,6 +114,13 @@ fn body(endpoint: &Endpoint) -> Value {
     match (endpoint.method.as_str(), endpoint.path) {
         ("POST", "/apps/{app}/collaborators") => json!({"user": "third@example.com"}),
         ("POST", "/apps/{app}/domains") => json!({"hostname": "other.example.com"}),
+        ("PATCH", "/apps/{app}/domains/{name}") => json!({"sni_endpoint": null}),
+        ("POST", "/apps/{app}/sni-endpoints") | ("PATCH", "/apps/{app}/sni-endpoints/{endpoint}") => {
+            json!({"certificate_chain": "none", "private_key": "none"})
+        }
+        ("POST", "/apps/{app}/webhooks" | "/addons/{addon}/webhooks") => {
+            json!({"url": "http://192.0.2.1/", "include": ["api:app"], "level": "notify"})
+        }
         ("POST", "/apps/{app}/addons") => json!({"plan": "redis:mini"}),
         ("PATCH", "/apps/{app}/addons/{addon}" | "/addons/{addon}") => json!({"plan": "redis:mini"}),
         ("POST", "/addon-attachments") => json!({"addon": "nobody", "app": "world"}),
