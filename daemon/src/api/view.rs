@@ -171,7 +171,7 @@ pub(super) fn release(
 }
 
 /// Why a domain waits for its automatic certificate.
-const NO_ACME: &str = "Certificates are issued once this server is set up for ACME; until then the domain is served with the server's own certificate. Bring one with certs:add to have another.";
+const NO_ACME: &str = "This server is not set up for ACME yet; bring a certificate with certs:add";
 
 pub(super) fn domain(
     config: &Config,
