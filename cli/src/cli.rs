@@ -4,8 +4,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, certs, config, domains, dynos, git, local, logs,
-    maintenance, redis, regions, releases, run, scale, stack, webhooks,
+    access, account, addons, apps, authorizations, buildpacks, builds, certs, ci_config, config, domains, dynos, git,
+    local, logs, maintenance, pipelines, redis, regions, releases, run, scale, stack, webhooks,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -43,6 +43,7 @@ pub(crate) enum Command {
     Builds(builds::Command),
     #[command(flatten)]
     Certs(certs::Command),
+    CiConfig(ci_config::Command),
     #[command(flatten)]
     Config(config::Command),
     #[command(flatten)]
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Logs(logs::LogsArgs),
     #[command(flatten)]
     Maintenance(maintenance::Command),
+    #[command(flatten)]
+    Pipelines(pipelines::Command),
     #[command(flatten)]
     Redis(redis::Command),
     /// List where apps can run
@@ -145,12 +148,14 @@ impl Command {
             Self::Buildpacks(command) => command.run(context).await,
             Self::Builds(command) => command.run(context).await,
             Self::Certs(command) => command.run(context).await,
+            Self::CiConfig(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
             Self::Domains(command) => command.run(context).await,
             Self::Dynos(command) => command.run(context).await,
             Self::Git(command) => command.run(context).await,
             Self::Logs(arguments) => arguments.run(context).await,
             Self::Maintenance(command) => command.run(context).await,
+            Self::Pipelines(command) => command.run(context).await,
             Self::Redis(command) => command.run(context).await,
             Self::Regions(arguments) => arguments.run(context).await,
             Self::Releases(command) => command.run(context).await,

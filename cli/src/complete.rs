@@ -65,7 +65,7 @@ fn zsh_with_colons(script: &str) -> String {
         .flat_map(|command| std::iter::once(command.get_name()).chain(command.get_visible_aliases()))
         .filter(|name| name.contains(':'))
         .collect();
-    // Longest first: one name may be the beginning of another.
+    // The longest first: one may begin with another (`ci:config:get`).
     names.sort_by_key(|name| std::cmp::Reverse(name.len()));
     for name in names {
         script = script.replace(&format!("\n'{name}:"), &format!("\n'{}:", name.replace(':', "\\:")));

@@ -4,6 +4,8 @@
 
 #[path = "platform/certs.rs"]
 mod certs;
+#[path = "commands/pipelines.rs"]
+mod pipelines;
 mod util;
 #[path = "platform/webhooks.rs"]
 mod webhooks;
@@ -203,6 +205,13 @@ fn dynos() {
         "ps",
         "ps worker",
         "ps -a empty",
+        "pipelines:add",
+        "pipelines:destroy",
+        "pipelines:open",
+        "pipelines:remove",
+        "pipelines:rename",
+        "pipelines:transfer",
+        "pipelines:update",
         "ps:restart",
         "ps:restart web",
         "restart web.2",
@@ -537,6 +546,8 @@ const NO_LISTING: &[&str] = &[
     "certs:auto:refresh",
     "certs:generate",
     "certs:remove",
+    "ci:config:set",
+    "ci:config:unset",
     "completions",
     "config:edit",
     "config:set",
@@ -624,6 +635,7 @@ fn whatever_lists_or_shows_has_json() {
         .json("POST /apps/myapp/addons", &made)
         .json("POST /apps/myapp/domains", &domains[0])
         .json("POST /oauth/authorizations", &authorization(Some("t")));
+    pipelines::for_all(&world);
     let mut without = Vec::new();
     let table = world.run(&["docs:table"]).stdout;
     for call in table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()) {
@@ -637,12 +649,13 @@ fn whatever_lists_or_shows_has_json() {
             "addons:plans" | "addons:create" => Some("redis"),
             "certs:add" => Some("/dev/null /dev/null --domain www.example.com"),
             "certs:update" => Some("/dev/null /dev/null --confirm myapp"),
-            "config:get" => Some("A"),
-            "domains:add" | "domains:info" => Some("www.example.com"),
             "webhooks:add" => Some("-i api:app -l sync -u https://example.com"),
             "webhooks:info" | "webhooks:update" => Some(hook.as_str()),
             "webhooks:deliveries:info" => Some(delivery.as_str()),
             "webhooks:events:info" => Some(event.as_str()),
+            "config:get" | "ci:config:get" => Some("A"),
+            "domains:add" | "domains:info" => Some("www.example.com"),
+            "pipelines:info" => Some("shop"),
             _ => None,
         };
         let words = argument.into_iter().flat_map(|words| words.split(' '));

@@ -7,4 +7,5 @@ pub mod plan;
 pub mod procfile;
 pub mod route;
 pub mod size;
+pub mod stage;
 pub mod webhook;

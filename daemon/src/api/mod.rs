@@ -11,6 +11,7 @@ mod apps;
 mod attachments;
 mod buildpack_installations;
 mod builds;
+mod couplings;
 mod domains;
 pub mod endpoints;
 pub mod error;
@@ -22,6 +23,8 @@ mod list;
 mod logs;
 mod misc;
 pub mod openapi;
+mod pipelines;
+mod promotions;
 mod redis;
 mod releases;
 pub mod shown;
@@ -55,11 +58,14 @@ pub fn endpoints() -> Endpoints {
         .merge(buildpack_installations::routes())
         .merge(builds::routes())
         .merge(domains::routes())
+        .merge(couplings::routes())
         .merge(formation::routes())
         .merge(logs::routes())
         .merge(misc::routes())
         .get("/openapi.json", openapi::show)
         .get("/schema", hyper_schema::show)
+        .merge(pipelines::routes())
+        .merge(promotions::routes())
         .merge(redis::routes())
         .merge(releases::routes())
         .merge(slugs::routes())

@@ -20,6 +20,7 @@ pub mod dynos;
 pub mod formation;
 pub mod logs;
 pub mod outward;
+pub mod pipelines;
 pub mod releases;
 pub mod slugs;
 pub mod sni_endpoints;

@@ -6,6 +6,8 @@ mod util;
 
 mod authority;
 mod certificates;
+mod pipelines;
+mod promotions;
 mod table;
 mod transport;
 mod webhooks;
