@@ -4,9 +4,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, ci_config, config, domains, drains, dynos, git,
-    local, logs, maintenance, members, pipelines, redis, regions, releases, run, scale, stack, teams, telemetry,
-    transfers,
+    access, account, addons, apps, authorizations, buildpacks, builds, certs, ci_config, config, domains, drains,
+    dynos, git, local, logs, maintenance, members, pipelines, redis, regions, releases, run, scale, stack, teams,
+    telemetry, transfers, webhooks,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Buildpacks(buildpacks::Command),
     #[command(flatten)]
     Builds(builds::Command),
+    #[command(flatten)]
+    Certs(certs::Command),
     #[command(flatten)]
     CiConfig(ci_config::Command),
     #[command(flatten)]
@@ -82,6 +84,8 @@ pub(crate) enum Command {
     Transfers(transfers::Command),
     #[command(flatten)]
     Telemetry(telemetry::Command),
+    #[command(flatten)]
+    Webhooks(webhooks::Command),
     #[command(flatten)]
     Here(Here),
 }
@@ -155,6 +159,7 @@ impl Command {
             Self::Authorizations(command) => command.run(context).await,
             Self::Buildpacks(command) => command.run(context).await,
             Self::Builds(command) => command.run(context).await,
+            Self::Certs(command) => command.run(context).await,
             Self::CiConfig(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
             Self::Domains(command) => command.run(context).await,
@@ -174,6 +179,7 @@ impl Command {
             Self::Teams(command) => command.run(context).await,
             Self::Transfers(command) => command.run(context).await,
             Self::Telemetry(command) => command.run(context).await,
+            Self::Webhooks(command) => command.run(context).await,
             Self::Here(command) => command.run(),
         }
     }

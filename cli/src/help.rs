@@ -22,6 +22,7 @@ const TOPICS: &[(&str, &str)] = &[
     ("authorizations", "API tokens for programs"),
     ("buildpacks", "what turns source into an app"),
     ("builds", "builds and their output"),
+    ("certs", "certificates that visitors of an app get"),
     ("ci", "tests of a pipeline"),
     ("completions", "command completion for your shell"),
     ("config", "config vars, an app's settings"),
@@ -43,6 +44,7 @@ const TOPICS: &[(&str, &str)] = &[
     ("teams", "people who share apps"),
     ("telemetry", "where logs, metrics and traces are sent in OpenTelemetry's form"),
     ("version", "the version of this program"),
+    ("webhooks", "who is told of what happens to an app"),
 ];
 
 /// A command as help shows it.

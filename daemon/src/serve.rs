@@ -180,6 +180,7 @@ impl Daemon {
         jobs.spawn(tasks::promotions::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::drains::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::slugs::run(platform.clone(), stopped.clone()));
+        jobs.spawn(tasks::webhooks::run(platform.clone(), stopped.clone()));
         let git = Arc::new(git::Git::default());
         jobs.spawn(tasks::build::run(builder(&platform, cx.instance()).await?, stopped.clone()));
         jobs.spawn(hooks(platform.clone(), git.clone(), stopped.clone()));

@@ -13,6 +13,7 @@ mod buildpack_installations;
 mod builds;
 mod collaborators;
 mod couplings;
+mod domains;
 pub mod endpoints;
 pub mod error;
 pub mod extract;
@@ -28,7 +29,9 @@ mod pipelines;
 mod promotions;
 mod redis;
 mod releases;
+pub mod shown;
 mod slugs;
+mod sni_endpoints;
 mod sources;
 mod team_apps;
 mod team_members;
@@ -37,6 +40,7 @@ mod telemetry_drains;
 mod transfers;
 mod transport;
 mod view;
+mod webhooks;
 
 use axum::{
     Router,
@@ -60,6 +64,7 @@ pub fn endpoints() -> Endpoints {
         .merge(attachments::routes())
         .merge(buildpack_installations::routes())
         .merge(builds::routes())
+        .merge(domains::routes())
         .merge(couplings::routes())
         .merge(collaborators::routes())
         .merge(formation::routes())
@@ -73,12 +78,14 @@ pub fn endpoints() -> Endpoints {
         .merge(redis::routes())
         .merge(releases::routes())
         .merge(slugs::routes())
+        .merge(sni_endpoints::routes())
         .merge(sources::routes())
         .merge(team_apps::routes())
         .merge(team_members::routes())
         .merge(teams::routes())
         .merge(transfers::routes())
         .merge(telemetry_drains::routes())
+        .merge(webhooks::routes())
 }
 
 /// The router of all of them, with what all of them share.

@@ -219,9 +219,14 @@ pub async fn run(p: &Platform, actor: &Actor, app: &App, run: Run) -> Result<(Dy
         }),
     };
     dynos::insert(&mut change, &dyno).await?;
-    p.commit(change, Event::new("dyno.create", actor.name(), json!({"dyno": dyno.name()}))).await?;
+    p.commit(change, event("dyno.create", actor.name(), &dyno)).await?;
     p.tell(app.id, format!("Starting process with command `{}` by user {}", dyno.command, actor.name()));
     Ok((dyno, secret))
+}
+
+/// What is told of a dyno that begins, comes to another state or is gone: it as it is then.
+pub fn event(kind: &'static str, actor: &str, dyno: &Dyno) -> Event {
+    Event::new(kind, actor, json!({"id": dyno.id, "dyno": dyno.name(), "was": dyno}))
 }
 
 /// The dyno that waits for somebody with this secret.

@@ -12,6 +12,7 @@ pub mod addresses;
 pub mod apps;
 pub mod attach;
 pub mod builds;
+pub mod certificate;
 pub mod collaborators;
 pub mod config;
 pub mod disk;
@@ -21,14 +22,17 @@ pub mod formation;
 pub mod log_drains;
 pub mod logs;
 pub mod members;
+pub mod outward;
 pub mod pipelines;
 pub mod releases;
 pub mod slugs;
+pub mod sni_endpoints;
 pub mod sources;
 pub mod spec;
 pub mod teams;
 pub mod telemetry_drains;
 pub mod transfers;
+pub mod webhooks;
 
 use std::sync::Arc;
 

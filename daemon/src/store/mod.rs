@@ -26,11 +26,13 @@ pub mod promotions;
 pub mod releases;
 pub mod settings;
 pub mod slugs;
+pub mod sni_endpoints;
 pub mod team_members;
 pub mod teams;
 pub mod telemetry_drains;
 pub mod transfers;
 pub mod users;
+pub mod webhooks;
 
 pub use db::{Change, Conn, Db, Tx, Wake};
 

@@ -13,3 +13,4 @@ pub mod reconcile;
 pub mod router;
 pub mod routes;
 pub mod slugs;
+pub mod webhooks;

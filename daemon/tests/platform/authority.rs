@@ -129,7 +129,7 @@ impl World {
             ("coupling", _) => self.coupling.clone(),
             ("promotion", _) => self.promotion.clone(),
             ("stage", _) => "test".into(),
-            ("build" | "slug" | "source", _) => nothing,
+            ("build" | "slug" | "source" | "webhook" | "event" | "delivery" | "endpoint", _) => nothing,
             _ => panic!("{path}: say in World::value what stands for {{{parameter}}}"),
         }
     }
@@ -168,6 +168,13 @@ fn body(endpoint: &Endpoint) -> Value {
         ("PATCH", "/account/app-transfers/{transfer}") => json!({"state": "accepted"}),
         ("POST", "/account/app-transfers") => json!({"app": "world", "recipient": "second@example.com"}),
         ("POST", "/apps/{app}/domains") => json!({"hostname": "other.example.com"}),
+        ("PATCH", "/apps/{app}/domains/{name}") => json!({"sni_endpoint": null}),
+        ("POST", "/apps/{app}/sni-endpoints") | ("PATCH", "/apps/{app}/sni-endpoints/{endpoint}") => {
+            json!({"certificate_chain": "none", "private_key": "none"})
+        }
+        ("POST", "/apps/{app}/webhooks" | "/addons/{addon}/webhooks") => {
+            json!({"url": "http://192.0.2.1/", "include": ["api:app"], "level": "notify"})
+        }
         ("POST", "/apps/{app}/addons") => json!({"plan": "redis:mini"}),
         ("PATCH", "/apps/{app}/addons/{addon}" | "/addons/{addon}") => json!({"plan": "redis:mini"}),
         ("POST", "/addon-attachments") => json!({"addon": "nobody", "app": "world"}),

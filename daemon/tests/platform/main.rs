@@ -6,6 +6,7 @@ mod util;
 
 mod access;
 mod authority;
+mod certificates;
 mod drains;
 mod log_streams;
 mod people;
@@ -15,3 +16,4 @@ mod table;
 mod teams;
 mod transfers;
 mod transport;
+mod webhooks;
