@@ -19,6 +19,7 @@ pub mod addon_attachment;
 pub mod addon_config;
 pub mod addon_service;
 pub mod app;
+pub mod app_setup;
 pub mod attach;
 pub mod build;
 pub mod buildpack_installation;
@@ -51,6 +52,7 @@ pub use addon_attachment::{AddonAttachment, AttachmentCreate, AttachmentResolve}
 pub use addon_config::{AddonConfig, AddonConfigUpdate};
 pub use addon_service::AddonService;
 pub use app::{App, AppCreate, AppUpdate};
+pub use app_setup::{AppSetup, AppSetupCreate, SetupStatus};
 pub use build::{Build, BuildCreate, BuildStatus, SourceBlob};
 pub use buildpack_installation::{BuildpackInstallation, BuildpackInstallationsUpdate};
 pub use collaborator::{Collaborator, CollaboratorCreate};

@@ -7,6 +7,7 @@
 
 mod account;
 mod addons;
+mod app_setups;
 mod apps;
 mod attachments;
 mod buildpack_installations;
@@ -44,6 +45,7 @@ pub fn endpoints() -> Endpoints {
     Endpoints::new()
         .merge(account::routes())
         .merge(addons::routes())
+        .merge(app_setups::routes())
         .merge(apps::routes())
         .merge(attachments::routes())
         .merge(buildpack_installations::routes())

@@ -19,6 +19,8 @@ pub mod dynos;
 pub mod formation;
 pub mod logs;
 pub mod releases;
+pub mod scripts;
+pub mod setups;
 pub mod slugs;
 pub mod sources;
 pub mod spec;

@@ -6,6 +6,7 @@
 //! above, in `ops`; here is only what the tables can say.
 
 pub mod addons;
+pub mod app_setups;
 pub mod apps;
 pub mod authorizations;
 pub mod buildpacks;
@@ -20,6 +21,7 @@ pub mod formations;
 pub mod instance;
 pub mod look;
 pub mod releases;
+pub mod scripts;
 pub mod settings;
 pub mod slugs;
 pub mod users;

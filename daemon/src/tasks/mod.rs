@@ -10,4 +10,5 @@ pub mod metrics;
 pub mod reconcile;
 pub mod router;
 pub mod routes;
+pub mod setups;
 pub mod slugs;

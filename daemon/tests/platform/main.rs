@@ -4,4 +4,5 @@
 #[path = "../util/mod.rs"]
 mod util;
 
+mod setups;
 mod table;

@@ -12,7 +12,7 @@ use super::{super::router, Reconciler, attached, phase, view};
 use crate::{
     engine::{AppNetwork, DynoState, EngineError, ObservedDyno, Signal},
     error::Result,
-    ops::{Platform, spec},
+    ops::{Platform, scripts, spec},
     store::{
         self,
         apps::App,
@@ -305,6 +305,7 @@ impl AtWork<'_> {
     async fn phase_ended(&self, id: Uuid, exit: ExitReason) -> Result<()> {
         match self.rows.get(&id) {
             Some(row) if row.kind == DynoKind::Release.as_str() => phase::ended(self.p, row, exit).await,
+            Some(row) if row.kind == DynoKind::Oneoff.as_str() => scripts::ended(self.p, row.id, exit.code()).await,
             Some(_) | None => Ok(()),
         }
     }
