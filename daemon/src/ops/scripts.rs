@@ -79,9 +79,10 @@ pub async fn ended(p: &Platform, dyno_id: Uuid, code: i32) -> Result<()> {
 /// given up.
 pub async fn outcome(p: &Platform, id: Uuid, limit_s: i64) -> Result<Option<Outcome>> {
     let mut c = p.db.read().await?;
+    // In this order: the end is written before the dyno's row goes.
+    let dyno = rows::by_id(&mut c, id).await?;
     let script = scripts::by_id(&mut c, id).await?;
     let script = script.ok_or_else(|| Error::internal("A script was lost.", "no such row in scripts"))?;
-    let dyno = rows::by_id(&mut c, id).await?;
     drop(c);
     match (script.ended_at, dyno) {
         // The reconciler removes the row when it has stored the last line.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::util::TestApp;
 
 /// A gzipped archive of these files.
-pub fn archive(files: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn archive(files: &[(&str, &str)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (path, text) in files {
         let mut header = tar::Header::new_gnu();
@@ -21,7 +21,7 @@ pub fn archive(files: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// Uploads an archive of these files; gives its address.
-pub async fn upload(t: &TestApp, files: &[(&str, &str)]) -> String {
+pub(crate) async fn upload(t: &TestApp, files: &[(&str, &str)]) -> String {
     let source = t.post("/sources", json!({})).await.ok();
     let put = source["source_blob"]["put_url"].as_str().unwrap();
     let path = put.split_once("/sources/").unwrap().1;
@@ -156,6 +156,8 @@ async fn a_setup_goes_on_after_a_restart_and_does_nothing_twice() {
     // The build, if it had begun, was lost and is made anew.
     let dyno = t
         .until("the script", || async {
+            let now = t.get(&format!("/app-setups/{}", setup["id"].as_str().unwrap())).await.ok();
+            assert_eq!(now["status"], "pending", "{now}");
             let dynos = t.get("/apps/again/dynos").await.ok();
             let script = dynos.as_array().unwrap().iter().find(|dyno| dyno["type"] == "postdeploy")?.clone();
             (script["state"] == "up").then_some(script)
