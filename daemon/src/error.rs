@@ -63,6 +63,8 @@ impl std::fmt::Display for NotFound {
             "addon_service" => "add-on service",
             "config_var" => "config var",
             "domain" => "domain name",
+            "pipeline_coupling" => "pipeline coupling",
+            "pipeline_promotion" => "promotion",
             "release" => "release",
             "formation" => "process type",
             "user" => "account",

@@ -176,6 +176,7 @@ impl Daemon {
         jobs.spawn(tasks::metrics::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::addons::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::cleanup::run(platform.clone(), stopped.clone()));
+        jobs.spawn(tasks::promotions::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::slugs::run(platform.clone(), stopped.clone()));
         let git = Arc::new(git::Git::default());
         let builder = builder(&platform, cx.instance()).await?;

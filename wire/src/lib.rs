@@ -34,6 +34,9 @@ pub mod headers;
 pub mod log_session;
 pub mod loose;
 pub mod oauth_authorization;
+pub mod pipeline;
+pub mod pipeline_coupling;
+pub mod pipeline_promotion;
 pub mod plan;
 pub mod range;
 pub mod rate_limit;
@@ -65,6 +68,14 @@ pub use formation::{Formation, FormationBatchUpdate, FormationUpdate, Quantity};
 pub use log_session::{LogSession, LogSessionCreate};
 pub use loose::Identity;
 pub use oauth_authorization::{Authorization, AuthorizationCreate, AuthorizationUpdate};
+pub use pipeline::{
+    OwnerKind, Pipeline, PipelineCreate, PipelineOwner, PipelineQuery, PipelineStack, PipelineTransfer,
+    PipelineTransferCreate, PipelineUpdate,
+};
+pub use pipeline_coupling::{PipelineCoupling, PipelineCouplingCreate, PipelineCouplingUpdate, Stage};
+pub use pipeline_promotion::{
+    PipelinePromotion, PipelinePromotionCreate, PromotionSource, PromotionStatus, PromotionTarget, TargetStatus,
+};
 pub use plan::{Plan, Price};
 pub use range::Range;
 pub use rate_limit::RateLimit;

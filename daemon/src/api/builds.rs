@@ -60,7 +60,7 @@ pub(super) fn status(row: &Build) -> BuildStatus {
     }
 }
 
-fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build {
+pub(super) fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build {
     let packs = row.buildpacks.0.iter();
     let packs =
         packs.map(|url| wire::build::BuildBuildpack { url: url.clone(), name: Some(ops::builds::pack_name(url)) });

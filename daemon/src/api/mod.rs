@@ -12,6 +12,7 @@ mod apps;
 mod attachments;
 mod buildpack_installations;
 mod builds;
+mod couplings;
 pub mod endpoints;
 pub mod error;
 pub mod extract;
@@ -19,6 +20,8 @@ mod formation;
 mod list;
 mod logs;
 mod misc;
+mod pipelines;
+mod promotions;
 mod redis;
 mod releases;
 mod slugs;
@@ -50,9 +53,12 @@ pub fn endpoints() -> Endpoints {
         .merge(attachments::routes())
         .merge(buildpack_installations::routes())
         .merge(builds::routes())
+        .merge(couplings::routes())
         .merge(formation::routes())
         .merge(logs::routes())
         .merge(misc::routes())
+        .merge(pipelines::routes())
+        .merge(promotions::routes())
         .merge(redis::routes())
         .merge(releases::routes())
         .merge(slugs::routes())

@@ -18,6 +18,7 @@ pub mod domains;
 pub mod dynos;
 pub mod formation;
 pub mod logs;
+pub mod pipelines;
 pub mod releases;
 pub mod scripts;
 pub mod setups;
