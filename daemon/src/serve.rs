@@ -180,6 +180,7 @@ impl Daemon {
         jobs.spawn(tasks::slugs::run(platform.clone(), stopped.clone()));
         let git = Arc::new(git::Git::default());
         let builder = builder(&platform, cx.instance()).await?;
+        jobs.spawn(tasks::reviews::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::setups::run(builder.clone(), stopped.clone()));
         jobs.spawn(tasks::build::run(builder, stopped.clone()));
         jobs.spawn(hooks(platform.clone(), git.clone(), stopped.clone()));

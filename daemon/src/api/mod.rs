@@ -24,8 +24,10 @@ mod pipelines;
 mod promotions;
 mod redis;
 mod releases;
+mod reviews;
 mod slugs;
 mod sources;
+mod test_runs;
 mod view;
 
 use axum::{
@@ -61,8 +63,10 @@ pub fn endpoints() -> Endpoints {
         .merge(promotions::routes())
         .merge(redis::routes())
         .merge(releases::routes())
+        .merge(reviews::routes())
         .merge(slugs::routes())
         .merge(sources::routes())
+        .merge(test_runs::routes())
 }
 
 /// The router of all of them, with what all of them share.

@@ -20,11 +20,14 @@ pub mod formation;
 pub mod logs;
 pub mod pipelines;
 pub mod releases;
+pub mod repos;
+pub mod reviews;
 pub mod scripts;
 pub mod setups;
 pub mod slugs;
 pub mod sources;
 pub mod spec;
+pub mod test_runs;
 
 use std::sync::Arc;
 

@@ -24,9 +24,11 @@ pub mod look;
 pub mod pipelines;
 pub mod promotions;
 pub mod releases;
+pub mod review_apps;
 pub mod scripts;
 pub mod settings;
 pub mod slugs;
+pub mod test_runs;
 pub mod users;
 
 pub use db::{Change, Conn, Db, Tx, Wake};

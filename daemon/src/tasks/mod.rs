@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod promotions;
 pub mod reconcile;
 pub mod router;
+pub mod reviews;
 pub mod routes;
 pub mod setups;
 pub mod slugs;

@@ -134,6 +134,12 @@ async fn one(builder: &Builder, id: Uuid) -> Result<Next> {
 async fn fetch(builder: &Builder, setup: &AppSetup) -> Result<Option<Vec<u8>>, String> {
     let p = &builder.platform;
     let target = ops::sources::path(p, setup.source_id);
+    if let Some((pipeline, branch)) = ops::repos::is_source(&setup.source_url) {
+        tokio::fs::create_dir_all(p.cx.path("sources")).await.map_err(|error| error.to_string())?;
+        ops::repos::archive(p, pipeline, branch, &target).await.map_err(|error| error.to_string())?;
+        let read = tokio::task::spawn_blocking(move || look(&target)).await;
+        return read.unwrap_or_else(|error| Err(error.to_string()));
+    }
     let url = &setup.source_url;
     let directory = builds::directory(p, setup.id);
     let archive = match ops::sources::uploaded(p, url) {
@@ -174,7 +180,11 @@ fn keep(archive: &Path, target: &Path, url: &str, sum: Option<String>) -> Result
             return Err(format!("The source's checksum is SHA256:{have}, not the one that was given."));
         }
     }
-    let file = fs::File::open(target).map_err(disk)?;
+    look(target)
+}
+
+fn look(target: &Path) -> Result<Option<Vec<u8>>, String> {
+    let file = fs::File::open(target).map_err(|error| format!("The source has no place on disk: {error}."))?;
     peek(file, "app.json", setups::MOST).map_err(|error| format!("The source can't be read: {error}"))
 }
 

@@ -4,5 +4,7 @@
 #[path = "../util/mod.rs"]
 mod util;
 
+mod reviews;
 mod setups;
 mod table;
+mod test_runs;

@@ -5,18 +5,20 @@ use paas_domain::manifest::Manifest;
 use serde_json::json;
 use sqlx::types::Json;
 
-use super::{Overrides, TEST, configure, manifest, overrides};
+use super::{Overrides, REVIEW, TEST, configure, manifest, overrides};
 use crate::{
     context::new_id,
     error::{Error, Result},
-    ops::{Actor, Platform, addons, apps, builds, formation, releases, scripts, sources},
+    ops::{Actor, Platform, addons, apps, builds, formation, releases, scripts, sources, test_runs},
     store::{
-        addons as addon_rows,
+        Conn, addons as addon_rows,
         app_setups::{self, AppSetup},
         apps as app_rows,
         apps::App,
         builds as build_rows,
         events::Event,
+        review_apps,
+        test_runs::TestRun,
         users,
     },
 };
@@ -50,6 +52,11 @@ pub async fn advance(p: &Platform, setup: &AppSetup) -> Result<Next> {
     }
     if setup.step == "undo" {
         return undo(p, setup).await;
+    }
+    if let Some(run) = run_of(p, setup).await?
+        && run.status == "cancelled"
+    {
+        return end(p, setup, Err(("The test run was cancelled.".into(), Vec::new()))).await;
     }
     match step(p, setup).await {
         Err(
@@ -90,6 +97,11 @@ async fn step(p: &Platform, setup: &AppSetup) -> Result<Next> {
         "release" => release(p, &actor, &app, setup).await,
         _ => script(p, &actor, &app, setup).await,
     }
+}
+
+/// The test run that a setup is for.
+async fn run_of(p: &Platform, setup: &AppSetup) -> Result<Option<TestRun>> {
+    if setup.environment.as_deref() == Some(TEST) { test_runs::of_setup(p, setup).await } else { Ok(None) }
 }
 
 async fn whose(p: &Platform, setup: &AppSetup) -> Result<(App, Actor)> {
@@ -233,16 +245,25 @@ async fn scale(p: &Platform, actor: &Actor, app: &App, manifest: &Manifest) -> R
 
 async fn script(p: &Platform, actor: &Actor, app: &App, setup: &AppSetup) -> Result<Next> {
     let manifest = manifest(setup)?;
-    let Some(script) = manifest.scripts.get("postdeploy").filter(|_| setup.environment.as_deref() != Some(TEST)) else {
-        return end(p, setup, Ok(None)).await;
-    };
-    let limit_s = i64::try_from(p.cx.config().release_timeout_s).unwrap_or(3600).clamp(1, 86_400);
-    let script = scripts::Script {
-        process_type: "postdeploy",
-        command: script.command.clone(),
-        size: script.size,
-        env: Default::default(),
-        limit_s,
+    let run = run_of(p, setup).await?;
+    if run.as_ref().is_some_and(|run| run.debug) {
+        // Somebody looks around in it, and ends the run when that is done.
+        return Ok(Next::Wait);
+    }
+    let (script, limit_s) = match (run, manifest.scripts.get("postdeploy")) {
+        (Some(_), _) => (test_runs::script(&manifest), test_runs::LIMIT),
+        (None, None) => return end(p, setup, Ok(None)).await,
+        (None, Some(script)) => {
+            let limit_s = i64::try_from(p.cx.config().release_timeout_s).unwrap_or(3600).clamp(1, 86_400);
+            let script = scripts::Script {
+                process_type: "postdeploy",
+                command: script.command.clone(),
+                size: script.size,
+                env: Default::default(),
+                limit_s,
+            };
+            (script, limit_s)
+        }
     };
     scripts::start(p, actor, app, setup.script_id, &script).await?;
     match scripts::outcome(p, setup.script_id, limit_s).await? {
@@ -262,6 +283,15 @@ pub async fn end(
     setup: &AppSetup,
     how: Result<Option<scripts::Outcome>, (String, Vec<String>)>,
 ) -> Result<Next> {
+    let test = setup.environment.as_deref() == Some(TEST);
+    if test {
+        let told = match &how {
+            Ok(Some(outcome)) => Ok(outcome),
+            Ok(None) => Err("The tests did not run."),
+            Err((why, _)) => Err(why.as_str()),
+        };
+        test_runs::ended(p, setup, told).await?;
+    }
     let mut row = setup.clone();
     let (script, mut failure) = match how {
         Ok(script) => (script, None),
@@ -271,15 +301,18 @@ pub async fn end(
         }
     };
     if let Some(script) = script {
-        if script.exit_code != 0 {
+        if script.exit_code != 0 && test {
+            failure = Some(format!("The tests ended with status {}.", script.exit_code));
+        } else if script.exit_code != 0 {
             failure = Some(format!("The postdeploy script ended with status {}.", script.exit_code));
         }
         row.exit_code = Some(script.exit_code);
         row.output = Some(script.output);
     }
-    let test = setup.environment.as_deref() == Some(TEST);
     let unbuilt = matches!(setup.step.as_str(), "source" | "configure");
     match failure {
+        // Its app goes with it.
+        None if test => row.step = "undo".into(),
         None => {
             row.success_url = success_url(p, setup);
             row.status = "succeeded".into();
@@ -313,7 +346,8 @@ async fn undo(p: &Platform, setup: &AppSetup) -> Result<Next> {
         Err(Error::Invalid(_)) => {}
         Err(error) => return Err(error),
     }
-    save(p, AppSetup { status: "failed".into(), step: "done".into(), ..setup.clone() }, None).await?;
+    let status = if setup.failure_message.is_some() { "failed" } else { "succeeded" };
+    save(p, AppSetup { status: status.into(), step: "done".into(), ..setup.clone() }, None).await?;
     Ok(Next::Done)
 }
 
@@ -332,17 +366,38 @@ async fn save(p: &Platform, mut row: AppSetup, told: Option<String>) -> Result<(
     let event = json!({"id": row.id, "status": row.status, "step": row.step});
     match p.db.change(row.app_id).await? {
         Some(mut change) => {
-            app_setups::update(&mut change, &row).await?;
+            write(&mut change, &row).await?;
             p.commit(change, Event::new("app-setup.update", "paas", event)).await?;
         }
         None => {
             let mut tx = p.db.begin().await?;
-            app_setups::update(&mut tx, &row).await?;
+            write(&mut tx, &row).await?;
             tx.commit(None).await?;
         }
     }
     if let Some(told) = told {
         p.tell(row.app_id, told);
+    }
+    Ok(())
+}
+
+/// The row, and what follows it: a review app or a test run.
+async fn write(c: &mut Conn, row: &AppSetup) -> Result<()> {
+    if !app_setups::update(c, row).await? {
+        return Ok(());
+    }
+    match row.environment.as_deref() {
+        Some(REVIEW) => {
+            let status = match row.status.as_str() {
+                "pending" => "creating",
+                "succeeded" => "created",
+                _ => "errored",
+            };
+            let failure = row.failure_message.as_deref().filter(|_| status == "errored");
+            review_apps::follow(c, row.id, status, failure, row.updated_at).await?;
+        }
+        Some(TEST) => test_runs::follow(c, row, row.updated_at).await?,
+        Some(_) | None => {}
     }
     Ok(())
 }

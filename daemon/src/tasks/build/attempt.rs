@@ -197,6 +197,7 @@ async fn request(
         labels: labels.map(|(key, value)| (key.to_owned(), value)).into(),
         buildpacks: build.buildpacks.0.clone(),
         config_vars,
+        tests: ops::test_runs::is_for_tests(p, app.id).await?.then(|| ops::test_runs::PACK.to_owned()),
         source_version: build.source_version.clone().unwrap_or_default(),
         env: config.build_env(),
         mounts: Vec::new(),
