@@ -4,7 +4,9 @@
 #[path = "../util/mod.rs"]
 mod util;
 
+mod authority;
 mod reviews;
 mod setups;
 mod table;
 mod test_runs;
+mod transport;
