@@ -4,8 +4,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, config, domains, dynos, git, local, logs,
-    maintenance, redis, regions, releases, run, scale, stack,
+    access, account, addons, apps, authorizations, buildpacks, builds, ci_config, config, domains, dynos, git, local,
+    logs, maintenance, pipelines, redis, regions, releases, run, scale, stack,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -42,6 +42,8 @@ pub(crate) enum Command {
     #[command(flatten)]
     Builds(builds::Command),
     #[command(flatten)]
+    CiConfig(ci_config::Command),
+    #[command(flatten)]
     Config(config::Command),
     #[command(flatten)]
     Domains(domains::Command),
@@ -54,6 +56,8 @@ pub(crate) enum Command {
     Logs(logs::LogsArgs),
     #[command(flatten)]
     Maintenance(maintenance::Command),
+    #[command(flatten)]
+    Pipelines(pipelines::Command),
     #[command(flatten)]
     Redis(redis::Command),
     /// List where apps can run
@@ -140,12 +144,14 @@ impl Command {
             Self::Authorizations(command) => command.run(context).await,
             Self::Buildpacks(command) => command.run(context).await,
             Self::Builds(command) => command.run(context).await,
+            Self::CiConfig(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
             Self::Domains(command) => command.run(context).await,
             Self::Dynos(command) => command.run(context).await,
             Self::Git(command) => command.run(context).await,
             Self::Logs(arguments) => arguments.run(context).await,
             Self::Maintenance(command) => command.run(context).await,
+            Self::Pipelines(command) => command.run(context).await,
             Self::Redis(command) => command.run(context).await,
             Self::Regions(arguments) => arguments.run(context).await,
             Self::Releases(command) => command.run(context).await,

@@ -14,7 +14,7 @@ use crate::output;
 const BOLD: Style = Style::new().bold();
 
 /// What each topic is about.
-const TOPICS: [(&str, &str); 22] = [
+const TOPICS: [(&str, &str); 24] = [
     ("access", "who may work on an app"),
     ("addons", "databases and services of an app"),
     ("apps", "create, look at, rename and destroy apps"),
@@ -22,6 +22,7 @@ const TOPICS: [(&str, &str); 22] = [
     ("authorizations", "API tokens for programs"),
     ("buildpacks", "what turns source into an app"),
     ("builds", "builds and their output"),
+    ("ci", "tests of a pipeline"),
     ("completions", "command completion for your shell"),
     ("config", "config vars, an app's settings"),
     ("domains", "host names that lead to an app"),
@@ -30,6 +31,7 @@ const TOPICS: [(&str, &str); 22] = [
     ("local", "run the app on this machine"),
     ("logs", "what the app and the platform say"),
     ("maintenance", "a page for visitors while you work"),
+    ("pipelines", "apps from development to production"),
     ("ps", "dynos: list, scale, restart, stop"),
     ("redis", "look into an app's Redis"),
     ("regions", "where apps can run"),

@@ -2,6 +2,8 @@
 //! `!` marks stderr, `=` an exit code other than 0.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "commands/pipelines.rs"]
+mod pipelines;
 mod util;
 
 use paas_wire::domain::DomainKind;

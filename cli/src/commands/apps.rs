@@ -284,15 +284,20 @@ async fn open(context: &Context, client: &Client, app: &str, path: Option<&str>)
         None => url,
     };
     output::line(&url);
+    browse(context, &url);
+    Ok(())
+}
+
+/// Opens an address in a browser, where there is a desktop for it.
+pub(crate) fn browse(context: &Context, url: &str) {
     if context.settings.desktop {
         let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
-        // Without an opener the address above is all there is to give.
+        // Without an opener the address that was shown is all there is to give.
         let _ = std::process::Command::new(opener)
-            .arg(&url)
+            .arg(url)
             .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .spawn();
     }
-    Ok(())
 }

@@ -5,6 +5,8 @@
 mod util;
 
 mod authority;
+mod pipelines;
+mod promotions;
 mod reviews;
 mod setups;
 mod table;
