@@ -4,8 +4,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, ci_config, config, domains, dynos, git, local,
-    logs, maintenance, pipelines, redis, regions, releases, run, scale, stack,
+    access, account, addons, apps, authorizations, buildpacks, builds, ci, ci_config, config, domains, dynos, git, local,
+    logs, maintenance, pipelines, redis, regions, releases, reviewapps, run, scale, setups, stack,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -42,6 +42,8 @@ pub(crate) enum Command {
     #[command(flatten)]
     Builds(builds::Command),
     #[command(flatten)]
+    Ci(ci::Command),
+    #[command(flatten)]
     CiConfig(ci_config::Command),
     #[command(flatten)]
     Config(config::Command),
@@ -66,9 +68,14 @@ pub(crate) enum Command {
     #[command(flatten)]
     Releases(releases::Command),
     #[command(flatten)]
+    Reviewapps(reviewapps::Command),
+    #[command(flatten)]
     Run(run::Command),
     #[command(flatten)]
     Scale(scale::Command),
+    /// Make an app from a source with an app.json
+    #[command(name = "apps:setup")]
+    Setup(setups::SetupArgs),
     #[command(flatten)]
     Stack(stack::Command),
     #[command(flatten)]
@@ -144,6 +151,7 @@ impl Command {
             Self::Authorizations(command) => command.run(context).await,
             Self::Buildpacks(command) => command.run(context).await,
             Self::Builds(command) => command.run(context).await,
+            Self::Ci(command) => command.run(context).await,
             Self::CiConfig(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
             Self::Domains(command) => command.run(context).await,
@@ -155,8 +163,10 @@ impl Command {
             Self::Redis(command) => command.run(context).await,
             Self::Regions(arguments) => arguments.run(context).await,
             Self::Releases(command) => command.run(context).await,
+            Self::Reviewapps(command) => command.run(context).await,
             Self::Run(command) => command.run(context).await,
             Self::Scale(command) => command.run(context).await,
+            Self::Setup(arguments) => arguments.run(context).await,
             Self::Stack(command) => command.run(context).await,
             Self::Here(command) => command.run(),
         }

@@ -14,7 +14,7 @@ use crate::output;
 const BOLD: Style = Style::new().bold();
 
 /// What each topic is about.
-const TOPICS: [(&str, &str); 24] = [
+const TOPICS: [(&str, &str); 25] = [
     ("access", "who may work on an app"),
     ("addons", "databases and services of an app"),
     ("apps", "create, look at, rename and destroy apps"),
@@ -36,6 +36,7 @@ const TOPICS: [(&str, &str); 24] = [
     ("redis", "look into an app's Redis"),
     ("regions", "where apps can run"),
     ("releases", "releases, and back to an earlier one"),
+    ("reviewapps", "branches as apps of their own"),
     ("run", "run a command in a one-off dyno"),
     ("stack", "the system that an app is built and run on"),
     ("version", "the version of this program"),

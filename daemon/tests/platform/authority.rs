@@ -83,7 +83,11 @@ impl World {
             ("release", _) => "2".into(),
             ("who", _) => "second@example.com".into(),
             ("name", _) => "www.example.com".into(),
-            ("build" | "slug" | "source", _) => nothing,
+            ("build" | "slug" | "source" | "setup" | "review_app" | "test_run", _) => nothing,
+            ("pipeline" | "promotion" | "coupling" | "team", _) => nothing,
+            ("stage", _) => "test".into(),
+            ("branch", _) => "main".into(),
+            ("number", _) => "1".into(),
             _ => panic!("{path}: say in World::value what stands for {{{parameter}}}"),
         }
     }
@@ -127,6 +131,8 @@ fn body(endpoint: &Endpoint) -> Value {
         ("POST", "/apps/{app}/slugs") => json!({"process_types": {"worker": "work"}}),
         ("POST", "/apps/{app}/builds") => json!({"source_blob": {"url": "http://127.0.0.1:1/source.tgz"}}),
         ("POST", "/redis/v0/databases/{addon}/cli") => json!({"command": ["PING"]}),
+        ("POST", "/pipelines/{pipeline}/repo") => json!({"repo_url": "world"}),
+        ("PATCH", "/test-runs/{test_run}") => json!({"status": "cancelled"}),
         _ => json!({}),
     }
 }

@@ -212,3 +212,29 @@ async fn bad_requests_and_strangers_are_told() {
     t.send("GET", &path, None, None).await.error(401);
     t.get("/app-setups/none").await.error(404);
 }
+
+/// The whole way on the true engine: what app.json asks for is there, and its programs can use it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_becomes_an_app_that_serves_with_its_redis() {
+    let t = TestApp::docker().await;
+    let ping = r#"u=${CACHE_URL#redis://:}; pw=${u%%@*}; hp=${u#*@}; exec 3<>/dev/tcp/${hp%%:*}/${hp##*:}; printf 'AUTH %s\r\nPING\r\n' "$pw" >&3; read -r -u3 a; read -r -u3 b; echo "redis says ${b%$'\r'}, the key has ${#KEY} digits""#;
+    let manifest = json!({
+        "env": {"KEY": {"generator": "secret"}},
+        "addons": [{"plan": "redis:mini", "as": "CACHE"}],
+        "formation": {"web": {"quantity": 1}, "worker": {"quantity": 1}},
+        "scripts": {"postdeploy": "bash ./ping.sh"},
+    });
+    let files = [
+        ("Procfile", "web: python3 -m http.server $PORT\nworker: sleep 1000\n"),
+        ("ping.sh", ping),
+        ("app.json", &manifest.to_string()),
+    ];
+    let url = upload(&t, &files).await;
+    let setup = t.post("/app-setups", json!({"source_blob": {"url": url}, "app": {"name": "served"}})).await.ok();
+    let done = ended(&t, &setup).await;
+    assert_eq!(done["status"], "succeeded", "{done}\n{}", t.log("served").await.join("\n"));
+    assert_eq!(done["postdeploy"]["output"], "redis says +PONG, the key has 64 digits\n");
+    t.until_dynos("served", &["web.1 up", "worker.1 up"]).await;
+    assert!(t.ask_web("served", "/ping.sh").await.contains("CACHE_URL"));
+    t.destroy("served").await;
+}

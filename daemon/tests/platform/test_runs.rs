@@ -154,3 +154,17 @@ async fn bad_requests_are_told() {
     t.send("POST", "/test-runs", None, Some(run(&line, "https://x/y").to_string().into_bytes())).await.error(401);
     assert_eq!(t.get("/apps").await.ok(), json!([]), "nothing is left of what was refused");
 }
+
+/// On the true engine: the last word is the exit code of a program that has run.
+#[tokio::test(flavor = "multi_thread")]
+async fn tests_really_run() {
+    let t = TestApp::docker().await;
+    let line = pipeline(&t, "ci").await;
+    let manifest = r#"{"environments": {"test": {"scripts": {"test-setup": "echo 6 > seven", "test": "[ \"$(cat seven)\" = 6 ] && [ \"$CI\" = true ] && echo all well && exit 3"}}}}"#;
+    let url = upload(&t, &[("Procfile", "web: serve\n"), ("app.json", manifest)]).await;
+    let begun = t.post("/test-runs", run(&line, &url)).await.ok();
+    let done = until(&t, &begun, &ENDS).await;
+    let node = &t.get(&format!("/test-runs/{}/test-nodes", done["id"].as_str().unwrap())).await.ok()[0];
+    let said = stream(&t, &node["output_stream_url"]).await;
+    assert_eq!((&done["status"], &node["exit_code"], said.as_str()), (&json!("failed"), &json!(3), "all well\n"), "{done}");
+}
