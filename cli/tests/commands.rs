@@ -201,6 +201,13 @@ fn dynos() {
         "ps",
         "ps worker",
         "ps -a empty",
+        "pipelines:add",
+        "pipelines:destroy",
+        "pipelines:open",
+        "pipelines:remove",
+        "pipelines:rename",
+        "pipelines:transfer",
+        "pipelines:update",
         "ps:restart",
         "ps:restart web",
         "restart web.2",
@@ -530,6 +537,8 @@ const NO_LISTING: &[&str] = &[
     "builds:cancel",
     "builds:create",
     "builds:output",
+    "ci:config:set",
+    "ci:config:unset",
     "completions",
     "config:edit",
     "config:set",
@@ -598,6 +607,7 @@ fn whatever_lists_or_shows_has_json() {
         .json("POST /apps/myapp/addons", &made)
         .json("POST /apps/myapp/domains", &domains[0])
         .json("POST /oauth/authorizations", &authorization(Some("t")));
+    pipelines::for_all(&world);
     let mut without = Vec::new();
     let table = world.run(&["docs:table"]).stdout;
     for call in table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()) {
@@ -609,8 +619,9 @@ fn whatever_lists_or_shows_has_json() {
         let argument = match name {
             "addons:info" => Some("redis"),
             "addons:plans" | "addons:create" => Some("redis"),
-            "config:get" => Some("A"),
+            "config:get" | "ci:config:get" => Some("A"),
             "domains:add" | "domains:info" => Some("www.example.com"),
+            "pipelines:info" => Some("shop"),
             _ => None,
         };
         let arguments: Vec<&str> = std::iter::once(name).chain(argument).chain(["--json"]).collect();

@@ -36,8 +36,11 @@ pub(crate) enum Command {
         #[command(flatten)]
         pipeline: PipelineArgs,
         /// As a line for a shell
-        #[arg(short, long)]
+        #[arg(short, long, conflicts_with = "json")]
         shell: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Set config vars of a pipeline's test runs
     #[command(name = "ci:config:set")]
@@ -106,11 +109,13 @@ impl Command {
                 output::pairs(&vars.iter().map(|(key, value)| (key.as_str(), value.clone())).collect::<Vec<_>>());
                 Ok(())
             }
-            Self::Get { key, pipeline, shell } => {
+            Self::Get { key, pipeline, shell, json } => {
                 let (id, _, client) = pipeline.find(context).await?;
                 let vars: ConfigVars = client.get(&path(&id)).await?;
                 let Some(value) = vars.get(&key) else { return Err(Exit(1).into()) };
-                if shell {
+                if json {
+                    output::json(&ConfigVars::from([(key.clone(), value.clone())]))?;
+                } else if shell {
                     output::line(format_args!("{key}={}", quote(value)));
                 } else {
                     output::line(value);

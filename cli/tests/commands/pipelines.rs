@@ -43,9 +43,41 @@ fn path(rest: &str) -> String {
     format!("/pipelines/{}{rest}", id(50))
 }
 
+/// What every command with `--json` needs.
+pub(super) fn for_all(world: &World) {
+    answers(world);
+    let promotion = json!({
+        "created_at": at(), "id": id(70), "pipeline": {"id": id(50)}, "status": "completed", "updated_at": at(),
+        "source": {"app": {"id": id(60)}, "release": {"id": id(7)}},
+    });
+    let ended = [target(61, TargetStatus::Succeeded, None)];
+    let slug = json!({
+        "blob": {"method": "GET", "url": "http://elsewhere:1/"}, "created_at": at(), "updated_at": at(),
+        "id": id(6), "process_types": {}, "stack": named("debian-12"),
+    });
+    for app in ["myapp", "shop-eu", "shop-us"] {
+        let one = [release(7, "Deploy", ReleaseStatus::Succeeded)];
+        world.stub.json(&format!("GET /apps/{app}/releases"), &one);
+        world.stub.json(&format!("GET /apps/{app}/slugs/{}", id(6)), &slug);
+    }
+    world
+        .stub
+        .json("GET /pipelines", &[pipeline("shop", 50)])
+        .json("POST /pipelines", &pipeline("shop", 50))
+        .json("POST /pipeline-couplings", &coupling("myapp", 60, Stage::Staging))
+        .json("POST /pipeline-promotions", &promotion)
+        .json(&format!("GET /pipeline-promotions/{}/promotion-targets", id(70)), &ended)
+        .json(&format!("GET {}", path("/stage/test/config-vars")), &json!({"A": "1"}));
+}
+
 /// `shop` with `myapp` at staging and two apps at production.
 fn world() -> World {
     let world = World::new();
+    answers(&world);
+    world
+}
+
+fn answers(world: &World) {
     let all = [
         coupling("shop-us", 62, Stage::Production),
         coupling("shop-eu", 61, Stage::Production),
@@ -61,7 +93,6 @@ fn world() -> World {
         .json("GET /apps/myapp/pipeline-couplings", &all[2])
         .json("GET /apps/shop-us/pipeline-couplings", &all[0])
         .json("GET /apps/lonely", &app("lonely"));
-    world
 }
 
 #[test]

@@ -190,7 +190,10 @@ impl<T: DeserializeOwned> FromRequest<Platform> for Body<T> {
             Err(error) => {
                 let path = error.path().to_string();
                 let inner = error.into_inner();
-                Err(match inner.classify() {
+                // A word that is expected and isn't one (`"stage": 1`) counts as bad syntax for it.
+                let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
+                let kind = if is_json { serde_json::error::Category::Data } else { inner.classify() };
+                Err(match kind {
                     serde_json::error::Category::Data if path == "." => {
                         ApiError::invalid(format!("The request's body is not as expected: {inner}."))
                     }

@@ -42,6 +42,10 @@ struct World {
     authorization: String,
     addon: String,
     attachment: String,
+    /// `world` at staging, and `world-next` at production of it.
+    pipeline: String,
+    coupling: String,
+    promotion: String,
 }
 
 impl World {
@@ -58,10 +62,28 @@ impl World {
             t.other(email).await;
             t.post("/apps/world/collaborators", json!({"user": email})).await.ok();
         }
+        let next = t.create("world-next").await;
+        let pipeline = t.post("/pipelines", json!({"name": "line"})).await.ok();
+        let couple = |app: &str, stage: &str| json!({"pipeline": pipeline["id"], "app": app, "stage": stage});
+        let coupling = t.post("/pipeline-couplings", couple("world", "staging")).await.ok();
+        t.post("/pipeline-couplings", couple("world-next", "production")).await.ok();
+        let source = json!({"app": {"id": coupling["app"]["id"]}});
+        let promotion =
+            json!({"pipeline": {"id": pipeline["id"]}, "source": source, "targets": [{"app": {"id": next["id"]}}]});
+        let promotion = t.post("/pipeline-promotions", promotion).await.ok();
         let owner = t.get("/account").await.ok();
         let authorization = t.get("/oauth/authorizations").await.ok()[0]["id"].as_str().unwrap().to_owned();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        Self { owner, authorization, addon: text(&addon["name"]), attachment: text(&attachments[0]["id"]), t }
+        Self {
+            owner,
+            authorization,
+            addon: text(&addon["name"]),
+            attachment: text(&attachments[0]["id"]),
+            pipeline: text(&pipeline["id"]),
+            coupling: text(&coupling["id"]),
+            promotion: text(&promotion["id"]),
+            t,
+        }
     }
 
     /// What stands for a parameter of a path.
@@ -83,11 +105,14 @@ impl World {
             ("release", _) => "2".into(),
             ("who", _) => "second@example.com".into(),
             ("name", _) => "www.example.com".into(),
-            ("build" | "slug" | "source" | "setup" | "review_app" | "test_run", _) => nothing,
-            ("pipeline" | "promotion" | "coupling" | "team", _) => nothing,
-            ("stage", _) => "test".into(),
+            ("setup" | "review_app" | "test_run", _) => nothing,
             ("branch", _) => "main".into(),
             ("number", _) => "1".into(),
+            ("pipeline", _) => self.pipeline.clone(),
+            ("coupling", _) => self.coupling.clone(),
+            ("promotion", _) => self.promotion.clone(),
+            ("stage", _) => "test".into(),
+            ("build" | "slug" | "source" | "team", _) => nothing,
             _ => panic!("{path}: say in World::value what stands for {{{parameter}}}"),
         }
     }
@@ -133,6 +158,9 @@ fn body(endpoint: &Endpoint) -> Value {
         ("POST", "/redis/v0/databases/{addon}/cli") => json!({"command": ["PING"]}),
         ("POST", "/pipelines/{pipeline}/repo") => json!({"repo_url": "world"}),
         ("PATCH", "/test-runs/{test_run}") => json!({"status": "cancelled"}),
+        ("POST", "/pipelines") => json!({"name": "another"}),
+        ("POST", "/pipeline-couplings") => json!({"pipeline": "line", "app": "world", "stage": "staging"}),
+        ("PATCH", "/pipelines/{pipeline}/stage/{stage}/config-vars") => json!({"A": "1"}),
         _ => json!({}),
     }
 }

@@ -12,12 +12,12 @@ async fn by(t: &TestApp, token: &str, method: &str, path: &str, body: Value) -> 
 }
 
 /// A pipeline of this name.
-pub async fn pipeline(t: &TestApp, name: &str) -> String {
+pub(super) async fn pipeline(t: &TestApp, name: &str) -> String {
     t.post("/pipelines", json!({"name": name})).await.ok()["id"].as_str().unwrap().to_owned()
 }
 
 /// Puts an app into a pipeline.
-pub async fn couple(t: &TestApp, pipeline: &str, app: &str, stage: &str) -> Value {
+pub(super) async fn couple(t: &TestApp, pipeline: &str, app: &str, stage: &str) -> Value {
     t.post("/pipeline-couplings", json!({"pipeline": pipeline, "app": app, "stage": stage})).await.ok()
 }
 

@@ -69,7 +69,7 @@ pub(super) async fn create(context: &Context, arguments: CreateArgs) -> anyhow::
     let name = arguments.name.as_deref().unwrap_or(guessed);
     let stage = arguments.stage.stage.unwrap_or(guessed_stage);
     let owner = match &arguments.team {
-        Some(team) => Some(PipelineOwner { id: team_id(client, team).await?, kind: OwnerKind::Team }),
+        Some(team) => Some(PipelineOwner { id: team_ref(client, team).await?.id, kind: OwnerKind::Team }),
         None => None,
     };
     let action = Action::start(format!("Creating {name} pipeline"));
@@ -80,8 +80,8 @@ pub(super) async fn create(context: &Context, arguments: CreateArgs) -> anyhow::
     if arguments.json { output::json(&pipeline) } else { Ok(()) }
 }
 
-async fn team_id(client: &Client, team: &str) -> anyhow::Result<uuid::Uuid> {
-    Ok(client.get::<IdRef>(&format!("/teams/{}", segment(team))).await?.id)
+async fn team_ref(client: &Client, team: &str) -> anyhow::Result<IdRef> {
+    client.get(&format!("/teams/{}", segment(team))).await
 }
 
 async fn couple(client: &Client, app: &str, pipeline: &Pipeline, stage: Stage) -> anyhow::Result<()> {
@@ -139,7 +139,7 @@ pub(super) async fn transfer(client: &Client, arguments: TransferArgs) -> anyhow
         let account: Account = client.get(&format!("/users/{}", segment(&arguments.owner))).await?;
         (PipelineOwner { id: account.id, kind: OwnerKind::User }, "account")
     } else {
-        (PipelineOwner { id: team_id(client, &arguments.owner).await?, kind: OwnerKind::Team }, "team")
+        (PipelineOwner { id: team_ref(client, &arguments.owner).await?.id, kind: OwnerKind::Team }, "team")
     };
     let apps: Vec<String> =
         couplings(client, pipeline.id).await?.into_iter().map(|coupling| coupling.app.name).collect();

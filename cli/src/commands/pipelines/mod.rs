@@ -5,10 +5,11 @@ mod change;
 mod diff;
 mod promote;
 
+use std::fmt::Display;
+
 use clap::{Args, Subcommand};
-use paas_wire::{Account, App, OwnerKind, Pipeline, PipelineCoupling, Stage};
+use paas_wire::{Account, App, OwnerKind, Pipeline, PipelineCoupling, PipelineOwner, Stage};
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::app::AppArgs;
 use crate::client::{Client, app_path, segment, status_of};
@@ -158,7 +159,7 @@ impl Command {
 
 /// A pipeline by name or id.
 pub(crate) async fn find(client: &Client, name: &str) -> anyhow::Result<Pipeline> {
-    if name.parse::<Uuid>().is_ok() {
+    if is_id(name) {
         return client.get(&path(name, "")).await;
     }
     let mut found: Vec<Pipeline> = client.list(&format!("/pipelines?eq[name]={}", segment(name))).await?;
@@ -174,6 +175,11 @@ pub(crate) async fn find(client: &Client, name: &str) -> anyhow::Result<Pipeline
             .hint("`paas pipelines` lists them.")
             .into()),
     }
+}
+
+/// Whether a text is an id: a name is shorter.
+fn is_id(text: &str) -> bool {
+    text.len() == 36 && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
 }
 
 /// The path of something of a pipeline.
@@ -196,7 +202,7 @@ pub(crate) async fn coupling(client: &Client, app: &str) -> anyhow::Result<Pipel
 }
 
 /// The apps of a pipeline, by stage and name.
-async fn couplings(client: &Client, pipeline: Uuid) -> anyhow::Result<Vec<PipelineCoupling>> {
+async fn couplings(client: &Client, pipeline: impl Display) -> anyhow::Result<Vec<PipelineCoupling>> {
     let mut all: Vec<PipelineCoupling> = client.list(&path(&pipeline.to_string(), "/pipeline-couplings")).await?;
     all.sort_by(|a, b| (order(a.stage), &a.app.name).cmp(&(order(b.stage), &b.app.name)));
     Ok(all)
@@ -243,7 +249,7 @@ async fn info(client: &Client, name: &str, with_owners: bool, json: bool) -> any
     }
     let apps: Vec<App> = client.list("/apps").await?;
     let owner = match &pipeline.owner {
-        Some(owner) => owner_name(client, owner.id, owner.kind, &apps).await?,
+        Some(owner) => owner_name(client, owner, &apps).await?,
         None => String::new(),
     };
     output::heading(&pipeline.name);
@@ -264,8 +270,9 @@ async fn info(client: &Client, name: &str, with_owners: bool, json: bool) -> any
 
 /// How an owner is called, as far as it can be known: by a team, by one's own account, by an app
 /// of theirs.
-async fn owner_name(client: &Client, id: Uuid, kind: OwnerKind, apps: &[App]) -> anyhow::Result<String> {
-    if kind == OwnerKind::Team {
+async fn owner_name(client: &Client, owner: &PipelineOwner, apps: &[App]) -> anyhow::Result<String> {
+    let id = owner.id;
+    if owner.kind == OwnerKind::Team {
         let team: serde_json::Value = client.get(&format!("/teams/{id}")).await?;
         return Ok(format!("{} (team)", team["name"].as_str().unwrap_or_default()));
     }
