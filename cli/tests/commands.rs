@@ -4,6 +4,8 @@
 
 #[path = "commands/pipelines.rs"]
 mod pipelines;
+#[path = "commands/setups.rs"]
+mod setups;
 mod util;
 
 use paas_wire::domain::DomainKind;
@@ -537,8 +539,14 @@ const NO_LISTING: &[&str] = &[
     "builds:cancel",
     "builds:create",
     "builds:output",
+    "ci:cancel",
     "ci:config:set",
     "ci:config:unset",
+    "ci:debug",
+    "ci:info",
+    "ci:last",
+    "ci:rerun",
+    "ci:run",
     "completions",
     "config:edit",
     "config:set",
@@ -557,6 +565,8 @@ const NO_LISTING: &[&str] = &[
     "logs",
     "maintenance:off",
     "maintenance:on",
+    "pipelines:connect",
+    "pipelines:disconnect",
     "ps:restart",
     "ps:stop",
     "redis:cli",
@@ -565,6 +575,10 @@ const NO_LISTING: &[&str] = &[
     "redis:wait",
     "releases:output",
     "releases:rollback",
+    "reviewapps:destroy",
+    "reviewapps:disable",
+    "reviewapps:enable",
+    "reviewapps:wait",
     "run",
     "run:detached",
     "stack:set",
@@ -608,6 +622,7 @@ fn whatever_lists_or_shows_has_json() {
         .json("POST /apps/myapp/domains", &domains[0])
         .json("POST /oauth/authorizations", &authorization(Some("t")));
     pipelines::for_all(&world);
+    setups::for_all(&world);
     let mut without = Vec::new();
     let table = world.run(&["docs:table"]).stdout;
     for call in table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()) {
@@ -619,7 +634,9 @@ fn whatever_lists_or_shows_has_json() {
         let argument = match name {
             "addons:info" => Some("redis"),
             "addons:plans" | "addons:create" => Some("redis"),
+            "apps:setup" => Some("--source=https://example.com/source.tgz"),
             "config:get" | "ci:config:get" => Some("A"),
+            "reviewapps:create" => Some("--branch=fix"),
             "domains:add" | "domains:info" => Some("www.example.com"),
             "pipelines:info" => Some("shop"),
             _ => None,

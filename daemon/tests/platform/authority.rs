@@ -46,6 +46,9 @@ struct World {
     pipeline: String,
     coupling: String,
     promotion: String,
+    setup: String,
+    review: String,
+    run: String,
 }
 
 impl World {
@@ -71,6 +74,16 @@ impl World {
         let promotion =
             json!({"pipeline": {"id": pipeline["id"]}, "source": source, "targets": [{"app": {"id": next["id"]}}]});
         let promotion = t.post("/pipeline-promotions", promotion).await.ok();
+        // Nothing has been uploaded there: they end by themselves.
+        let url = t.post("/sources", json!({})).await.ok()["source_blob"]["get_url"].clone();
+        let setup = t.post("/app-setups", json!({"source_blob": {"url": url}})).await.ok();
+        let review = json!({"branch": "b", "pipeline": pipeline["id"], "source_blob": {"url": url}});
+        let review = t.post("/review-apps", review).await.ok();
+        let run = json!({
+            "commit_branch": "b", "commit_message": "m", "commit_sha": "c", "pipeline": pipeline["id"],
+            "source_blob_url": url,
+        });
+        let run = t.post("/test-runs", run).await.ok();
         let owner = t.get("/account").await.ok();
         let authorization = t.get("/oauth/authorizations").await.ok()[0]["id"].as_str().unwrap().to_owned();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -82,6 +95,9 @@ impl World {
             pipeline: text(&pipeline["id"]),
             coupling: text(&coupling["id"]),
             promotion: text(&promotion["id"]),
+            setup: text(&setup["id"]),
+            review: text(&review["id"]),
+            run: text(&run["id"]),
             t,
         }
     }
@@ -105,7 +121,9 @@ impl World {
             ("release", _) => "2".into(),
             ("who", _) => "second@example.com".into(),
             ("name", _) => "www.example.com".into(),
-            ("setup" | "review_app" | "test_run", _) => nothing,
+            ("setup", _) => self.setup.clone(),
+            ("review_app", _) => self.review.clone(),
+            ("test_run", _) => self.run.clone(),
             ("branch", _) => "main".into(),
             ("number", _) => "1".into(),
             ("pipeline", _) => self.pipeline.clone(),
