@@ -51,8 +51,8 @@ async fn repository(t: &TestApp, app: &str, manifest: &str) {
 
 const MANIFEST: &str = r#"{
     "env": {"MODE": "plain", "KEY": {"generator": "secret"}, "STAGE": {"required": true}},
-    "scripts": {"postdeploy": "echo plain"},
-    "environments": {"review": {"env": {"MODE": "review"}, "scripts": {"postdeploy": "echo reviewed", "pr-predestroy": "echo bye"}}}
+    "scripts": {"postdeploy": "echo plain; exit 0"},
+    "environments": {"review": {"env": {"MODE": "review"}, "scripts": {"postdeploy": "echo reviewed; exit 0", "pr-predestroy": "echo bye; exit 0"}}}
 }"#;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -61,7 +61,7 @@ async fn an_app_json_brings_about_all_that_it_says() {
         "env": {"KEY": {"generator": "secret"}, "GIVEN": {"description": "x"}, "VALUE": "v", "NOT": {"required": false}},
         "addons": [{"plan": "redis:mini", "as": "CACHE"}],
         "formation": {"web": {"quantity": 2, "size": "standard-1x"}, "worker": 1, "clock": 1},
-        "scripts": {"postdeploy": "echo migrated"}
+        "scripts": {"postdeploy": "echo migrated; exit 0"}
     }"#;
     let setup = begin(&t, "whole", manifest, json!({"env": {"GIVEN": "mine"}})).await;
     assert_eq!(setup["status"], "pending");

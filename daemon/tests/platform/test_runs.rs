@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{setups::upload, util::TestApp};
 
-const TAP: &str = r#"{"environments": {"test": {"env": {"MODE": "test"}, "scripts": {"test-setup": "echo ready", "test": "echo 1..2; echo ok 1 adds; echo not ok 2 divides; exit 4"}}}}"#;
+const TAP: &str = r#"{"environments": {"test": {"env": {"MODE": "test"}, "scripts": {"test": "echo ready; echo 1..2; echo ok 1 adds; echo not ok 2 divides; exit 4"}}}}"#;
 
 async fn pipeline(t: &TestApp, name: &str) -> String {
     t.post("/pipelines", json!({"name": name})).await.ok()["id"].as_str().unwrap().to_owned()
