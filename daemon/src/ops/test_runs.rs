@@ -221,7 +221,7 @@ pub(super) fn script(manifest: &Manifest) -> scripts::Script {
     );
     let test_command = test.map_or(own, |script| script.command.clone());
     let command = match setup {
-        Some(setup) => format!("{}\n[ $? = 0 ] || exit\n{test_command}", setup.command),
+        Some(setup) => format!("{}\nsetup=$?; [ $setup = 0 ] || exit $setup\n{test_command}", setup.command),
         None => test_command,
     };
     let size = test.and_then(|script| script.size).or_else(|| setup.and_then(|script| script.size));
