@@ -7,6 +7,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use chrono::TimeDelta;
 use paas_domain::{manifest::Manifest, stage::Stage, tap};
 use serde_json::json;
 use uuid::Uuid;
@@ -36,6 +37,9 @@ pub const LIMIT: i64 = 3600;
 
 /// Where a build leaves the buildpack's own tests, in the app's directory.
 pub const PACK: &str = ".paas-test";
+
+/// How long what a run has said is kept.
+const KEPT: TimeDelta = TimeDelta::days(90);
 
 /// Most cases that are kept of a run.
 const MOST_CASES: usize = 5000;
@@ -294,6 +298,25 @@ async fn keep(p: &Platform, run: &TestRun, build: Uuid, said: &str) -> std::io::
         }
     }
     tokio::fs::write(directory.join(TEST_LOG), said).await
+}
+
+/// Removes what runs have said that are gone, or that nobody has looked for in a long time.
+pub async fn sweep(p: &Platform) -> Result<()> {
+    let failed = |e| Error::internal("The output of test runs can't be looked through.", e);
+    let mut entries = match tokio::fs::read_dir(p.cx.path("test-runs")).await {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    while let Some(entry) = entries.next_entry().await.map_err(failed)? {
+        let id: Option<Uuid> = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        let Some(id) = id else { continue };
+        let old = by_id(p, id).await?.is_none_or(|run| p.cx.now() - run.created_at > KEPT);
+        if old {
+            tokio::fs::remove_dir_all(entry.path()).await.map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// Who asked for a run.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     error::Result,
-    ops::{Platform, reviews},
+    ops::{Platform, reviews, test_runs},
     store::{Wake, review_apps},
 };
 
@@ -40,6 +40,9 @@ pub async fn run(p: Platform, mut stop: watch::Receiver<bool>) {
             swept = Some(Instant::now());
             if let Err(error) = reviews::sweep(&p).await {
                 tracing::warn!(%error, "stale review apps can't be looked for");
+            }
+            if let Err(error) = test_runs::sweep(&p).await {
+                tracing::warn!(%error, "what old test runs have said can't be removed");
             }
         }
         tokio::select! {
