@@ -302,8 +302,9 @@ pub async fn go(p: &Platform, row: &ReviewApp, who: &str) -> Result<ReviewApp> {
 pub async fn advance(p: &Platform, row: &ReviewApp) -> Result<bool> {
     let app = app_rows::by_id(&mut p.db.read().await?, row.app_id).await?.filter(|app| !app.deleting);
     let Some(app) = app else {
-        // A setup that has failed tells why for longer than its app is there.
-        if row.status != "errored" {
+        // A setup that fails takes its app away, and then tells why; that stays to be read.
+        let setup = app_setups::by_id(&mut p.db.read().await?, row.setup_id).await?;
+        if row.status != "errored" && setup.is_none_or(|setup| setup.status != "pending") {
             ended(p, row).await?;
         }
         return Ok(false);

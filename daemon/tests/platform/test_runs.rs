@@ -41,7 +41,7 @@ async fn stream(t: &TestApp, url: &Value) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn tests_run_in_an_app_of_their_own_and_their_exit_code_decides() {
     let t = TestApp::fake().await;
-    let line = pipeline(&t, "ci").await;
+    let line = pipeline(&t, "tests").await;
     t.patch(&format!("/pipelines/{line}/stage/test/config-vars"), json!({"STAGE": "t"})).await.ok();
     let url = upload(&t, &[("Procfile", "web: serve\n"), ("app.json", TAP)]).await;
     let answer = t.post("/test-runs", run(&line, &url)).await;
@@ -68,7 +68,7 @@ async fn tests_run_in_an_app_of_their_own_and_their_exit_code_decides() {
     t.send("GET", &format!("/streams/{wrong}"), None, None).await.error(401);
     // The next one has the next number; the list is by number.
     let url = upload(&t, &[("Procfile", "web: serve\n"), ("app.json", r#"{"environments": {"test": {"scripts": {"test": "exit 0"}}}}"#)]).await;
-    let second = t.post("/test-runs", run("ci", &url)).await.ok();
+    let second = t.post("/test-runs", run("tests", &url)).await.ok();
     assert_eq!(until(&t, &second, &ENDS).await["status"], "succeeded");
     let path = format!("/pipelines/{line}/test-runs");
     let headers = [("Authorization", format!("Bearer {}", t.token)), ("Range", "number ..; order=desc,max=1".to_owned())];
@@ -82,7 +82,7 @@ async fn tests_run_in_an_app_of_their_own_and_their_exit_code_decides() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_never_comes_to_its_tests_is_errored() {
     let t = TestApp::fake().await;
-    let line = pipeline(&t, "ci").await;
+    let line = pipeline(&t, "tests").await;
     let url = upload(&t, &[("README", "nothing to build\n")]).await;
     let done = until(&t, &t.post("/test-runs", run(&line, &url)).await.ok(), &ENDS).await;
     assert_eq!(done["status"], "errored");
@@ -95,7 +95,7 @@ async fn a_run_that_never_comes_to_its_tests_is_errored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_goes_on_after_a_restart_and_can_be_cancelled() {
     let mut t = TestApp::fake().await;
-    let line = pipeline(&t, "ci").await;
+    let line = pipeline(&t, "tests").await;
     let manifest = r#"{"environments": {"test": {"scripts": {"test": "wait"}}}}"#;
     let url = upload(&t, &[("Procfile", "web: serve\n"), ("app.json", manifest)]).await;
     let begun = t.post("/test-runs", run(&line, &url)).await.ok();
@@ -124,7 +124,7 @@ async fn a_run_goes_on_after_a_restart_and_can_be_cancelled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_debug_run_waits_for_whoever_looks_around() {
     let t = TestApp::fake().await;
-    let line = pipeline(&t, "ci").await;
+    let line = pipeline(&t, "tests").await;
     let url = upload(&t, &[("Procfile", "web: serve\n"), ("app.json", TAP)]).await;
     let mut body = run(&line, &url);
     body["debug"] = json!(true);
@@ -141,7 +141,7 @@ async fn a_debug_run_waits_for_whoever_looks_around() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_requests_are_told() {
     let t = TestApp::fake().await;
-    let line = pipeline(&t, "ci").await;
+    let line = pipeline(&t, "tests").await;
     let refused = |body: Value| async { t.post("/test-runs", body).await.error(422).1 };
     let mut body = run(&line, "https://example.com/x.tgz");
     body.as_object_mut().unwrap().remove("commit_sha");
@@ -159,7 +159,7 @@ async fn bad_requests_are_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tests_really_run() {
     let t = TestApp::docker().await;
-    let line = pipeline(&t, "ci").await;
+    let line = pipeline(&t, "tests").await;
     let manifest = r#"{"environments": {"test": {"scripts": {"test-setup": "echo 6 > seven", "test": "[ \"$(cat seven)\" = 6 ] && [ \"$CI\" = true ] && echo all well && exit 3"}}}}"#;
     let url = upload(&t, &[("Procfile", "web: serve\n"), ("app.json", manifest)]).await;
     let begun = t.post("/test-runs", run(&line, &url)).await.ok();
