@@ -4,8 +4,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, ci, ci_config, config, domains, dynos, git, local,
-    logs, maintenance, pipelines, redis, regions, releases, reviewapps, run, scale, setups, stack,
+    access, account, addons, apps, authorizations, buildpacks, builds, ci, ci_config, config, domains, dynos, git,
+    local, logs, maintenance, pipelines, redis, regions, releases, reviewapps, run, scale, setups, stack,
 };
 use crate::complete::Shell;
 use crate::context::Context;

@@ -109,7 +109,9 @@ pub async fn archive(cx: &Context, repo: &Repo, branch: &str, target: &Path) -> 
                 fetch.arg(address(repo).await?).arg(format!("refs/heads/{branch}:refs/heads/fetched"));
                 run(fetch, FETCH).await?;
                 let held = work.clone();
-                let size = tokio::task::spawn_blocking(move || paas_buildpacks::tree::usage(&held, LARGEST_FETCH, 1_000_000)).await;
+                let size =
+                    tokio::task::spawn_blocking(move || paas_buildpacks::tree::usage(&held, LARGEST_FETCH, 1_000_000))
+                        .await;
                 if size.is_ok_and(|usage| usage.bytes > LARGEST_FETCH) {
                     return Err(RepoError::TooLarge);
                 }
@@ -213,7 +215,9 @@ mod tests {
 
     #[test]
     fn addresses_of_the_machine_are_known() {
-        for inward in ["127.0.0.1", "127.9.9.9", "0.0.0.0", "169.254.169.254", "::1", "::", "fe80::1", "::ffff:127.0.0.1"] {
+        for inward in
+            ["127.0.0.1", "127.9.9.9", "0.0.0.0", "169.254.169.254", "::1", "::", "fe80::1", "::ffff:127.0.0.1"]
+        {
             assert!(inward.parse().is_ok_and(is_inward), "{inward}");
         }
         for outward in ["10.0.0.1", "192.168.1.1", "93.184.216.34", "2001:db8::1"] {

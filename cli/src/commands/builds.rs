@@ -219,10 +219,7 @@ async fn create(client: &Client, app: &str, tar: Option<PathBuf>, version: Optio
             (url, version.or(Some(commit)))
         }
     };
-    let body = BuildCreate {
-        source_blob: SourceBlob { url, version, ..SourceBlob::default() },
-        buildpacks: None,
-    };
+    let body = BuildCreate { source_blob: SourceBlob { url, version, ..SourceBlob::default() }, buildpacks: None };
     let build: Build = client.send_json(Method::POST, &app_path(app, "/builds"), &body).await?;
     follow(client, app, build).await
 }

@@ -137,12 +137,8 @@ fn path(pipeline: &str, rest: &str) -> String {
 }
 
 async fn latest(client: &Client, pipeline: &str, count: u32) -> anyhow::Result<Vec<TestRun>> {
-    let range = Range {
-        property: Some("number".to_owned()),
-        max: Some(count),
-        order: Some(Order::Desc),
-        ..Range::default()
-    };
+    let range =
+        Range { property: Some("number".to_owned()), max: Some(count), order: Some(Order::Desc), ..Range::default() };
     client.page(&path(pipeline, ""), &range).await
 }
 

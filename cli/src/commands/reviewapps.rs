@@ -207,7 +207,8 @@ impl Command {
                 let found = pipelines::find(client, &pipeline).await?;
                 let action = Action::start(format!("Connecting {} to {repo}", found.name));
                 let body = PipelineRepoCreate { repo_url: repo };
-                let made: PipelineRepo = client.send_json(Method::POST, &repo_path(&found.id.to_string()), &body).await?;
+                let made: PipelineRepo =
+                    client.send_json(Method::POST, &repo_path(&found.id.to_string()), &body).await?;
                 action.done_with(made.full_name);
                 Ok(())
             }
@@ -276,7 +277,10 @@ async fn list(client: &Client, pipeline: &str, name: &str, json: bool) -> anyhow
             output::heading(format_args!("{name} Review Apps"));
             output::fields(&[
                 ("For every branch", word(config.automatic_review_apps)),
-                ("Destroy stale", if config.destroy_stale_apps { format!("after {} days", config.stale_days) } else { word(false) }),
+                (
+                    "Destroy stale",
+                    if config.destroy_stale_apps { format!("after {} days", config.stale_days) } else { word(false) },
+                ),
                 ("Wait for tests", word(config.wait_for_ci)),
             ]);
         }
@@ -288,7 +292,13 @@ async fn list(client: &Client, pipeline: &str, name: &str, json: bool) -> anyhow
     let mut rows = Vec::new();
     for review in all {
         let app = app_name(client, &review).await?;
-        rows.push(vec![app, review.branch, review.status, when::ago(review.created_at), review.message.unwrap_or_default()]);
+        rows.push(vec![
+            app,
+            review.branch,
+            review.status,
+            when::ago(review.created_at),
+            review.message.unwrap_or_default(),
+        ]);
     }
     output::table(&["App", "Branch", "Status", "Made", "Message"], rows);
     Ok(())

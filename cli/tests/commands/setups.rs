@@ -174,7 +174,11 @@ fn a_setup_that_fails_says_why() {
     world.stub.json("POST /app-setups", &failed);
     let shown = world.run(&["apps:setup", "--source=https://example.com/x.tgz"]);
     assert_ne!(shown.code, 0);
-    assert!(shown.stderr.contains("env.A: a value is needed") && shown.stderr.contains("can't be read"), "{}", shown.stderr);
+    assert!(
+        shown.stderr.contains("env.A: a value is needed") && shown.stderr.contains("can't be read"),
+        "{}",
+        shown.stderr
+    );
 }
 
 #[test]
@@ -203,7 +207,10 @@ fn review_apps_are_made_listed_and_configured() {
     let listed = good("reviewapps -p shop");
     assert!(listed.contains("shop-fix") && listed.contains("after 5 days"), "{listed}");
     good("reviewapps:enable -p shop --autodeploy");
-    assert!(world.stub.last_call().contains(r#""automatic_review_apps":true"#) && world.stub.last_call().contains("me/shop"));
+    assert!(
+        world.stub.last_call().contains(r#""automatic_review_apps":true"#)
+            && world.stub.last_call().contains("me/shop")
+    );
     good("reviewapps:disable -p shop --no-autodestroy");
     assert!(world.stub.last_call().contains(r#""destroy_stale_apps":false"#));
     good("reviewapps:disable -p shop");
@@ -217,10 +224,7 @@ fn review_apps_are_made_listed_and_configured() {
 fn a_review_app_that_can_not_be_made_is_a_failure() {
     let world = world();
     let errored = ReviewApp { message: Some("app.json not found".to_owned()), ..review("errored") };
-    world
-        .stub
-        .json("POST /review-apps", &review("pending"))
-        .json(&format!("GET /review-apps/{}", id(81)), &errored);
+    world.stub.json("POST /review-apps", &review("pending")).json(&format!("GET /review-apps/{}", id(81)), &errored);
     let run = world.run(&["reviewapps:create", "-p", "shop", "-b", "fix", "--wait"]);
     assert_ne!(run.code, 0);
     assert!(run.stderr.contains("app.json not found"), "{}", run.stderr);
@@ -271,5 +275,8 @@ fn the_present_commit_is_uploaded_and_tested() {
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let sent = world.stub.calls().into_iter().find(|call| call.starts_with("POST /test-runs")).unwrap();
     let commit = world.git(&["rev-parse", "HEAD"]);
-    assert!(sent.contains(&commit) && sent.contains(r#""commit_branch":"topic""#) && sent.contains("A change"), "{sent}");
+    assert!(
+        sent.contains(&commit) && sent.contains(r#""commit_branch":"topic""#) && sent.contains("A change"),
+        "{sent}"
+    );
 }

@@ -55,8 +55,11 @@ async fn create(
 ) -> ApiResult<Accepted<wire::AppSetup>> {
     let app = body.app.unwrap_or_default();
     let given = body.overrides.unwrap_or_default();
-    let blob =
-        SourceBlob { url: body.source_blob.url, version: body.source_blob.version, checksum: body.source_blob.checksum };
+    let blob = SourceBlob {
+        url: body.source_blob.url,
+        version: body.source_blob.version,
+        checksum: body.source_blob.checksum,
+    };
     let overrides = Overrides {
         env: given.env.unwrap_or_default(),
         buildpacks: given.buildpacks.map(|packs| packs.into_iter().map(|pack| pack.url).collect()),

@@ -212,12 +212,7 @@ async fn cases(
 }
 
 /// The run whose output somebody may read: the address that was given out is the key to it.
-async fn admitted(
-    p: &Platform,
-    run: &str,
-    key: &addresses::Key,
-    auth: Result<Auth, ApiError>,
-) -> ApiResult<Row> {
+async fn admitted(p: &Platform, run: &str, key: &addresses::Key, auth: Result<Auth, ApiError>) -> ApiResult<Row> {
     let missing = || Error::not_found("test_run", run);
     let id: Uuid = run.parse().map_err(|_| missing())?;
     if addresses::is_key(p, OUTPUT, id, key) {

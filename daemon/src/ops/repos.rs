@@ -34,11 +34,9 @@ const SCHEME: &str = "repo:";
 impl From<RepoError> for Error {
     fn from(error: RepoError) -> Self {
         match error {
-            RepoError::Address
-            | RepoError::Inward
-            | RepoError::Host(_)
-            | RepoError::Git(_)
-            | RepoError::TooLarge => Self::invalid(error.to_string()),
+            RepoError::Address | RepoError::Inward | RepoError::Host(_) | RepoError::Git(_) | RepoError::TooLarge => {
+                Self::invalid(error.to_string())
+            }
             RepoError::Late => Self::Unavailable(error.to_string()),
             RepoError::Run(source) => Self::internal("git could not be run.", source),
         }
@@ -126,7 +124,8 @@ fn repo(p: &Platform, row: &Repo) -> Result<repos::Repo> {
 pub async fn get(p: &Platform, pipeline_id: Uuid) -> Result<Repo> {
     let found = rows::repo(&mut p.db.read().await?, pipeline_id).await?;
     found.ok_or_else(|| {
-        let text = "Couldn't find a repository that the pipeline is connected to. Connect it with: paas pipelines:connect";
+        let text =
+            "Couldn't find a repository that the pipeline is connected to. Connect it with: paas pipelines:connect";
         Error::not_found("repo", text)
     })
 }

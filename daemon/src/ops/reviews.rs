@@ -18,8 +18,7 @@ use crate::{
     context::new_id,
     error::{Error, Result},
     store::{
-        app_setups,
-        apps as app_rows,
+        app_setups, apps as app_rows,
         events::Event,
         pipelines::{self as pipeline_rows, Pipeline},
         review_apps::{self as rows, Config, ReviewApp},
@@ -83,9 +82,9 @@ pub async fn enable(
     changes: Changes,
 ) -> Result<Config> {
     let connected = repos::get(p, pipeline.id).await.map_err(|error| match error {
-        Error::NotFound(_) => Error::invalid(
-            "The pipeline is not connected to a repository yet. Connect it with: paas pipelines:connect",
-        ),
+        Error::NotFound(_) => {
+            Error::invalid("The pipeline is not connected to a repository yet. Connect it with: paas pipelines:connect")
+        }
         other => other,
     })?;
     if repo.is_some_and(|repo| repo != connected.full_name && repo != connected.number.to_string()) {
@@ -238,10 +237,8 @@ pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, new: New) 
 /// `shop-pr-7`, or `shop-branch-x2f4`: an app's name.
 fn name_for(base: &str, branch: &str, pr_number: Option<i64>) -> String {
     let slug = |text: &str, most: usize| {
-        let text: String = text
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
-            .collect();
+        let text: String =
+            text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
         let parts: Vec<&str> = text.split('-').filter(|part| !part.is_empty()).collect();
         let short: String = parts.join("-").chars().take(most).collect();
         short.trim_matches('-').to_owned()
@@ -399,7 +396,9 @@ pub async fn follow(p: &Platform, config: &Config) -> Result<()> {
         let new = New { branch: branch.name.clone(), url: "resolve".into(), ..New::default() };
         create(p, &actor, &pipeline, new).await?;
     }
-    for row in all.iter().filter(|row| !matches!(row.status.as_str(), "deleting" | "deleted") && row.pr_number.is_none()) {
+    for row in
+        all.iter().filter(|row| !matches!(row.status.as_str(), "deleting" | "deleted") && row.pr_number.is_none())
+    {
         if !branches.iter().any(|branch| branch.name == row.branch) && resolved(p, row).await? {
             go(p, row, "paas").await?;
         }

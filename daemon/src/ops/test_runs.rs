@@ -243,11 +243,7 @@ pub const SETUP_LOG: &str = "setup.log";
 pub const TEST_LOG: &str = "test.log";
 
 /// Writes down how a run ended: by its tests, or why it never came to them. Safe to repeat.
-pub(super) async fn ended(
-    p: &Platform,
-    setup: &AppSetup,
-    how: Result<&scripts::Outcome, &str>,
-) -> Result<()> {
+pub(super) async fn ended(p: &Platform, setup: &AppSetup, how: Result<&scripts::Outcome, &str>) -> Result<()> {
     let Some(run) = of_setup(p, setup).await? else { return Ok(()) };
     let said = how.map_or("", |outcome| outcome.output.as_str());
     if !directory(p, run.id).join(TEST_LOG).exists() {

@@ -27,14 +27,7 @@ pub struct Script {
 
 /// Adds one that has not ended.
 pub async fn insert(c: &mut Conn, id: Uuid, app_id: Uuid, name: &str, now: DateTime<Utc>) -> StoreResult<()> {
-    execute!(
-        c,
-        "insert into scripts (id, app_id, name, created_at) values ($1, $2, $3, $4)",
-        id,
-        app_id,
-        name,
-        now
-    )?;
+    execute!(c, "insert into scripts (id, app_id, name, created_at) values ($1, $2, $3, $4)", id, app_id, name, now)?;
     Ok(())
 }
 

@@ -57,7 +57,9 @@ async fn woken(wakes: &mut tokio::sync::broadcast::Receiver<Wake>) {
     use tokio::sync::broadcast::error::RecvError;
     loop {
         match wakes.recv().await {
-            Ok(wake) if wake.kind.starts_with("review-app") || matches!(wake.kind, "app.destroy" | "git.push") => return,
+            Ok(wake) if wake.kind.starts_with("review-app") || matches!(wake.kind, "app.destroy" | "git.push") => {
+                return;
+            }
             Ok(_) => {}
             Err(RecvError::Lagged(_)) => return,
             Err(RecvError::Closed) => std::future::pending().await,

@@ -68,16 +68,25 @@ async fn a_review_app_comes_with_its_branch_and_goes_with_a_last_word() {
     let answer = t.post("/review-apps", body).await;
     assert_eq!(answer.status, 201, "{answer:?}");
     let review = answer.ok();
-    assert_eq!((&review["status"], &review["pr_number"], &review["branch"]), (&json!("pending"), &json!(7), &json!("fix/cart")));
+    assert_eq!(
+        (&review["status"], &review["pr_number"], &review["branch"]),
+        (&json!("pending"), &json!(7), &json!("fix/cart"))
+    );
     let done = until(&t, &review, &["created", "errored"]).await;
     assert_eq!(done["status"], "created", "{done}");
     let app = t.get(&format!("/apps/{}", done["app"]["id"].as_str().unwrap())).await.ok();
     let name = app["name"].as_str().unwrap();
     assert!(name.starts_with("shop-pr-7-"), "{name}");
     let vars = t.get(&format!("/apps/{name}/config-vars")).await.ok();
-    for (key, value) in
-        [("MODE", "review"), ("KEY", "given"), ("STAGE", "r"), ("OWN", "1"), ("HEROKU_BRANCH", "fix/cart"), ("HEROKU_PR_NUMBER", "7"), ("HEROKU_APP_NAME", name)]
-    {
+    for (key, value) in [
+        ("MODE", "review"),
+        ("KEY", "given"),
+        ("STAGE", "r"),
+        ("OWN", "1"),
+        ("HEROKU_BRANCH", "fix/cart"),
+        ("HEROKU_PR_NUMBER", "7"),
+        ("HEROKU_APP_NAME", name),
+    ] {
         assert_eq!(vars[key], value, "{key}: {vars}");
     }
     t.until_logged(name, "reviewed").await;
@@ -134,12 +143,30 @@ async fn a_review_app_that_can_not_be_made_is_errored_and_says_why() {
     assert!(review["message"].as_str().unwrap().contains("manifest_errors"), "{review}");
     let refused = |body: Value| async { t.post("/review-apps", body).await.error(422).1 };
     assert!(refused(json!({"pipeline": line, "source_blob": {"url": url}})).await.contains("branch"));
-    assert!(refused(json!({"branch": "b", "pipeline": line, "source_blob": {"url": "x"}})).await.contains("source_blob.url"));
-    assert!(refused(json!({"branch": "b", "pipeline": line, "source_blob": {"url": url}, "environment": {"HEROKU_A": "1"}})).await.contains("HEROKU_A"));
-    assert!(refused(json!({"branch": "b", "pipeline": line, "source_blob": {"url": url}, "pr_number": "x"})).await.contains("pr_number"));
-    t.post("/review-apps", json!({"branch": "b", "pipeline": Uuid::new_v4(), "source_blob": {"url": url}})).await.error(404);
+    assert!(
+        refused(json!({"branch": "b", "pipeline": line, "source_blob": {"url": "x"}}))
+            .await
+            .contains("source_blob.url")
+    );
+    assert!(
+        refused(
+            json!({"branch": "b", "pipeline": line, "source_blob": {"url": url}, "environment": {"HEROKU_A": "1"}})
+        )
+        .await
+        .contains("HEROKU_A")
+    );
+    assert!(
+        refused(json!({"branch": "b", "pipeline": line, "source_blob": {"url": url}, "pr_number": "x"}))
+            .await
+            .contains("pr_number")
+    );
+    t.post("/review-apps", json!({"branch": "b", "pipeline": Uuid::new_v4(), "source_blob": {"url": url}}))
+        .await
+        .error(404);
     // There is no repository to take it from.
-    t.post("/review-apps", json!({"branch": "b", "pipeline": line, "source_blob": {"url": "resolve"}})).await.error(404);
+    t.post("/review-apps", json!({"branch": "b", "pipeline": line, "source_blob": {"url": "resolve"}}))
+        .await
+        .error(404);
     t.create("plain").await;
     t.get("/apps/plain/review-app").await.error(404);
 }
@@ -151,7 +178,14 @@ async fn branches_come_from_the_repository_that_the_pipeline_is_connected_to() {
     t.create("origin").await;
     let repo = format!("/pipelines/{line}/repo");
     t.get(&repo).await.error(404);
-    for (wrong, why) in [("", "repo_url"), ("ssh://a/b", "https://"), ("http://127.0.0.1:1/x", "server itself"), ("http://[::1]/x", "server itself"), ("file:///etc", "https://"), ("--upload-pack=x/y", "https://")] {
+    for (wrong, why) in [
+        ("", "repo_url"),
+        ("ssh://a/b", "https://"),
+        ("http://127.0.0.1:1/x", "server itself"),
+        ("http://[::1]/x", "server itself"),
+        ("file:///etc", "https://"),
+        ("--upload-pack=x/y", "https://"),
+    ] {
         let told = t.post(&repo, json!({"repo_url": wrong})).await.error(422).1;
         assert!(told.contains(why), "{wrong}: {told}");
     }
@@ -162,7 +196,8 @@ async fn branches_come_from_the_repository_that_the_pipeline_is_connected_to() {
     assert_eq!(made.ok()["full_name"], "origin");
     assert_eq!(t.get(&format!("{repo}/branches")).await.ok(), json!([]));
     repository(&t, "origin", MANIFEST).await;
-    let names: Vec<_> = t.get(&format!("{repo}/branches")).await.ok().as_array().unwrap().iter().map(|b| b["name"].clone()).collect();
+    let names: Vec<_> =
+        t.get(&format!("{repo}/branches")).await.ok().as_array().unwrap().iter().map(|b| b["name"].clone()).collect();
     assert_eq!(names, ["feature/x", "main"]);
     t.get(&format!("{repo}/branches/nope")).await.error(404);
     let branch = t.get(&format!("{repo}/branches/feature%2Fx")).await.ok();
@@ -202,12 +237,24 @@ async fn review_apps_are_enabled_and_follow_the_branches_of_the_repository() {
     let made = t.post(&config, json!({"repo": "origin", "pipeline": line, "base_name": "demo"})).await;
     assert_eq!(made.status, 201);
     let made = made.ok();
-    assert_eq!((&made["automatic_review_apps"], &made["stale_days"], &made["base_name"]), (&json!(false), &json!(5), &json!("demo")));
+    assert_eq!(
+        (&made["automatic_review_apps"], &made["stale_days"], &made["base_name"]),
+        (&json!(false), &json!(5), &json!("demo"))
+    );
     t.post(&config, json!({"repo": "origin"})).await.error(409);
     assert!(t.patch(&config, json!({"stale_days": 0})).await.error(422).1.contains("stale_days"));
     assert!(t.patch(&config, json!({"base_name": "No Name"})).await.error(422).1.contains("base_name"));
-    assert!(t.patch(&config, json!({"deploy_target": {"id": "eu", "type": "region"}})).await.error(422).1.contains("deploy_target"));
-    let changed = t.patch(&config, json!({"automatic_review_apps": true, "destroy_stale_apps": true, "repo": "origin"})).await.ok();
+    assert!(
+        t.patch(&config, json!({"deploy_target": {"id": "eu", "type": "region"}}))
+            .await
+            .error(422)
+            .1
+            .contains("deploy_target")
+    );
+    let changed = t
+        .patch(&config, json!({"automatic_review_apps": true, "destroy_stale_apps": true, "repo": "origin"}))
+        .await
+        .ok();
     assert_eq!((&changed["automatic_review_apps"], &changed["destroy_stale_apps"]), (&json!(true), &json!(true)));
     let all = format!("/pipelines/{line}/review-apps");
     let review = t

@@ -32,7 +32,8 @@ pub(crate) async fn upload(t: &TestApp, files: &[(&str, &str)]) -> String {
 
 async fn begin(t: &TestApp, name: &str, manifest: &str, overrides: Value) -> Value {
     let url = upload(t, &[("Procfile", "web: serve\nworker: work\n"), ("app.json", manifest)]).await;
-    let body = json!({"source_blob": {"url": url, "version": "abc1234"}, "app": {"name": name}, "overrides": overrides});
+    let body =
+        json!({"source_blob": {"url": url, "version": "abc1234"}, "app": {"name": name}, "overrides": overrides});
     let answer = t.post("/app-setups", body).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     answer.ok()
@@ -144,7 +145,8 @@ async fn a_script_or_a_build_that_fails_fails_the_setup_and_leaves_the_app() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_setup_goes_on_after_a_restart_and_does_nothing_twice() {
     let mut t = TestApp::fake().await;
-    let manifest = r#"{"env": {"KEY": {"generator": "secret"}}, "addons": ["redis"], "scripts": {"postdeploy": "wait"}}"#;
+    let manifest =
+        r#"{"env": {"KEY": {"generator": "secret"}}, "addons": ["redis"], "scripts": {"postdeploy": "wait"}}"#;
     let setup = begin(&t, "again", manifest, json!({})).await;
     t.until("its config vars", || async {
         let vars = t.get("/apps/again/config-vars").await.ok();

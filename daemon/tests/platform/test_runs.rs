@@ -47,10 +47,14 @@ async fn tests_run_in_an_app_of_their_own_and_their_exit_code_decides() {
     let answer = t.post("/test-runs", run(&line, &url)).await;
     assert_eq!(answer.status, 201, "{answer:?}");
     let begun = answer.ok();
-    assert_eq!((&begun["number"], &begun["status"], &begun["actor_email"]), (&json!(1), &json!("pending"), &json!("owner@example.com")));
+    assert_eq!(
+        (&begun["number"], &begun["status"], &begun["actor_email"]),
+        (&json!(1), &json!("pending"), &json!("owner@example.com"))
+    );
     let nodes = t.get(&format!("/test-runs/{}/test-nodes", begun["id"].as_str().unwrap())).await.ok();
     // While it runs, as long as it runs.
-    let (setup, tests) = tokio::join!(stream(&t, &nodes[0]["setup_stream_url"]), stream(&t, &nodes[0]["output_stream_url"]));
+    let (setup, tests) =
+        tokio::join!(stream(&t, &nodes[0]["setup_stream_url"]), stream(&t, &nodes[0]["output_stream_url"]));
     assert!(setup.contains("Procfile app detected"), "{setup}");
     assert!(tests.contains("ready\n1..2\nok 1 adds\nnot ok 2 divides\n"), "{tests}");
     let done = until(&t, &begun, &ENDS).await;
@@ -58,20 +62,36 @@ async fn tests_run_in_an_app_of_their_own_and_their_exit_code_decides() {
     let node = &t.get(&format!("/test-runs/{}/test-nodes", done["id"].as_str().unwrap())).await.ok()[0];
     assert_eq!((&node["exit_code"], &node["status"], &node["index"]), (&json!(4), &json!("failed"), &json!(0)));
     let cases = t.get(&format!("/test-runs/{}/test-cases", done["id"].as_str().unwrap())).await.ok();
-    let told: Vec<_> = cases.as_array().unwrap().iter().map(|c| (c["number"].as_i64().unwrap(), c["passed"].as_bool().unwrap())).collect();
+    let told: Vec<_> = cases
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| (c["number"].as_i64().unwrap(), c["passed"].as_bool().unwrap()))
+        .collect();
     assert_eq!(told, [(1, true), (2, false)]);
     // Its app is gone, what was said is still there.
     t.until("the app to go", || async { t.get("/apps").await.ok().as_array().unwrap().is_empty().then_some(()) }).await;
     assert_eq!(stream(&t, &node["setup_stream_url"]).await, setup);
     assert_eq!(stream(&t, &node["output_stream_url"]).await, tests);
-    let wrong = node["output_stream_url"].as_str().unwrap().split_once("/streams/").unwrap().1.replace("signature=", "signature=0");
+    let wrong = node["output_stream_url"]
+        .as_str()
+        .unwrap()
+        .split_once("/streams/")
+        .unwrap()
+        .1
+        .replace("signature=", "signature=0");
     t.send("GET", &format!("/streams/{wrong}"), None, None).await.error(401);
     // The next one has the next number; the list is by number.
-    let url = upload(&t, &[("Procfile", "web: serve\n"), ("app.json", r#"{"environments": {"test": {"scripts": {"test": "exit 0"}}}}"#)]).await;
+    let url = upload(
+        &t,
+        &[("Procfile", "web: serve\n"), ("app.json", r#"{"environments": {"test": {"scripts": {"test": "exit 0"}}}}"#)],
+    )
+    .await;
     let second = t.post("/test-runs", run("tests", &url)).await.ok();
     assert_eq!(until(&t, &second, &ENDS).await["status"], "succeeded");
     let path = format!("/pipelines/{line}/test-runs");
-    let headers = [("Authorization", format!("Bearer {}", t.token)), ("Range", "number ..; order=desc,max=1".to_owned())];
+    let headers =
+        [("Authorization", format!("Bearer {}", t.token)), ("Range", "number ..; order=desc,max=1".to_owned())];
     let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let last = t.send_with("GET", &path, &headers, "").await;
     assert_eq!((last.status, &last.body[0]["number"]), (206, &json!(2)));
@@ -105,7 +125,10 @@ async fn a_run_goes_on_after_a_restart_and_can_be_cancelled() {
     assert_eq!(t.get(&path).await.ok()["status"], "running");
     let app = t.get("/apps").await.ok()[0]["name"].as_str().unwrap().to_owned();
     let vars = t.get(&format!("/apps/{app}/config-vars")).await.ok();
-    assert_eq!((&vars["CI"], &vars["HEROKU_TEST_RUN_BRANCH"], &vars["HEROKU_TEST_RUN_ID"]), (&json!("true"), &json!("main"), &begun["id"]));
+    assert_eq!(
+        (&vars["CI"], &vars["HEROKU_TEST_RUN_BRANCH"], &vars["HEROKU_TEST_RUN_ID"]),
+        (&json!("true"), &json!("main"), &begun["id"])
+    );
     // Nobody serves in it.
     let dynos = t.dynos(&app).await;
     assert!(dynos.iter().all(|dyno| dyno.starts_with("test.")), "{dynos:?}");
@@ -134,7 +157,9 @@ async fn a_debug_run_waits_for_whoever_looks_around() {
     assert_eq!(t.dynos(app).await, Vec::<String>::new());
     t.post(&format!("/apps/{app}/dynos"), json!({"command": "echo here"})).await.ok();
     t.until_logged(app, "here").await;
-    t.patch(&format!("/test-runs/{}", now["id"].as_str().unwrap()), json!({"status": "cancelled", "message": "seen"})).await.ok();
+    t.patch(&format!("/test-runs/{}", now["id"].as_str().unwrap()), json!({"status": "cancelled", "message": "seen"}))
+        .await
+        .ok();
     t.until("the app to go", || async { t.get("/apps").await.ok().as_array().unwrap().is_empty().then_some(()) }).await;
 }
 
@@ -166,5 +191,9 @@ async fn tests_really_run() {
     let done = until(&t, &begun, &ENDS).await;
     let node = &t.get(&format!("/test-runs/{}/test-nodes", done["id"].as_str().unwrap())).await.ok()[0];
     let said = stream(&t, &node["output_stream_url"]).await;
-    assert_eq!((&done["status"], &node["exit_code"], said.as_str()), (&json!("failed"), &json!(3), "all well\n"), "{done}");
+    assert_eq!(
+        (&done["status"], &node["exit_code"], said.as_str()),
+        (&json!("failed"), &json!(3), "all well\n"),
+        "{done}"
+    );
 }

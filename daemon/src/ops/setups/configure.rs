@@ -117,8 +117,7 @@ async fn nobody_serves(p: &Platform, app: &App) -> Result<()> {
 /// The config vars, in one release. What is set already stays: a secret is made once.
 async fn vars(p: &Platform, actor: &Actor, app: &App, manifest: &Manifest, overrides: &Overrides) -> Result<()> {
     let env = manifest.env_with(&overrides.env);
-    let mut wanted: BTreeMap<String, String> =
-        env.values.into_iter().filter(|(key, _)| !is_platform(key)).collect();
+    let mut wanted: BTreeMap<String, String> = env.values.into_iter().filter(|(key, _)| !is_platform(key)).collect();
     for key in env.secrets {
         wanted.insert(key, hex::encode(rand::random::<[u8; 32]>()));
     }
