@@ -74,7 +74,9 @@ mod tests {
 
     #[test]
     fn cases_are_read_with_what_is_said_about_them() {
-        let cases = read("noise\n1..4\nok 1 - adds\nnot ok 2 - divides\n# by zero\n  at line 3\nok # SKIP no net\nnot ok 4 later # TODO some day\nokay then\n");
+        let cases = read(
+            "noise\n1..4\nok 1 - adds\nnot ok 2 - divides\n# by zero\n  at line 3\nok # SKIP no net\nnot ok 4 later # TODO some day\nokay then\n",
+        );
         let told: Vec<_> = cases.iter().map(|c| (c.number, c.passed, c.description.as_str())).collect();
         assert_eq!(told, [(1, true, "adds"), (2, false, "divides"), (3, true, ""), (4, true, "later")]);
         assert_eq!(cases[1].diagnostic, "by zero\nat line 3\n");
