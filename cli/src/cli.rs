@@ -4,8 +4,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, ci, ci_config, config, domains, dynos, git,
-    local, logs, maintenance, pipelines, redis, regions, releases, reviewapps, run, scale, setups, stack,
+    access, account, addons, apps, authorizations, buildpacks, builds, ci, ci_config, config, domains, drains, dynos,
+    git, local, logs, maintenance, members, pipelines, redis, regions, releases, reviewapps, run, scale, setups, stack,
+    teams, telemetry, transfers,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     #[command(flatten)]
     Domains(domains::Command),
     #[command(flatten)]
+    Drains(drains::Command),
+    #[command(flatten)]
     Dynos(dynos::Command),
     #[command(flatten)]
     Git(git::Command),
@@ -60,6 +63,8 @@ pub(crate) enum Command {
     Maintenance(maintenance::Command),
     #[command(flatten)]
     Pipelines(pipelines::Command),
+    #[command(flatten)]
+    Members(members::Command),
     #[command(flatten)]
     Redis(redis::Command),
     /// List where apps can run
@@ -78,6 +83,12 @@ pub(crate) enum Command {
     Setup(setups::SetupArgs),
     #[command(flatten)]
     Stack(stack::Command),
+    #[command(flatten)]
+    Teams(teams::Command),
+    #[command(flatten)]
+    Transfers(transfers::Command),
+    #[command(flatten)]
+    Telemetry(telemetry::Command),
     #[command(flatten)]
     Here(Here),
 }
@@ -155,11 +166,13 @@ impl Command {
             Self::CiConfig(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
             Self::Domains(command) => command.run(context).await,
+            Self::Drains(command) => command.run(context).await,
             Self::Dynos(command) => command.run(context).await,
             Self::Git(command) => command.run(context).await,
             Self::Logs(arguments) => arguments.run(context).await,
             Self::Maintenance(command) => command.run(context).await,
             Self::Pipelines(command) => command.run(context).await,
+            Self::Members(command) => command.run(context).await,
             Self::Redis(command) => command.run(context).await,
             Self::Regions(arguments) => arguments.run(context).await,
             Self::Releases(command) => command.run(context).await,
@@ -168,6 +181,9 @@ impl Command {
             Self::Scale(command) => command.run(context).await,
             Self::Setup(arguments) => arguments.run(context).await,
             Self::Stack(command) => command.run(context).await,
+            Self::Teams(command) => command.run(context).await,
+            Self::Transfers(command) => command.run(context).await,
+            Self::Telemetry(command) => command.run(context).await,
             Self::Here(command) => command.run(),
         }
     }

@@ -2,10 +2,14 @@
 //! `!` marks stderr, `=` an exit code other than 0.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "platform/drains.rs"]
+mod drains;
 #[path = "commands/pipelines.rs"]
 mod pipelines;
 #[path = "commands/setups.rs"]
 mod setups;
+#[path = "commands/teams.rs"]
+mod teams;
 mod util;
 
 use paas_wire::domain::DomainKind;
@@ -513,6 +517,7 @@ fn domains_and_the_rest() {
 const NO_LISTING: &[&str] = &[
     "access:add",
     "access:remove",
+    "access:update",
     "addons:attach",
     "addons:destroy",
     "addons:detach",
@@ -520,8 +525,16 @@ const NO_LISTING: &[&str] = &[
     "addons:upgrade",
     "addons:wait",
     "apps:destroy",
+    "apps:join",
+    "apps:leave",
+    "apps:lock",
     "apps:open",
     "apps:rename",
+    "apps:transfer",
+    "apps:transfers:accept",
+    "apps:transfers:cancel",
+    "apps:transfers:decline",
+    "apps:unlock",
     "auth:token",
     "authorizations:revoke",
     "buildpacks:add",
@@ -567,6 +580,10 @@ const NO_LISTING: &[&str] = &[
     "pipelines:rename",
     "pipelines:transfer",
     "pipelines:update",
+    "members:accept",
+    "members:add",
+    "members:remove",
+    "members:set",
     "ps:restart",
     "ps:stop",
     "redis:cli",
@@ -582,6 +599,9 @@ const NO_LISTING: &[&str] = &[
     "run",
     "run:detached",
     "stack:set",
+    "teams:create",
+    "teams:destroy",
+    "teams:rename",
     "version",
 ];
 
@@ -595,6 +615,10 @@ fn whatever_lists_or_shows_has_json() {
     world
         .stub
         .json("GET /account", &account())
+        .json("GET /account/app-transfers", &none)
+        .json("GET /teams", &none)
+        .json("GET /teams/crew/members", &none)
+        .json("GET /teams/crew/invitations", &none)
         .json("GET /addon-services", &none)
         .json("GET /addon-services/redis/plans", &none)
         .json("GET /addons", &[&made])
@@ -637,6 +661,7 @@ fn whatever_lists_or_shows_has_json() {
             "apps:setup" => Some("--source=https://example.com/source.tgz"),
             "config:get" | "ci:config:get" => Some("A"),
             "reviewapps:create" => Some("--branch=fix"),
+            "members" => Some("--team=crew"),
             "domains:add" | "domains:info" => Some("www.example.com"),
             "pipelines:info" => Some("shop"),
             _ => None,

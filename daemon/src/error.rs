@@ -67,7 +67,13 @@ impl std::fmt::Display for NotFound {
             "pipeline_promotion" => "promotion",
             "release" => "release",
             "formation" => "process type",
+            "log_drain" => "log drain",
+            "telemetry_drain" => "telemetry drain",
             "user" => "account",
+            "app_transfer" => "app transfer",
+            "team_member" => "member",
+            "team_invitation" => "invitation",
+            "team_feature" => "feature",
             other => other,
         };
         if self.asked.starts_with("Couldn't find") {

@@ -12,6 +12,7 @@ mod apps;
 mod attachments;
 mod buildpack_installations;
 mod builds;
+mod collaborators;
 mod couplings;
 pub mod endpoints;
 pub mod error;
@@ -20,6 +21,7 @@ mod formation;
 pub mod hyper_schema;
 mod limit;
 mod list;
+mod log_drains;
 mod logs;
 mod misc;
 pub mod openapi;
@@ -30,7 +32,12 @@ mod releases;
 mod reviews;
 mod slugs;
 mod sources;
+mod team_apps;
+mod team_members;
+mod teams;
+mod telemetry_drains;
 mod test_runs;
+mod transfers;
 mod transport;
 mod view;
 
@@ -58,7 +65,9 @@ pub fn endpoints() -> Endpoints {
         .merge(buildpack_installations::routes())
         .merge(builds::routes())
         .merge(couplings::routes())
+        .merge(collaborators::routes())
         .merge(formation::routes())
+        .merge(log_drains::routes())
         .merge(logs::routes())
         .merge(misc::routes())
         .get("/openapi.json", openapi::show)
@@ -70,6 +79,11 @@ pub fn endpoints() -> Endpoints {
         .merge(reviews::routes())
         .merge(slugs::routes())
         .merge(sources::routes())
+        .merge(team_apps::routes())
+        .merge(team_members::routes())
+        .merge(teams::routes())
+        .merge(transfers::routes())
+        .merge(telemetry_drains::routes())
         .merge(test_runs::routes())
 }
 

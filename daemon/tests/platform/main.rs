@@ -4,11 +4,17 @@
 #[path = "../util/mod.rs"]
 mod util;
 
+mod access;
 mod authority;
+mod drains;
+mod log_streams;
+mod people;
 mod pipelines;
 mod promotions;
 mod reviews;
 mod setups;
 mod table;
+mod teams;
 mod test_runs;
+mod transfers;
 mod transport;
