@@ -100,6 +100,9 @@ pub struct SetupApp {
     /// The team that it is to belong to.
     #[serde(default, skip_serializing_if = "Option::is_none", alias = "team")]
     pub organization: Option<Identity>,
+    /// Whether members of the team can't join it by themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked: Option<bool>,
     /// Whether it is to belong to its user in spite of a default team.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub personal: Option<bool>,

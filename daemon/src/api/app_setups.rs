@@ -15,7 +15,7 @@ use super::{
 };
 use crate::ops::{
     self, Platform,
-    setups::{Overrides, Shown, SourceBlob},
+    setups::{NewApp, Overrides, Shown, SourceBlob},
 };
 
 pub(super) fn routes() -> Endpoints {
@@ -65,8 +65,13 @@ async fn create(
         buildpacks: given.buildpacks.map(|packs| packs.into_iter().map(|pack| pack.url).collect()),
         ..Overrides::default()
     };
-    let stack = app.stack.as_ref().map(wire::Identity::as_str);
-    let shown = ops::setups::create(&p, &actor, app.name.as_deref(), stack, blob, overrides).await?;
+    let wanted = NewApp {
+        name: app.name,
+        stack: app.stack.map(|stack| stack.0),
+        team: app.organization.map(|team| team.0).filter(|_| app.personal != Some(true)),
+        locked: app.locked.unwrap_or(false),
+    };
+    let shown = ops::setups::create(&p, &actor, wanted, blob, overrides).await?;
     Ok(Accepted(show(&p, &shown)))
 }
 

@@ -25,6 +25,7 @@ use uuid::Uuid;
 use super::{
     Actor, Platform,
     apps::{self, OwnedApp, sentence},
+    teams,
 };
 use crate::{
     context::new_id,
@@ -78,18 +79,37 @@ pub struct Shown {
     pub build: Option<Build>,
 }
 
+/// The app of a setup.
+#[derive(Debug, Clone, Default)]
+pub struct NewApp {
+    /// Its name; one is made up where none is given.
+    pub name: Option<String>,
+    /// Its stack.
+    pub stack: Option<String>,
+    /// The team that it belongs to, by name or identity.
+    pub team: Option<String>,
+    /// Members of the team can't join it by themselves.
+    pub locked: bool,
+}
+
 /// Makes an app and its setup, which goes on by itself.
 pub async fn create(
     p: &Platform,
     actor: &Actor,
-    name: Option<&str>,
-    stack: Option<&str>,
+    wanted: NewApp,
     blob: SourceBlob,
     overrides: Overrides,
 ) -> Result<Shown> {
     check_source(&blob)?;
     check(&overrides)?;
-    let OwnedApp { app, .. } = apps::create(p, actor, name, stack).await?;
+    let new = apps::New {
+        name: wanted.name.as_deref(),
+        stack: wanted.stack.as_deref(),
+        locked: wanted.locked,
+        ..apps::New::default()
+    };
+    let team = wanted.team.as_deref();
+    let OwnedApp { app, .. } = teams::create_app(p, actor, team, team.is_none(), new).await?;
     let setup = begin(p, actor, &app, None, blob, overrides).await?;
     Ok(Shown { setup, build: None })
 }
