@@ -4,9 +4,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, certs, ci_config, config, domains, drains,
-    dynos, git, local, logs, maintenance, members, pipelines, redis, regions, releases, run, scale, stack, teams,
-    telemetry, transfers, webhooks,
+    access, account, addons, apps, authorizations, buildpacks, builds, certs, ci, ci_config, config, domains, drains,
+    dynos, git, local, logs, maintenance, members, pipelines, redis, regions, releases, reviewapps, run, scale, setups,
+    stack, teams, telemetry, transfers, webhooks,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -45,6 +45,8 @@ pub(crate) enum Command {
     #[command(flatten)]
     Certs(certs::Command),
     #[command(flatten)]
+    Ci(ci::Command),
+    #[command(flatten)]
     CiConfig(ci_config::Command),
     #[command(flatten)]
     Config(config::Command),
@@ -73,9 +75,14 @@ pub(crate) enum Command {
     #[command(flatten)]
     Releases(releases::Command),
     #[command(flatten)]
+    Reviewapps(reviewapps::Command),
+    #[command(flatten)]
     Run(run::Command),
     #[command(flatten)]
     Scale(scale::Command),
+    /// Make an app from a source with an app.json
+    #[command(name = "apps:setup")]
+    Setup(setups::SetupArgs),
     #[command(flatten)]
     Stack(stack::Command),
     #[command(flatten)]
@@ -160,6 +167,7 @@ impl Command {
             Self::Buildpacks(command) => command.run(context).await,
             Self::Builds(command) => command.run(context).await,
             Self::Certs(command) => command.run(context).await,
+            Self::Ci(command) => command.run(context).await,
             Self::CiConfig(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
             Self::Domains(command) => command.run(context).await,
@@ -173,8 +181,10 @@ impl Command {
             Self::Redis(command) => command.run(context).await,
             Self::Regions(arguments) => arguments.run(context).await,
             Self::Releases(command) => command.run(context).await,
+            Self::Reviewapps(command) => command.run(context).await,
             Self::Run(command) => command.run(context).await,
             Self::Scale(command) => command.run(context).await,
+            Self::Setup(arguments) => arguments.run(context).await,
             Self::Stack(command) => command.run(context).await,
             Self::Teams(command) => command.run(context).await,
             Self::Transfers(command) => command.run(context).await,

@@ -39,6 +39,7 @@ const TOPICS: &[(&str, &str)] = &[
     ("redis", "look into an app's Redis"),
     ("regions", "where apps can run"),
     ("releases", "releases, and back to an earlier one"),
+    ("reviewapps", "branches as apps of their own"),
     ("run", "run a command in a one-off dyno"),
     ("stack", "the system that an app is built and run on"),
     ("teams", "people who share apps"),

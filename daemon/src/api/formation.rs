@@ -135,6 +135,7 @@ async fn run(
         size: body.size,
         process_type: body.kind,
         time_to_live: body.time_to_live.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX)),
+        script: None,
     };
     let (row, secret) = ops::dynos::run(&p, &actor, &app, wanted).await?;
     let url = secret.map(|secret| view::attach_url(p.cx.config(), &secret));

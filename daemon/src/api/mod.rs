@@ -7,6 +7,7 @@
 
 mod account;
 mod addons;
+mod app_setups;
 mod apps;
 mod attachments;
 mod buildpack_installations;
@@ -29,6 +30,7 @@ mod pipelines;
 mod promotions;
 mod redis;
 mod releases;
+mod reviews;
 pub mod shown;
 mod slugs;
 mod sni_endpoints;
@@ -37,6 +39,7 @@ mod team_apps;
 mod team_members;
 mod teams;
 mod telemetry_drains;
+mod test_runs;
 mod transfers;
 mod transport;
 mod view;
@@ -60,6 +63,7 @@ pub fn endpoints() -> Endpoints {
     Endpoints::new()
         .merge(account::routes())
         .merge(addons::routes())
+        .merge(app_setups::routes())
         .merge(apps::routes())
         .merge(attachments::routes())
         .merge(buildpack_installations::routes())
@@ -77,6 +81,7 @@ pub fn endpoints() -> Endpoints {
         .merge(promotions::routes())
         .merge(redis::routes())
         .merge(releases::routes())
+        .merge(reviews::routes())
         .merge(slugs::routes())
         .merge(sni_endpoints::routes())
         .merge(sources::routes())
@@ -86,6 +91,7 @@ pub fn endpoints() -> Endpoints {
         .merge(transfers::routes())
         .merge(telemetry_drains::routes())
         .merge(webhooks::routes())
+        .merge(test_runs::routes())
 }
 
 /// The router of all of them, with what all of them share.

@@ -25,12 +25,17 @@ pub mod members;
 pub mod outward;
 pub mod pipelines;
 pub mod releases;
+pub mod repos;
+pub mod reviews;
+pub mod scripts;
+pub mod setups;
 pub mod slugs;
 pub mod sni_endpoints;
 pub mod sources;
 pub mod spec;
 pub mod teams;
 pub mod telemetry_drains;
+pub mod test_runs;
 pub mod transfers;
 pub mod webhooks;
 

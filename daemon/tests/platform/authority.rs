@@ -53,6 +53,9 @@ struct World {
     promotion: String,
     log_drain: String,
     telemetry_drain: String,
+    setup: String,
+    review: String,
+    run: String,
 }
 
 impl World {
@@ -84,6 +87,16 @@ impl World {
         let exporter = json!({"type": "otlphttp", "endpoint": "https://otel.invalid"});
         let drain = json!({"owner": {"id": "world", "type": "app"}, "signals": ["logs"], "exporter": exporter});
         let telemetry_drain = t.post("/telemetry-drains", drain).await.ok();
+        // Nothing has been uploaded there: they end by themselves.
+        let url = t.post("/sources", json!({})).await.ok()["source_blob"]["get_url"].clone();
+        let setup = t.post("/app-setups", json!({"source_blob": {"url": url}})).await.ok();
+        let review = json!({"branch": "b", "pipeline": pipeline["id"], "source_blob": {"url": url}});
+        let review = t.post("/review-apps", review).await.ok();
+        let run = json!({
+            "commit_branch": "b", "commit_message": "m", "commit_sha": "c", "pipeline": pipeline["id"],
+            "source_blob_url": url,
+        });
+        let run = t.post("/test-runs", run).await.ok();
         let owner = t.get("/account").await.ok();
         let authorization = t.get("/oauth/authorizations").await.ok()[0]["id"].as_str().unwrap().to_owned();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -97,6 +110,9 @@ impl World {
             promotion: text(&promotion["id"]),
             log_drain: text(&log_drain["id"]),
             telemetry_drain: text(&telemetry_drain["id"]),
+            setup: text(&setup["id"]),
+            review: text(&review["id"]),
+            run: text(&run["id"]),
             t,
         }
     }
@@ -125,6 +141,11 @@ impl World {
             ("feature", "teams") => "org-access-controls".into(),
             ("invitation" | "invoice" | "token" | "transfer", _) => nothing,
             ("name", _) => "www.example.com".into(),
+            ("setup", _) => self.setup.clone(),
+            ("review_app", _) => self.review.clone(),
+            ("test_run", _) => self.run.clone(),
+            ("branch", _) => "main".into(),
+            ("number", _) => "1".into(),
             ("pipeline", _) => self.pipeline.clone(),
             ("coupling", _) => self.coupling.clone(),
             ("promotion", _) => self.promotion.clone(),
@@ -191,6 +212,8 @@ fn body(endpoint: &Endpoint) -> Value {
         ("POST", "/apps/{app}/slugs") => json!({"process_types": {"worker": "work"}}),
         ("POST", "/apps/{app}/builds") => json!({"source_blob": {"url": "http://127.0.0.1:1/source.tgz"}}),
         ("POST", "/redis/v0/databases/{addon}/cli") => json!({"command": ["PING"]}),
+        ("POST", "/pipelines/{pipeline}/repo") => json!({"repo_url": "world"}),
+        ("PATCH", "/test-runs/{test_run}") => json!({"status": "cancelled"}),
         ("POST", "/pipelines") => json!({"name": "another"}),
         ("POST", "/pipeline-couplings") => json!({"pipeline": "line", "app": "world", "stage": "staging"}),
         ("PATCH", "/pipelines/{pipeline}/stage/{stage}/config-vars") => json!({"A": "1"}),
