@@ -4,8 +4,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, config, domains, dynos, git, local, logs,
-    maintenance, redis, regions, releases, run, scale, stack,
+    access, account, addons, apps, authorizations, buildpacks, builds, config, container, diff, domains, dynos, git,
+    inside, local, logs, maintenance, redis, regions, registry, releases, run, scale, stack, status,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -44,11 +44,18 @@ pub(crate) enum Command {
     #[command(flatten)]
     Config(config::Command),
     #[command(flatten)]
+    Container(container::Command),
+    /// Show in what two apps differ
+    #[command(name = "apps:diff")]
+    Diff(diff::DiffArgs),
+    #[command(flatten)]
     Domains(domains::Command),
     #[command(flatten)]
     Dynos(dynos::Command),
     #[command(flatten)]
     Git(git::Command),
+    #[command(flatten)]
+    Inside(inside::Command),
     /// Show what the app and the platform said
     #[command(name = "logs")]
     Logs(logs::LogsArgs),
@@ -60,6 +67,8 @@ pub(crate) enum Command {
     #[command(name = "regions")]
     Regions(regions::RegionsArgs),
     #[command(flatten)]
+    Registry(registry::Command),
+    #[command(flatten)]
     Releases(releases::Command),
     #[command(flatten)]
     Run(run::Command),
@@ -67,6 +76,9 @@ pub(crate) enum Command {
     Scale(scale::Command),
     #[command(flatten)]
     Stack(stack::Command),
+    /// Show how the platform is
+    #[command(name = "status")]
+    Status(status::StatusArgs),
     #[command(flatten)]
     Here(Here),
 }
@@ -141,17 +153,22 @@ impl Command {
             Self::Buildpacks(command) => command.run(context).await,
             Self::Builds(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
+            Self::Container(command) => command.run(),
+            Self::Diff(arguments) => arguments.run(context).await,
             Self::Domains(command) => command.run(context).await,
             Self::Dynos(command) => command.run(context).await,
             Self::Git(command) => command.run(context).await,
+            Self::Inside(command) => command.run(context).await,
             Self::Logs(arguments) => arguments.run(context).await,
             Self::Maintenance(command) => command.run(context).await,
             Self::Redis(command) => command.run(context).await,
             Self::Regions(arguments) => arguments.run(context).await,
+            Self::Registry(command) => command.run(context).await,
             Self::Releases(command) => command.run(context).await,
             Self::Run(command) => command.run(context).await,
             Self::Scale(command) => command.run(context).await,
             Self::Stack(command) => command.run(context).await,
+            Self::Status(arguments) => arguments.run(context).await,
             Self::Here(command) => command.run(),
         }
     }

@@ -14,7 +14,7 @@ use crate::output;
 const BOLD: Style = Style::new().bold();
 
 /// What each topic is about.
-const TOPICS: [(&str, &str); 22] = [
+const TOPICS: [(&str, &str); 23] = [
     ("access", "who may work on an app"),
     ("addons", "databases and services of an app"),
     ("apps", "create, look at, rename and destroy apps"),
@@ -36,6 +36,7 @@ const TOPICS: [(&str, &str); 22] = [
     ("releases", "releases, and back to an earlier one"),
     ("run", "run a command in a one-off dyno"),
     ("stack", "the system that an app is built and run on"),
+    ("status", "how the platform is"),
     ("version", "the version of this program"),
 ];
 
@@ -51,6 +52,7 @@ struct Entry {
 fn topic(name: &str) -> &str {
     match name {
         "login" | "logout" => "auth",
+        "console" | "rake" => "run",
         name => name.split(':').next().unwrap_or(name),
     }
 }

@@ -2,6 +2,10 @@
 //! `!` marks stderr, `=` an exit code other than 0.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "topics/dynos.rs"]
+mod dynos_topic;
+#[path = "topics/platform.rs"]
+mod platform_topic;
 mod util;
 
 use paas_wire::domain::DomainKind;

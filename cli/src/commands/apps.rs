@@ -12,6 +12,7 @@ use crate::app::AppArgs;
 use crate::client::{Client, app_path};
 use crate::context::Context;
 use crate::progress::Action;
+use crate::settings::Settings;
 use crate::{confirm, git, output, when};
 
 #[derive(Debug, Subcommand)]
@@ -283,16 +284,21 @@ async fn open(context: &Context, client: &Client, app: &str, path: Option<&str>)
         Some(path) => format!("{}/{}", url.trim_end_matches('/'), path.trim_start_matches('/')),
         None => url,
     };
-    output::line(&url);
-    if context.settings.desktop {
+    browse(&context.settings, &url, false);
+    Ok(())
+}
+
+/// Shows an address and, on a desktop, opens it.
+pub(super) fn browse(settings: &Settings, url: &str, only_show: bool) {
+    output::line(url);
+    if settings.desktop && !only_show {
         let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
         // Without an opener the address above is all there is to give.
         let _ = std::process::Command::new(opener)
-            .arg(&url)
+            .arg(url)
             .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .spawn();
     }
-    Ok(())
 }

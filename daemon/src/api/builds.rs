@@ -46,7 +46,7 @@ pub(super) fn routes() -> Endpoints {
         .get("/streams/builds/{build}", output)
 }
 
-fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build {
+fn show(p: &Platform, row: &Build, user: &users::User, checksum: Option<String>) -> wire::Build {
     let status = match row.status.as_str() {
         "queued" | "pending" => BuildStatus::Pending,
         "succeeded" => BuildStatus::Succeeded,
@@ -70,7 +70,7 @@ fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build {
         release: row.release_id.map(|id| IdRef { id }),
         slug: row.slug_id.map(|id| IdRef { id }),
         source_blob: wire::build::SourceBlob {
-            checksum: None,
+            checksum: checksum.map(|sum| format!("SHA256:{sum}")),
             url: row.source_url.clone().unwrap_or_default(),
             version: row.source_version.clone(),
             version_description: row.source_description.clone(),
@@ -85,7 +85,7 @@ fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build {
 async fn shown(p: &Platform, row: &Build) -> ApiResult<Json<wire::Build>> {
     let user = users::by_id(&mut p.db.read().await.map_err(Error::from)?, row.user_id).await.map_err(Error::from)?;
     let user = user.ok_or_else(|| Error::not_found("user", row.user_id.to_string()))?;
-    Ok(Json(show(p, row, &user)))
+    Ok(Json(show(p, row, &user, ops::builds::wanted_checksum(p, row.id).await?)))
 }
 
 async fn index(
@@ -98,7 +98,11 @@ async fn index(
     let rows = users::list(&mut p.db.read().await.map_err(Error::from)?).await.map_err(Error::from)?;
     let users: HashMap<Uuid, users::User> = rows.into_iter().map(|user| (user.id, user)).collect();
     let rows = ops::builds::list(&p, &app).await?;
-    let items = rows.iter().filter_map(|row| Some(show(&p, row, users.get(&row.user_id)?))).collect();
+    let mut items = Vec::new();
+    for row in &rows {
+        let Some(user) = users.get(&row.user_id) else { continue };
+        items.push(show(&p, row, user, ops::builds::wanted_checksum(&p, row.id).await?));
+    }
     Ok(list(&headers, "started_at", items, |item: &wire::Build| item.created_at.to_rfc3339()))
 }
 
@@ -131,9 +135,9 @@ async fn create(
         url: Some(blob.url),
         version: blob.version,
         description: blob.version_description,
-        buildpacks: packs.into_iter().map(|pack| pack.url).collect(),
+        buildpacks: packs.into_iter().map(|pack| pack.given().to_owned()).collect(),
     };
-    let row = ops::builds::create(&p, &actor, &app, new_id(), new).await?;
+    let row = ops::builds::create_checked(&p, &actor, &app, (new_id(), blob.checksum.as_deref()), new).await?;
     Ok(Created(shown(&p, &row).await?.0))
 }
 

@@ -10,18 +10,26 @@ mod addons;
 mod apps;
 mod attachments;
 mod buildpack_installations;
+mod buildpack_registry;
 mod builds;
+mod dynos;
 pub mod endpoints;
 pub mod error;
+mod expand;
 pub mod extract;
 mod formation;
 mod list;
 mod logs;
 mod misc;
 mod redis;
+mod refused;
+mod regions;
 mod releases;
+mod services;
 mod slugs;
 mod sources;
+mod stacks;
+mod status;
 mod view;
 
 use axum::{
@@ -47,14 +55,21 @@ pub fn endpoints() -> Endpoints {
         .merge(apps::routes())
         .merge(attachments::routes())
         .merge(buildpack_installations::routes())
+        .merge(buildpack_registry::routes())
         .merge(builds::routes())
+        .merge(dynos::routes())
         .merge(formation::routes())
         .merge(logs::routes())
         .merge(misc::routes())
         .merge(redis::routes())
+        .merge(refused::routes())
+        .merge(regions::routes())
         .merge(releases::routes())
+        .merge(services::routes())
         .merge(slugs::routes())
         .merge(sources::routes())
+        .merge(stacks::routes())
+        .merge(status::routes())
 }
 
 /// The router of all of them, with what all of them share.

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     addons::redis,
     engine::Target,
+    error::Error,
     ops::{self, Platform, addons::Shown},
 };
 
@@ -26,6 +27,8 @@ pub(super) fn routes() -> Endpoints {
         .get("/redis/v0/databases/{addon}/config", config)
         .patch("/redis/v0/databases/{addon}/config", configure)
         .post("/redis/v0/databases/{addon}/credentials_rotation", rotate)
+        .post("/redis/v0/databases/{addon}/stats/reset", reset_stats)
+        .post("/redis/v0/databases/{addon}/upgrade", upgrade)
         .post("/redis/v0/databases/{addon}/cli", cli)
 }
 
@@ -83,7 +86,11 @@ fn config_view(p: &Platform, shown: &Shown) -> ApiResult<redis_wire::RedisConfig
             values: wire::redis::MAXMEMORY_POLICIES.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
             ..setting("What happens when the memory is used up", json!(redis::policy(&secrets)), json!("noeviction"))
         },
-        notify_keyspace_events: setting("Which events of keys are published", json!(""), json!("")),
+        notify_keyspace_events: setting(
+            "Which events of keys are published",
+            json!(redis::keyspace_events(&secrets)),
+            json!(""),
+        ),
         timeout: setting(
             "Seconds after which idle clients are cut off; 0: never",
             json!(redis::timeout(&secrets)),
@@ -131,6 +138,54 @@ async fn rotate(
     let shown = find_redis(&p, &actor, &name, &query).await?;
     ops::addons::rotate(&p, &actor, &shown).await?;
     Ok(Json(redis_wire::RedisMessage { message: format!("Credentials of {} have been reset.", shown.addon.name) }))
+}
+
+/// Sets the counters of INFO back.
+async fn reset_stats(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(name): Path<String>,
+    query: Query<AppQuery>,
+) -> ApiResult<Json<redis_wire::RedisMessage>> {
+    let shown = find_redis(&p, &actor, &name, &query).await?;
+    ops::addons::check_may_change(&p, &actor, &shown).await?;
+    let (_, instance) = ops::addons::instance(&p, &shown.addon).await?;
+    let said = redis::reset_stats(p.engine.as_ref(), &instance).await.map_err(Error::from)?;
+    match said.as_deref().map(str::trim) {
+        Some("OK") => {
+            ops::addons::stats_reset(&p, &actor, &shown).await?;
+            Ok(Json(redis_wire::RedisMessage {
+                message: format!("The stats of {} have been reset.", shown.addon.name),
+            }))
+        }
+        said => Err(Error::Unavailable(format!(
+            "The stats of {} could not be reset: {}. Try again in a moment.",
+            shown.addon.name,
+            said.unwrap_or("it does not answer")
+        ))
+        .into()),
+    }
+}
+
+/// Moves it to another version of Redis. There is one here, so this says what there is.
+async fn upgrade(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(name): Path<String>,
+    query: Query<AppQuery>,
+    Body(body): Body<redis_wire::RedisUpgrade>,
+) -> ApiResult<Json<redis_wire::RedisMessage>> {
+    let shown = find_redis(&p, &actor, &name, &query).await?;
+    ops::addons::check_may_change(&p, &actor, &shown).await?;
+    let (has, wanted) = (redis::MAJOR, body.version.trim());
+    let name = &shown.addon.name;
+    if wanted == has || wanted.strip_prefix(has).is_some_and(|rest| rest.starts_with('.')) {
+        return Ok(Json(redis_wire::RedisMessage { message: format!("{name} runs Redis {has} already.") }));
+    }
+    let shown: String = wanted.chars().filter(|c| !c.is_control()).take(20).collect();
+    Err(ApiError::invalid(format!(
+        "version: {name} can't be moved to Redis {shown:?}: this server has Redis {has} only, and {name} runs it."
+    )))
 }
 
 /// Lets a `redis-cli` beside the server wait for its user: nothing is published, the stream

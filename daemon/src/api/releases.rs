@@ -14,7 +14,10 @@ use super::{
     view,
 };
 use crate::{
-    ops::{self, Platform},
+    ops::{
+        self, Platform,
+        apps::{Permission, find_for},
+    },
     store::{apps::App, releases::Release, users},
 };
 
@@ -68,7 +71,10 @@ async fn create(
     Path(app): Path<String>,
     Body(body): Body<wire::ReleaseCreate>,
 ) -> ApiResult<Created<wire::Release>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = find_for(&p, &actor, &app, Permission::Deploy).await?;
+    if body.oci_image.is_some() {
+        return Err(ApiError::invalid("oci_image: apps here run slugs. Give slug: the identity of one."));
+    }
     let row = match (&body.release, &body.slug) {
         (Some(release), _) => {
             let to = ops::releases::find(&p, &app, release).await?;
@@ -76,7 +82,10 @@ async fn create(
         }
         (None, Some(slug)) => {
             let id: Uuid = slug.parse().map_err(|_| ApiError::invalid("slug: must be the identity of a slug."))?;
-            let description = body.description.clone().unwrap_or_else(|| "Deploy".into());
+            let description = match &body.description {
+                Some(description) => description.clone(),
+                None => ops::releases::description(&p, &app, id).await?,
+            };
             ops::releases::deploy(&p, &actor, &app, id, &description).await?
         }
         (None, None) => {

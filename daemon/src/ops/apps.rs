@@ -4,7 +4,7 @@ use paas_domain::name::AppName;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Actor, Platform, releases};
+use super::{Actor, Platform, releases, stacks};
 use crate::{
     context::new_id,
     error::{Error, Result},
@@ -113,7 +113,7 @@ pub async fn list(p: &Platform, actor: &Actor) -> Result<Vec<OwnedApp>> {
 
 /// Makes an app, with a name of its own or a made-up one, and its first release.
 pub async fn create(p: &Platform, actor: &Actor, name: Option<&str>, stack: Option<&str>) -> Result<OwnedApp> {
-    let stack = check_stack(p, stack.unwrap_or(&p.cx.config().stack))?;
+    let stack = stacks::parse(p, stack.unwrap_or(&p.cx.config().stack))?;
     let chosen = name.map(AppName::parse).transpose().map_err(|e| Error::invalid(sentence(&e)))?;
     for attempt in 0..20 {
         let name = chosen.clone().unwrap_or_else(|| AppName::random(rand::random::<u64>));
@@ -160,7 +160,7 @@ pub async fn create(p: &Platform, actor: &Actor, name: Option<&str>, stack: Opti
 /// Changes name, maintenance or the stack of the next build.
 pub async fn update(p: &Platform, actor: &Actor, app: &App, changes: Changes) -> Result<OwnedApp> {
     let name = changes.name.map(|name| AppName::parse(&name)).transpose().map_err(|e| Error::invalid(sentence(&e)))?;
-    let build_stack = changes.build_stack.map(|stack| check_stack(p, &stack)).transpose()?;
+    let build_stack = changes.build_stack.map(|stack| stacks::parse(p, &stack)).transpose()?;
     if let Some(name) = &name {
         check_free(p, name.as_str())?;
     }
@@ -256,15 +256,4 @@ fn check_free(p: &Platform, name: &str) -> Result<()> {
         )));
     }
     Ok(())
-}
-
-/// The name of a stack: it becomes part of an image's.
-pub(super) fn check_stack(p: &Platform, stack: &str) -> Result<String> {
-    let good = !stack.is_empty()
-        && stack.len() <= 40
-        && stack.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    if good {
-        return Ok(stack.to_owned());
-    }
-    Err(Error::invalid(format!("{stack:?} is not a stack. The default one here is {}.", p.cx.config().stack)))
 }

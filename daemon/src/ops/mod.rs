@@ -17,11 +17,14 @@ pub mod disk;
 pub mod domains;
 pub mod dynos;
 pub mod formation;
+pub mod inside;
 pub mod logs;
 pub mod releases;
 pub mod slugs;
 pub mod sources;
 pub mod spec;
+pub mod stacks;
+pub mod status;
 
 use std::sync::Arc;
 
@@ -56,6 +59,8 @@ pub struct Platform {
     pub slug_store: Arc<dyn SlugStore>,
     /// Programs that wait for their users.
     pub attachments: attach::Attachments,
+    /// How the platform was when somebody asked last.
+    pub board: status::Board,
 }
 
 impl Platform {

@@ -4,4 +4,7 @@
 #[path = "../util/mod.rs"]
 mod util;
 
+mod addons;
+mod dynos;
+mod places;
 mod table;
