@@ -43,9 +43,9 @@ pub struct Addon {
     /// The provider's own id for it.
     #[serde(default)]
     pub provider_id: Option<String>,
-    /// What the provider tells the user after making it; left out when it says nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provision_message: Option<String>,
+    /// What the provider tells the user after making it.
+    #[serde(default)]
+    pub provision_message: String,
     /// How far it is.
     pub state: AddonState,
     /// When it last changed.

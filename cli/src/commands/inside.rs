@@ -198,7 +198,7 @@ fn parse_ports(text: &str) -> Result<(u16, u16), Failure> {
 fn tunnel(port: u16) -> String {
     format!(
         "exec 3<>/dev/tcp/127.0.0.1/{port} 4<&0 || exit 1; \
-         (cat <&4 >&3; sleep 5; kill $$) & \
+         (cat <&4 >&3; sleep 5; kill $$) >/dev/null 2>&1 & \
          cat <&3; kill $! 2>/dev/null; exit 0"
     )
 }

@@ -1,4 +1,8 @@
 //! `/redis/v0/databases`: the data API of the Redis add-on.
+//!
+//! Asked for by name, a Redis is shown with the address that its apps have, which counts within
+//! their networks only. Asked for by id, as `heroku redis:cli` does, it is shown with one that
+//! leads through this API over TLS: for one connection, within a minute.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +18,7 @@ use super::{
     view,
 };
 use crate::{
-    addons::redis,
+    addons::{Secrets, redis},
     engine::Target,
     error::Error,
     ops::{self, Platform, addons::Shown},
@@ -46,6 +50,9 @@ async fn info(
         vec![("Status".to_owned(), shown.addon.message.clone().unwrap_or_else(|| shown.addon.state.clone()))]
     };
     let version = rows.iter().find(|(name, _)| name == "Version").map(|(_, value)| value.clone()).unwrap_or_default();
+    let inside = instance.secrets.values.get("URL").cloned().unwrap_or_default();
+    let ready = shown.addon.state == "provisioned";
+    let through = (ready && name == shown.addon.id.to_string()).then(|| through_api(&p, &shown, &instance.secrets));
     Ok(Json(redis_wire::RedisInfo {
         addon_id: shown.addon.id,
         created_at: shown.addon.created_at,
@@ -55,10 +62,19 @@ async fn info(
         name: shown.addon.name.clone(),
         plan: shown.plan.name.into(),
         port: 6379,
-        prefer_native_tls: false,
-        resource_url: instance.secrets.values.get("URL").cloned().unwrap_or_default(),
+        prefer_native_tls: through.is_some(),
+        resource_url: through.unwrap_or(inside),
         version,
     }))
+}
+
+/// The address of a way through this API's TLS port: the password is the secret.
+fn through_api(p: &Platform, shown: &Shown, secrets: &Secrets) -> String {
+    let secret = p.attachments.offer(Target::Service(shown.addon.id), redis::carry(secrets), p.cx.now());
+    let api = url::Url::parse(&p.cx.config().api_url()).ok();
+    let host = api.as_ref().and_then(|api| api.host_str()).unwrap_or("localhost");
+    let port = api.as_ref().and_then(url::Url::port_or_known_default).unwrap_or(443);
+    format!("rediss://h:{secret}@{host}:{port}")
 }
 
 async fn wait(

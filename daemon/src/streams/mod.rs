@@ -21,7 +21,7 @@ use axum::{
 
 use crate::ops::Platform;
 
-pub use rendezvous::rendezvous;
+pub use rendezvous::{redis, rendezvous};
 
 /// Every route of the streams.
 pub fn routes() -> Router<Platform> {

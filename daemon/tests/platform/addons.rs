@@ -18,7 +18,7 @@ async fn an_add_on_keeps_the_name_of_the_service_that_it_was_made_by() {
     t.create("shop").await;
     let own = t.post("/apps/shop/addons", json!({"plan": "redis"})).await.ok();
     assert_eq!((&own["addon_service"]["name"], &own["plan"]["name"]), (&json!("redis"), &json!("redis:mini")));
-    assert!(own.get("provision_message").is_none(), "left out when there is none: {own}");
+    assert_eq!(own["provision_message"], "");
     assert_eq!(own["plan"]["price"], json!({"cents": 0, "contract": false, "unit": "month"}));
     let theirs = t.post("/apps/shop/addons", json!({"plan": {"name": "heroku-redis:premium-0"}})).await.ok();
     assert_eq!(theirs["addon_service"]["name"], "heroku-redis");
@@ -211,6 +211,16 @@ async fn the_data_api_of_redis() {
         assert!(why.contains("version"), "{why}");
     }
     t.get("/redis/v0/databases/none").await.error(404);
+    // By name with the apps' own address, by id with one through this API.
+    let by_name = t.get(&format!("/redis/v0/databases/{name}")).await.ok();
+    assert_eq!(by_name["resource_url"], t.get("/apps/shop/config-vars").await.ok()["REDIS_URL"]);
+    let by_id = t.get(&base).await.ok();
+    let url = by_id["resource_url"].as_str().unwrap();
+    assert!(
+        url.starts_with("rediss://h:") && url.ends_with(&format!("@localhost:{}", t.config.api_listen.port())),
+        "{url}"
+    );
+    assert_eq!(by_id["prefer_native_tls"], true);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -236,4 +246,42 @@ async fn promoting_a_redis_leaves_the_other_attached() {
     assert_eq!(answer.body["resource"], "add_on attachment");
     t.post("/actions/addon-attachments/resolve", json!({})).await.error(422);
     t.post("/actions/addons/resolve", json!({"app": "shop"})).await.error(422);
+}
+
+/// What `heroku redis:cli` does: TLS without a look at the certificate's name, AUTH, commands.
+async fn speak(t: &TestApp, lines: &str) -> String {
+    use rustls::pki_types::pem::PemObject as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let ca = std::fs::read(t.dir.join("tls/ca.pem")).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(rustls::pki_types::CertificateDer::from_pem_slice(&ca).unwrap()).unwrap();
+    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let stream = tokio::net::TcpStream::connect(t.config.api_listen).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let mut stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    stream.write_all(lines.as_bytes()).await.unwrap();
+    let mut said = String::new();
+    let read = stream.read_to_string(&mut said);
+    tokio::time::timeout(std::time::Duration::from_secs(30), read).await.unwrap().unwrap();
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_outside_reaches_redis_through_the_api_once() {
+    let t = TestApp::docker().await;
+    t.create("shop").await;
+    let made = t.post("/apps/shop/addons", json!({"plan": "heroku-redis"})).await.ok();
+    t.until("Redis to be there", || async {
+        let shown = t.get(&format!("/addons/{}", made["name"].as_str().unwrap())).await.ok();
+        (shown["state"] == "provisioned").then_some(())
+    })
+    .await;
+    let info = t.get(&format!("/redis/v0/databases/{}", made["id"].as_str().unwrap())).await.ok();
+    let url = info["resource_url"].as_str().unwrap();
+    let secret = url.trim_start_matches("rediss://h:").split('@').next().unwrap();
+    let said = speak(&t, &format!("AUTH {secret}\nSET colour green\nGET colour\nQUIT\n")).await;
+    assert_eq!(said, "+OK\r\n+OK\r\n$5\r\ngreen\r\n+OK\r\n");
+    let said = speak(&t, &format!("AUTH {secret}\nGET colour\nQUIT\n")).await;
+    assert!(said.starts_with("-ERR ") && !said.contains("green"), "{said}");
+    t.destroy("shop").await;
 }

@@ -196,3 +196,28 @@ async fn a_release_phase_is_seen_and_run_again_but_not_scaled() {
     let rows = store::dynos::all(&mut t.platform().db.read().await.unwrap()).await.unwrap();
     assert!(rows.iter().all(|row| row.kind != "formation"), "nothing of type release is kept running");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_inside_has_the_dynos_files_and_environment() {
+    let t = TestApp::docker().await;
+    t.create("shop").await;
+    t.patch("/apps/shop/config-vars", json!({"COLOUR": "green"})).await.ok();
+    let profile = (".profile.d/a.sh", "export FROM_PROFILE=yes\n");
+    t.deploy("shop", &[("x", "y"), profile], &[("worker", "touch /tmp/here; exec sleep 1000")]).await;
+    t.patch("/apps/shop/formation/worker", json!({"quantity": 1})).await.ok();
+    t.until_dynos("shop", &["worker.1 up"]).await;
+    let command = "ls /tmp/here; cat x; echo; echo $COLOUR $DYNO $FROM_PROFILE $EXTRA; id -u; exit 7";
+    let body = json!({"command": command, "env": {"EXTRA": 1}, "force_no_tty": true});
+    let made = t.post("/apps/shop/dynos/worker.1", body).await.ok();
+    let (said, code) = attached(&t, &made).await;
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!((&lines[..3], code), (&["/tmp/here", "y", "green worker.1 yes 1"][..], Some(7)), "{said}");
+    assert_ne!(lines[3], "0", "not as root");
+    // A terminal gets the size that was told, soon.
+    let until = r#"until [ "$(stty size)" = "17 91" ]; do sleep 0.05; done; stty size"#;
+    let body = json!({"command": until, "env": {"COLUMNS": 91, "LINES": 17, "TERM": "xterm"}});
+    let made = t.post("/apps/shop/dynos/worker.1", body).await.ok();
+    assert_eq!(attached(&t, &made).await.0.trim(), "17 91");
+    t.until_dynos("shop", &["worker.1 up"]).await;
+    t.destroy("shop").await;
+}

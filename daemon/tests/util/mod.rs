@@ -10,6 +10,7 @@
 pub mod cli_user;
 pub mod database;
 pub mod home;
+pub mod hyper;
 pub mod settings;
 
 use std::{
@@ -191,6 +192,7 @@ impl TestApp {
         let bytes = response.bytes().await.unwrap();
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        hyper::check(method, path, status, &body);
         Answer { status, headers, body }
     }
 
@@ -205,6 +207,7 @@ impl TestApp {
         let bytes = response.bytes().await.unwrap();
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        hyper::check(method, path, status, &body);
         Answer { status, headers, body }
     }
 
