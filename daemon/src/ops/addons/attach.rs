@@ -41,7 +41,7 @@ pub async fn attach(
     let taken = addons::attachments_of_app(&mut change, app.id).await?;
     let name = name(&taken, shown.provider.as_ref(), chosen)?;
     if let Some(before) = taken.iter().find(|row| row.name == name) {
-        replace(&mut change, (&addon, shown.provider.as_ref()), before, (app, &taken), confirm).await?;
+        replace(p, &mut change, &addon, before, (app, &taken), confirm).await?;
     }
     let row = Attachment {
         id: new_id(),
@@ -65,8 +65,9 @@ pub async fn attach(
 /// Takes a name away from what has it, if the user has said so. What has no other
 /// attachment gets a free name instead: nobody loses sight of its data.
 async fn replace(
+    p: &Platform,
     c: &mut Conn,
-    (addon, provider): (&Addon, &dyn Provider),
+    addon: &Addon,
     before: &Attachment,
     (app, taken): (&App, &[Attachment]),
     confirm: Option<&str>,
@@ -87,7 +88,10 @@ async fn replace(
     }
     if let Some(old) = &old {
         if addons::attachments_of_addon(c, old.id).await?.len() == 1 {
-            addons::rename_attachment(c, before.id, &spare(taken, provider)?).await?;
+            let (provider, _) = p.catalog.find(&old.service).ok_or_else(|| {
+                Error::internal("The add-on's service is missing.", "no such provider in the catalog")
+            })?;
+            addons::rename_attachment(c, before.id, &spare(taken, provider.as_ref())?).await?;
         } else {
             take(c, old, before).await?;
         }
