@@ -3,15 +3,15 @@
 use axum::{Json, extract::State};
 use paas_wire as wire;
 
-use super::{endpoints::Endpoints, error::ApiResult, extract::Auth};
+use super::{endpoints::Endpoints, error::ApiResult, extract::Auth, transport::Left};
 use crate::{ops::Platform, store};
 
 pub(super) fn routes() -> Endpoints {
     Endpoints::new().get("/account/rate-limits", rate_limit).get("/health", health)
 }
 
-async fn rate_limit(Auth(_): Auth) -> Json<wire::RateLimit> {
-    Json(wire::RateLimit { remaining: super::RATE_LIMIT })
+async fn rate_limit(Auth(_): Auth, left: Left) -> Json<wire::RateLimit> {
+    Json(wire::RateLimit { remaining: left.0.into() })
 }
 
 /// For load balancers and `paasd doctor`: answers when the database does.

@@ -5,6 +5,8 @@
 mod util;
 
 mod addons;
+mod authority;
 mod dynos;
 mod places;
 mod table;
+mod transport;

@@ -119,6 +119,7 @@ impl TestApp {
         let bundle = Path::new("/etc/ssl/certs/ca-certificates.crt");
         config.ca_bundle = bundle.exists().then(|| bundle.to_owned());
         config.disk_reserve_mib = 64;
+        config.api_rate_limit = 0;
         let database = database::Database::new();
         config.database_url = database.as_ref().map(|database| database.url.clone());
         change(&mut config);
