@@ -4,8 +4,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, config, container, diff, domains, dynos, git,
-    inside, local, logs, maintenance, redis, regions, registry, releases, run, scale, stack, status,
+    access, account, addons, apps, authorizations, buildpacks, builds, ci_config, config, container, diff, domains,
+    dynos, git, inside, local, logs, maintenance, members, pipelines, redis, regions, registry, releases, run, scale,
+    stack, status, teams, transfers,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     #[command(flatten)]
     Builds(builds::Command),
     #[command(flatten)]
+    CiConfig(ci_config::Command),
+    #[command(flatten)]
     Config(config::Command),
     #[command(flatten)]
     Container(container::Command),
@@ -62,6 +65,10 @@ pub(crate) enum Command {
     #[command(flatten)]
     Maintenance(maintenance::Command),
     #[command(flatten)]
+    Pipelines(pipelines::Command),
+    #[command(flatten)]
+    Members(members::Command),
+    #[command(flatten)]
     Redis(redis::Command),
     /// List where apps can run
     #[command(name = "regions")]
@@ -79,6 +86,10 @@ pub(crate) enum Command {
     /// Show how the platform is
     #[command(name = "status")]
     Status(status::StatusArgs),
+    #[command(flatten)]
+    Teams(teams::Command),
+    #[command(flatten)]
+    Transfers(transfers::Command),
     #[command(flatten)]
     Here(Here),
 }
@@ -152,6 +163,7 @@ impl Command {
             Self::Authorizations(command) => command.run(context).await,
             Self::Buildpacks(command) => command.run(context).await,
             Self::Builds(command) => command.run(context).await,
+            Self::CiConfig(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
             Self::Container(command) => command.run(),
             Self::Diff(arguments) => arguments.run(context).await,
@@ -161,6 +173,8 @@ impl Command {
             Self::Inside(command) => command.run(context).await,
             Self::Logs(arguments) => arguments.run(context).await,
             Self::Maintenance(command) => command.run(context).await,
+            Self::Pipelines(command) => command.run(context).await,
+            Self::Members(command) => command.run(context).await,
             Self::Redis(command) => command.run(context).await,
             Self::Regions(arguments) => arguments.run(context).await,
             Self::Registry(command) => command.run(context).await,
@@ -169,6 +183,8 @@ impl Command {
             Self::Scale(command) => command.run(context).await,
             Self::Stack(command) => command.run(context).await,
             Self::Status(arguments) => arguments.run(context).await,
+            Self::Teams(command) => command.run(context).await,
+            Self::Transfers(command) => command.run(context).await,
             Self::Here(command) => command.run(),
         }
     }

@@ -4,8 +4,12 @@
 
 #[path = "topics/dynos.rs"]
 mod dynos_topic;
+#[path = "commands/pipelines.rs"]
+mod pipelines;
 #[path = "topics/platform.rs"]
 mod platform_topic;
+#[path = "commands/teams.rs"]
+mod teams;
 mod util;
 
 use paas_wire::domain::DomainKind;
@@ -203,6 +207,13 @@ fn dynos() {
         "ps",
         "ps worker",
         "ps -a empty",
+        "pipelines:add",
+        "pipelines:destroy",
+        "pipelines:open",
+        "pipelines:remove",
+        "pipelines:rename",
+        "pipelines:transfer",
+        "pipelines:update",
         "ps:restart",
         "ps:restart web",
         "restart web.2",
@@ -513,6 +524,7 @@ fn domains_and_the_rest() {
 const NO_LISTING: &[&str] = &[
     "access:add",
     "access:remove",
+    "access:update",
     "addons:attach",
     "addons:destroy",
     "addons:detach",
@@ -520,8 +532,16 @@ const NO_LISTING: &[&str] = &[
     "addons:upgrade",
     "addons:wait",
     "apps:destroy",
+    "apps:join",
+    "apps:leave",
+    "apps:lock",
     "apps:open",
     "apps:rename",
+    "apps:transfer",
+    "apps:transfers:accept",
+    "apps:transfers:cancel",
+    "apps:transfers:decline",
+    "apps:unlock",
     "auth:token",
     "authorizations:revoke",
     "buildpacks:add",
@@ -532,6 +552,8 @@ const NO_LISTING: &[&str] = &[
     "builds:cancel",
     "builds:create",
     "builds:output",
+    "ci:config:set",
+    "ci:config:unset",
     "completions",
     "config:edit",
     "config:set",
@@ -550,6 +572,10 @@ const NO_LISTING: &[&str] = &[
     "logs",
     "maintenance:off",
     "maintenance:on",
+    "members:accept",
+    "members:add",
+    "members:remove",
+    "members:set",
     "ps:restart",
     "ps:stop",
     "redis:cli",
@@ -561,6 +587,9 @@ const NO_LISTING: &[&str] = &[
     "run",
     "run:detached",
     "stack:set",
+    "teams:create",
+    "teams:destroy",
+    "teams:rename",
     "version",
 ];
 
@@ -574,6 +603,10 @@ fn whatever_lists_or_shows_has_json() {
     world
         .stub
         .json("GET /account", &account())
+        .json("GET /account/app-transfers", &none)
+        .json("GET /teams", &none)
+        .json("GET /teams/crew/members", &none)
+        .json("GET /teams/crew/invitations", &none)
         .json("GET /addon-services", &none)
         .json("GET /addon-services/redis/plans", &none)
         .json("GET /addons", &[&made])
@@ -600,6 +633,7 @@ fn whatever_lists_or_shows_has_json() {
         .json("POST /apps/myapp/addons", &made)
         .json("POST /apps/myapp/domains", &domains[0])
         .json("POST /oauth/authorizations", &authorization(Some("t")));
+    pipelines::for_all(&world);
     let mut without = Vec::new();
     let table = world.run(&["docs:table"]).stdout;
     for call in table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()) {
@@ -611,8 +645,10 @@ fn whatever_lists_or_shows_has_json() {
         let argument = match name {
             "addons:info" => Some("redis"),
             "addons:plans" | "addons:create" => Some("redis"),
-            "config:get" => Some("A"),
+            "config:get" | "ci:config:get" => Some("A"),
+            "members" => Some("--team=crew"),
             "domains:add" | "domains:info" => Some("www.example.com"),
+            "pipelines:info" => Some("shop"),
             _ => None,
         };
         let arguments: Vec<&str> = std::iter::once(name).chain(argument).chain(["--json"]).collect();

@@ -20,6 +20,7 @@ pub mod addon_config;
 pub mod addon_region_capability;
 pub mod addon_service;
 pub mod app;
+pub mod app_transfer;
 pub mod attach;
 pub mod build;
 pub mod buildpack_installation;
@@ -36,6 +37,9 @@ pub mod headers;
 pub mod log_session;
 pub mod loose;
 pub mod oauth_authorization;
+pub mod pipeline;
+pub mod pipeline_coupling;
+pub mod pipeline_promotion;
 pub mod plan;
 pub mod range;
 pub mod rate_limit;
@@ -47,6 +51,9 @@ pub mod slug;
 pub mod source;
 pub mod stack;
 pub mod status;
+pub mod team;
+pub mod team_app;
+pub mod team_member;
 pub mod time;
 
 pub use account::{Account, AccountUpdate};
@@ -56,9 +63,10 @@ pub use addon_config::{AddonConfig, AddonConfigUpdate};
 pub use addon_region_capability::AddonRegionCapability;
 pub use addon_service::AddonService;
 pub use app::{App, AppCreate, AppUpdate};
+pub use app_transfer::{AppTransfer, AppTransferCreate, AppTransferUpdate, TransferState};
 pub use build::{Build, BuildCreate, BuildStatus, SourceBlob};
 pub use buildpack_installation::{BuildpackInstallation, BuildpackInstallationsUpdate};
-pub use collaborator::{Collaborator, CollaboratorCreate};
+pub use collaborator::{Collaborator, CollaboratorCreate, CollaboratorUpdate};
 pub use config_var::{ConfigVars, ConfigVarsUpdate};
 pub use domain::{Domain, DomainCreate, DomainUpdate};
 pub use dyno::{Dyno, DynoCreate, DynoState};
@@ -69,6 +77,14 @@ pub use generation::Generation;
 pub use log_session::{LogSession, LogSessionCreate};
 pub use loose::Identity;
 pub use oauth_authorization::{Authorization, AuthorizationCreate, AuthorizationUpdate};
+pub use pipeline::{
+    OwnerKind, Pipeline, PipelineCreate, PipelineOwner, PipelineQuery, PipelineStack, PipelineTransfer,
+    PipelineTransferCreate, PipelineUpdate,
+};
+pub use pipeline_coupling::{PipelineCoupling, PipelineCouplingCreate, PipelineCouplingUpdate, Stage};
+pub use pipeline_promotion::{
+    PipelinePromotion, PipelinePromotionCreate, PromotionSource, PromotionStatus, PromotionTarget, TargetStatus,
+};
 pub use plan::{Plan, Price};
 pub use range::Range;
 pub use rate_limit::RateLimit;
@@ -78,3 +94,6 @@ pub use release::{Release, ReleaseCreate, ReleaseStatus};
 pub use slug::{Slug, SlugCreate};
 pub use source::Source;
 pub use stack::Stack;
+pub use team::{Team, TeamCreate, TeamFeature, TeamPreferences, TeamUpdate};
+pub use team_app::{TeamApp, TeamAppCreate, TeamAppUpdate};
+pub use team_member::{Person, TeamInvitation, TeamInvitationCreate, TeamMember, TeamMemberUpdate};

@@ -18,7 +18,7 @@ use crate::{
     ops::{
         self, Actor, Platform,
         addons::Shown,
-        apps::{Permission, find_for},
+        apps::{Permission, WORK},
     },
     store::{self, Wake},
 };
@@ -58,7 +58,7 @@ async fn index(
     Path(app): Path<String>,
     headers: HeaderMap,
 ) -> ApiResult<Page<wire::Addon>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let expand = Expand::asked(&headers);
     let items = ops::addons::list(&p, &app).await?.iter().map(|shown| expand::addon(shown, expand)).collect();
     Ok(list(&headers, "id", items, |item: &wire::Addon| item.id.to_string()))
@@ -71,7 +71,7 @@ async fn create(
     headers: HeaderMap,
     Body(body): Body<wire::AddonCreate>,
 ) -> ApiResult<Created<wire::Addon>> {
-    let app = find_for(&p, &actor, &app, Permission::Operate).await?;
+    let app = ops::apps::find_any(&p, &actor, &app, &WORK).await?;
     let wakes = p.db.wakes();
     let new = ops::addons::New {
         plan: body.plan.as_str(),
@@ -79,6 +79,8 @@ async fn create(
         attachment: body.attachment.as_ref().and_then(|attachment| attachment.name.as_deref()),
         options: body.config.as_ref(),
     };
+    let (provider, _) = ops::addons::resolve_plan(&p, new.plan)?;
+    ops::teams::check_addon(&p, &actor, &app, provider.service().name).await?;
     let made = ops::addons::create(&p, &actor, &app, new).await?;
     let shown = match settled(&p, wakes, made.addon.id).await? {
         Some(row) => ops::addons::show(&p, row).await?,
@@ -122,7 +124,7 @@ async fn info(
     Path((app, addon)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> ApiResult<Json<wire::Addon>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let shown = ops::addons::find(&p, &actor, Some(&app), &addon).await?;
     Ok(Json(expand::addon(&shown, Expand::asked(&headers))))
 }
@@ -162,7 +164,7 @@ async fn update(
     headers: HeaderMap,
     Body(body): Body<wire::AddonUpdate>,
 ) -> ApiResult<Json<wire::Addon>> {
-    let app = find_for(&p, &actor, &app, Permission::Operate).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let shown = ops::addons::find(&p, &actor, Some(&app), &addon).await?;
     let shown = change(&p, &actor, shown, body).await?;
     Ok(Json(expand::addon(&shown, Expand::asked(&headers))))
@@ -187,7 +189,7 @@ async fn destroy(
     headers: HeaderMap,
     Body(body): Body<wire::addon::AddonDelete>,
 ) -> ApiResult<Json<wire::Addon>> {
-    let app = find_for(&p, &actor, &app, Permission::Operate).await?;
+    let app = ops::apps::find_any(&p, &actor, &app, &WORK).await?;
     let shown = ops::addons::find(&p, &actor, Some(&app), &addon).await?;
     if shown.addon.app_id != app.id {
         return Err(Error::Forbidden(format!(
@@ -274,6 +276,7 @@ async fn addon_config(
     Path(addon): Path<String>,
 ) -> ApiResult<Json<Vec<wire::AddonConfig>>> {
     let shown = ops::addons::find(&p, &actor, None, &addon).await?;
+    ops::addons::check_may_use(&p, &actor, &shown).await?;
     Ok(Json(config_view(&p, &shown)?))
 }
 
@@ -315,7 +318,7 @@ async fn resolve(
     Body(body): Body<wire::AddonResolve>,
 ) -> ApiResult<Json<Vec<wire::Addon>>> {
     let app = match &body.app {
-        Some(app) => Some(ops::apps::find(&p, &actor, app).await?),
+        Some(app) => Some(ops::apps::find_for(&p, &actor, app, Permission::View).await?),
         None => None,
     };
     let mut found = ops::addons::resolve(&p, &actor, app.as_ref(), &body.addon).await?;
@@ -350,7 +353,7 @@ pub(super) async fn find_redis(
     Query(query): &Query<AppQuery>,
 ) -> ApiResult<Shown> {
     let app = match &query.app {
-        Some(app) => Some(ops::apps::find(p, actor, app).await?),
+        Some(app) => Some(ops::apps::find_for(p, actor, app, Permission::View).await?),
         None => None,
     };
     let shown = ops::addons::find(p, actor, app.as_ref(), name).await?;

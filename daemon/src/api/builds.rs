@@ -26,7 +26,7 @@ use super::{
 use crate::{
     context::new_id,
     error::Error,
-    ops::{self, Platform, addresses},
+    ops::{self, Platform, addresses, apps::Permission},
     store::{builds::Build, users},
 };
 
@@ -46,7 +46,7 @@ pub(super) fn routes() -> Endpoints {
         .get("/streams/builds/{build}", output)
 }
 
-fn show(p: &Platform, row: &Build, user: &users::User, checksum: Option<String>) -> wire::Build {
+pub(super) fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build {
     let status = match row.status.as_str() {
         "queued" | "pending" => BuildStatus::Pending,
         "succeeded" => BuildStatus::Succeeded,
@@ -70,7 +70,7 @@ fn show(p: &Platform, row: &Build, user: &users::User, checksum: Option<String>)
         release: row.release_id.map(|id| IdRef { id }),
         slug: row.slug_id.map(|id| IdRef { id }),
         source_blob: wire::build::SourceBlob {
-            checksum: checksum.map(|sum| format!("SHA256:{sum}")),
+            checksum: None,
             url: row.source_url.clone().unwrap_or_default(),
             version: row.source_version.clone(),
             version_description: row.source_description.clone(),
@@ -82,10 +82,17 @@ fn show(p: &Platform, row: &Build, user: &users::User, checksum: Option<String>)
     }
 }
 
+/// What the source's checksum is to be, as clients write it.
+async fn checksum(p: &Platform, row: &Build) -> ApiResult<Option<String>> {
+    Ok(ops::builds::wanted_checksum(p, row.id).await?.map(|sum| format!("SHA256:{sum}")))
+}
+
 async fn shown(p: &Platform, row: &Build) -> ApiResult<Json<wire::Build>> {
     let user = users::by_id(&mut p.db.read().await.map_err(Error::from)?, row.user_id).await.map_err(Error::from)?;
     let user = user.ok_or_else(|| Error::not_found("user", row.user_id.to_string()))?;
-    Ok(Json(show(p, row, &user, ops::builds::wanted_checksum(p, row.id).await?)))
+    let mut shown = show(p, row, &user);
+    shown.source_blob.checksum = checksum(p, row).await?;
+    Ok(Json(shown))
 }
 
 async fn index(
@@ -94,14 +101,16 @@ async fn index(
     Path(app): Path<String>,
     headers: HeaderMap,
 ) -> ApiResult<Page<wire::Build>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let rows = users::list(&mut p.db.read().await.map_err(Error::from)?).await.map_err(Error::from)?;
     let users: HashMap<Uuid, users::User> = rows.into_iter().map(|user| (user.id, user)).collect();
     let rows = ops::builds::list(&p, &app).await?;
     let mut items = Vec::new();
     for row in &rows {
         let Some(user) = users.get(&row.user_id) else { continue };
-        items.push(show(&p, row, user, ops::builds::wanted_checksum(&p, row.id).await?));
+        let mut shown = show(&p, row, user);
+        shown.source_blob.checksum = checksum(&p, row).await?;
+        items.push(shown);
     }
     Ok(list(&headers, "started_at", items, |item: &wire::Build| item.created_at.to_rfc3339()))
 }
@@ -111,7 +120,7 @@ async fn info(
     Auth(actor): Auth,
     Path((app, build)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::Build>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     shown(&p, &ops::builds::find(&p, &app, &build).await?).await
 }
 
@@ -121,7 +130,7 @@ async fn create(
     Path(app): Path<String>,
     Body(body): Body<wire::BuildCreate>,
 ) -> ApiResult<Created<wire::Build>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::Deploy).await?;
     let blob = body.source_blob;
     if !(blob.url.starts_with("https://") || blob.url.starts_with("http://")) || blob.url.chars().any(char::is_control)
     {
@@ -146,7 +155,7 @@ async fn cancel(
     Auth(actor): Auth,
     Path((app, build)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::Build>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::Deploy).await?;
     shown(&p, &ops::builds::cancel(&p, &actor, &app, &build).await?).await
 }
 
@@ -155,7 +164,7 @@ async fn purge(
     Auth(actor): Auth,
     Path(app): Path<String>,
 ) -> ApiResult<Json<serde_json::Value>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::Deploy).await?;
     ops::builds::purge_cache(&p, &actor, &app).await?;
     Ok(Json(serde_json::json!({})))
 }
@@ -178,7 +187,7 @@ async fn output(
 ) -> ApiResult<Response> {
     let id: Uuid = build.parse().map_err(|_| Error::not_found("build", build.clone()))?;
     let row = ops::builds::by_id(&p, id).await?.ok_or_else(|| Error::not_found("build", build))?;
-    admit(&p, OUTPUT, (id, row.app_id), &key, auth).await?;
+    admit(&p, OUTPUT, (id, row.app_id), &key, auth.map(|auth| (auth, Permission::View))).await?;
     let offset = offset(&headers);
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let pieces = ops::builds::output(&p, id, offset);

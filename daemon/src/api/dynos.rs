@@ -15,7 +15,7 @@ use crate::{
     error::Error,
     ops::{
         self, Platform,
-        apps::{Permission, find_for},
+        apps::{Permission, WORK, find_any, find_for},
         dynos::{Run, Which},
     },
 };
@@ -62,7 +62,7 @@ async fn run(
     Path(app): Path<String>,
     Body(body): Body<wire::DynoCreate>,
 ) -> ApiResult<Created<wire::Dyno>> {
-    let app = find_for(&p, &actor, &app, Permission::Deploy).await?;
+    let app = find_any(&p, &actor, &app, &WORK).await?;
     let attach = body.attach.unwrap_or(false);
     let (row, secret) = ops::dynos::run(&p, &actor, &app, wanted(body, attach)).await?;
     let url = secret.map(|secret| view::attach_url(p.cx.config(), &secret));
@@ -88,7 +88,7 @@ async fn run_inside(
     Path((app, name)): Path<(String, String)>,
     Body(body): Body<wire::DynoCreate>,
 ) -> ApiResult<Created<wire::Dyno>> {
-    let app = find_for(&p, &actor, &app, Permission::Deploy).await?;
+    let app = find_any(&p, &actor, &app, &WORK).await?;
     let dyno = ops::dynos::find(&p, &app, &name).await?;
     let run = wanted(body, true);
     let command = run.command.clone();

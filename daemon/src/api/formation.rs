@@ -13,7 +13,7 @@ use super::{
 };
 use crate::ops::{
     self, Platform,
-    apps::{Permission, find_for},
+    apps::{Permission, WORK},
     formation::{Quantity, Update},
 };
 
@@ -50,7 +50,7 @@ async fn index(
     Path(app): Path<String>,
     headers: HeaderMap,
 ) -> ApiResult<Page<wire::Formation>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let items = ops::formation::list(&p, &app).await?.iter().map(|process| view::formation(&app, process)).collect();
     Ok(list(&headers, "type", items, |item: &wire::Formation| item.kind.clone()))
 }
@@ -60,7 +60,7 @@ async fn info(
     Auth(actor): Auth,
     Path((app, kind)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::Formation>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     Ok(Json(view::formation(&app, &ops::formation::find(&p, &app, &kind).await?)))
 }
 
@@ -70,7 +70,7 @@ async fn batch(
     Path(app): Path<String>,
     Body(body): Body<wire::FormationBatchUpdate>,
 ) -> ApiResult<Json<Vec<wire::Formation>>> {
-    let app = find_for(&p, &actor, &app, Permission::Operate).await?;
+    let app = ops::apps::find_any(&p, &actor, &app, &WORK).await?;
     let updates = body.updates.iter().map(|update| wanted(None, update)).collect::<ApiResult<Vec<_>>>()?;
     let all = ops::formation::update(&p, &actor, &app, &updates).await?;
     let changed = |process: &ops::formation::Process| {
@@ -88,7 +88,7 @@ async fn update(
     Path((app, kind)): Path<(String, String)>,
     Body(body): Body<wire::FormationUpdate>,
 ) -> ApiResult<Json<wire::Formation>> {
-    let app = find_for(&p, &actor, &app, Permission::Operate).await?;
+    let app = ops::apps::find_any(&p, &actor, &app, &WORK).await?;
     ops::formation::update(&p, &actor, &app, &[wanted(Some(&kind), &body)?]).await?;
     Ok(Json(view::formation(&app, &ops::formation::find(&p, &app, &kind).await?)))
 }

@@ -12,6 +12,8 @@ mod attachments;
 mod buildpack_installations;
 mod buildpack_registry;
 mod builds;
+mod collaborators;
+mod couplings;
 mod dynos;
 pub mod endpoints;
 pub mod error;
@@ -24,6 +26,8 @@ mod list;
 mod logs;
 mod misc;
 pub mod openapi;
+mod pipelines;
+mod promotions;
 mod redis;
 mod refused;
 mod regions;
@@ -33,6 +37,10 @@ mod slugs;
 mod sources;
 mod stacks;
 mod status;
+mod team_apps;
+mod team_members;
+mod teams;
+mod transfers;
 mod transport;
 mod view;
 
@@ -60,11 +68,15 @@ pub fn endpoints() -> Endpoints {
         .merge(buildpack_registry::routes())
         .merge(builds::routes())
         .merge(dynos::routes())
+        .merge(couplings::routes())
+        .merge(collaborators::routes())
         .merge(formation::routes())
         .merge(logs::routes())
         .merge(misc::routes())
         .get("/openapi.json", openapi::show)
         .get("/schema", hyper_schema::show)
+        .merge(pipelines::routes())
+        .merge(promotions::routes())
         .merge(redis::routes())
         .merge(refused::routes())
         .merge(regions::routes())
@@ -74,6 +86,10 @@ pub fn endpoints() -> Endpoints {
         .merge(sources::routes())
         .merge(stacks::routes())
         .merge(status::routes())
+        .merge(team_apps::routes())
+        .merge(team_members::routes())
+        .merge(teams::routes())
+        .merge(transfers::routes())
 }
 
 /// The router of all of them, with what all of them share.

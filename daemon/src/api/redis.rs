@@ -44,6 +44,8 @@ async fn info(
 ) -> ApiResult<Json<redis_wire::RedisInfo>> {
     let shown = find_redis(&p, &actor, &name, &query).await?;
     let (provider, instance) = ops::addons::instance(&p, &shown.addon).await?;
+    // Its address has its password in it.
+    let may_use = ops::addons::check_may_use(&p, &actor, &shown).await.is_ok();
     let rows = if shown.addon.state == "provisioned" {
         provider.info(p.engine.as_ref(), &instance).await.map_err(crate::error::Error::from)?
     } else {
@@ -52,7 +54,8 @@ async fn info(
     let version = rows.iter().find(|(name, _)| name == "Version").map(|(_, value)| value.clone()).unwrap_or_default();
     let inside = instance.secrets.values.get("URL").cloned().unwrap_or_default();
     let ready = shown.addon.state == "provisioned";
-    let through = (ready && name == shown.addon.id.to_string()).then(|| through_api(&p, &shown, &instance.secrets));
+    let through =
+        (ready && may_use && name == shown.addon.id.to_string()).then(|| through_api(&p, &shown, &instance.secrets));
     Ok(Json(redis_wire::RedisInfo {
         addon_id: shown.addon.id,
         created_at: shown.addon.created_at,
@@ -63,7 +66,7 @@ async fn info(
         plan: shown.plan.name.into(),
         port: 6379,
         prefer_native_tls: through.is_some(),
-        resource_url: through.unwrap_or(inside),
+        resource_url: through.unwrap_or(if may_use { inside } else { String::new() }),
         version,
     }))
 }
@@ -214,6 +217,7 @@ async fn cli(
     Body(body): Body<redis_wire::RedisCliCreate>,
 ) -> ApiResult<Json<redis_wire::RedisCli>> {
     let shown = find_redis(&p, &actor, &name, &query).await?;
+    ops::addons::check_may_use(&p, &actor, &shown).await?;
     if shown.addon.state != "provisioned" {
         return Err(ApiError::invalid(format!("{} is not ready yet: {}.", shown.addon.name, shown.addon.state)));
     }

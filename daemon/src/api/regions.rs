@@ -1,6 +1,6 @@
 //! `/regions` and `/generations`: there is one of each, this machine and what runs on it.
 
-use axum::{Json, http::HeaderMap};
+use axum::{Json, extract::State, http::HeaderMap};
 use paas_wire as wire;
 
 use super::{
@@ -10,7 +10,10 @@ use super::{
     list::list,
     view,
 };
-use crate::error::Error;
+use crate::{
+    error::Error,
+    ops::{self, Platform},
+};
 
 /// The region's name.
 const HERE: &str = "local";
@@ -24,6 +27,7 @@ pub(super) fn routes() -> Endpoints {
         .get("/regions/{region}", region)
         .get("/generations", generations)
         .get("/generations/{generation}", generation)
+        .get("/teams/{team}/available-generations", of_team)
 }
 
 /// The only region.
@@ -66,6 +70,17 @@ pub(super) fn cedar() -> wire::Generation {
 }
 
 async fn generations(Auth(_): Auth, headers: HeaderMap) -> ApiResult<Page<wire::Generation>> {
+    Ok(list(&headers, "name", vec![cedar()], |item: &wire::Generation| item.name.clone()))
+}
+
+/// What apps of a team can run on.
+async fn of_team(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(team): Path<String>,
+    headers: HeaderMap,
+) -> ApiResult<Page<wire::Generation>> {
+    ops::teams::find(&p, &actor, &team).await?;
     Ok(list(&headers, "name", vec![cedar()], |item: &wire::Generation| item.name.clone()))
 }
 

@@ -5,6 +5,7 @@
 //! with what effect is told here. Start with [`releases`]: every change of what an app
 //! runs is a release. [`Platform`] is what each function gets; [`Actor`] is who asks.
 
+pub mod access;
 pub mod accounts;
 pub mod addons;
 pub mod addresses;
@@ -19,12 +20,16 @@ pub mod dynos;
 pub mod formation;
 pub mod inside;
 pub mod logs;
+pub mod members;
+pub mod pipelines;
 pub mod releases;
 pub mod slugs;
 pub mod sources;
 pub mod spec;
 pub mod stacks;
 pub mod status;
+pub mod teams;
+pub mod transfers;
 
 use std::sync::Arc;
 

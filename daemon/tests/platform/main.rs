@@ -4,9 +4,15 @@
 #[path = "../util/mod.rs"]
 mod util;
 
+mod access;
 mod addons;
 mod authority;
 mod dynos;
+mod people;
+mod pipelines;
 mod places;
+mod promotions;
 mod table;
+mod teams;
+mod transfers;
 mod transport;

@@ -203,13 +203,13 @@ impl Command {
                         .hint(format!("`paas addons:info {name}` shows it."))
                         .into());
                 };
-                crate::commands::apps::browse(settings, &url, show_url);
+                open(context, &url, show_url);
                 Ok(())
             }
             Self::Docs { addon, app, show_url } => {
                 let app = app.name_if_any(settings)?;
                 let url = show::manual(context.client()?, app, &addon).await?;
-                crate::commands::apps::browse(settings, &url, show_url);
+                open(context, &url, show_url);
                 Ok(())
             }
             Self::Rename { addon, name } => change::rename(context.client()?, addon, name).await,
@@ -233,6 +233,14 @@ impl Command {
                 Ok(())
             }
         }
+    }
+}
+
+/// Shows an address and, unless that is all, opens it.
+fn open(context: &Context, url: &str, only_show: bool) {
+    crate::output::line(url);
+    if !only_show {
+        super::apps::browse(context, url);
     }
 }
 
