@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     access, account, addons, apps, authorizations, buildpacks, builds, ci_config, config, container, diff, domains,
-    dynos, git, inside, local, logs, maintenance, members, pipelines, redis, regions, registry, releases, run, scale,
-    stack, status, teams, transfers,
+    drains, dynos, git, inside, local, logs, maintenance, members, pipelines, redis, regions, registry, releases, run,
+    scale, stack, status, teams, telemetry, transfers,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -54,6 +54,8 @@ pub(crate) enum Command {
     #[command(flatten)]
     Domains(domains::Command),
     #[command(flatten)]
+    Drains(drains::Command),
+    #[command(flatten)]
     Dynos(dynos::Command),
     #[command(flatten)]
     Git(git::Command),
@@ -90,6 +92,8 @@ pub(crate) enum Command {
     Teams(teams::Command),
     #[command(flatten)]
     Transfers(transfers::Command),
+    #[command(flatten)]
+    Telemetry(telemetry::Command),
     #[command(flatten)]
     Here(Here),
 }
@@ -168,6 +172,7 @@ impl Command {
             Self::Container(command) => command.run(),
             Self::Diff(arguments) => arguments.run(context).await,
             Self::Domains(command) => command.run(context).await,
+            Self::Drains(command) => command.run(context).await,
             Self::Dynos(command) => command.run(context).await,
             Self::Git(command) => command.run(context).await,
             Self::Inside(command) => command.run(context).await,
@@ -185,6 +190,7 @@ impl Command {
             Self::Status(arguments) => arguments.run(context).await,
             Self::Teams(command) => command.run(context).await,
             Self::Transfers(command) => command.run(context).await,
+            Self::Telemetry(command) => command.run(context).await,
             Self::Here(command) => command.run(),
         }
     }

@@ -26,6 +26,7 @@ const TOPICS: &[(&str, &str)] = &[
     ("completions", "command completion for your shell"),
     ("config", "config vars, an app's settings"),
     ("domains", "host names that lead to an app"),
+    ("drains", "where log lines are sent"),
     ("git", "remotes and clones"),
     ("help", "this"),
     ("local", "run the app on this machine"),
@@ -41,6 +42,7 @@ const TOPICS: &[(&str, &str)] = &[
     ("stack", "the system that an app is built and run on"),
     ("status", "how the platform is"),
     ("teams", "people who share apps"),
+    ("telemetry", "where logs, metrics and traces are sent in OpenTelemetry's form"),
     ("version", "the version of this program"),
 ];
 

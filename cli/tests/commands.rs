@@ -2,6 +2,8 @@
 //! `!` marks stderr, `=` an exit code other than 0.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "platform/drains.rs"]
+mod drains;
 #[path = "topics/dynos.rs"]
 mod dynos_topic;
 #[path = "commands/pipelines.rs"]

@@ -71,6 +71,8 @@ impl std::fmt::Display for NotFound {
             "pipeline_promotion" => "promotion",
             "release" => "release",
             "formation" => "process type",
+            "log_drain" => "log drain",
+            "telemetry_drain" => "telemetry drain",
             "user" => "account",
             "app_transfer" => "app transfer",
             "team_member" => "member",

@@ -179,6 +179,7 @@ impl Daemon {
         jobs.spawn(tasks::addons::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::cleanup::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::promotions::run(platform.clone(), stopped.clone()));
+        jobs.spawn(tasks::drains::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::slugs::run(platform.clone(), stopped.clone()));
         let git = Arc::new(git::Git::default());
         jobs.spawn(tasks::build::run(builder(&platform, cx.instance()).await?, stopped.clone()));

@@ -11,7 +11,7 @@ use axum::{
 };
 use bytes::Bytes;
 use chrono::TimeDelta;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use paas_wire as wire;
 use uuid::Uuid;
 use wire::{BuildStatus, IdRef};
@@ -192,9 +192,14 @@ async fn output(
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let pieces = ops::builds::output(&p, id, offset);
     let (kind, body) = if accepts.contains("text/event-stream") {
+        // What comes last need not be a whole line.
+        let pieces = pieces.map(Some).chain(stream::once(std::future::ready(None)));
         let events = pieces.scan(Lines { at: offset, rest: Vec::new() }, |lines, piece| {
-            let piece = piece.map(|piece| lines.events(&piece));
-            async move { Some(piece) }
+            let piece = match piece {
+                Some(piece) => piece.map(|piece| lines.events(&piece)),
+                None => Ok(lines.rest()),
+            };
+            std::future::ready(Some(piece))
         });
         ("text/event-stream; charset=utf-8", HttpBody::from_stream(events))
     } else {
@@ -220,12 +225,22 @@ impl Lines {
         let mut events = Vec::new();
         while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.rest.drain(..=end).collect();
-            self.at += line.len() as u64;
-            let text = String::from_utf8_lossy(&line);
-            let text = text.trim_end_matches('\n').replace('\r', "");
-            events.extend(format!("id: {}\ndata: {text}\n\n", self.at).bytes());
+            events.extend(self.event(&line).bytes());
         }
         Bytes::from(events)
+    }
+
+    /// What has no line end, once nothing more comes.
+    fn rest(&mut self) -> Bytes {
+        let line = std::mem::take(&mut self.rest);
+        if line.is_empty() { Bytes::new() } else { self.event(&line).into() }
+    }
+
+    fn event(&mut self, line: &[u8]) -> String {
+        self.at += line.len() as u64;
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_end_matches('\n').replace('\r', "");
+        format!("id: {}\ndata: {text}\n\n", self.at)
     }
 }
 
@@ -239,5 +254,8 @@ mod tests {
         assert_eq!(lines.events(b"ab"), "");
         assert_eq!(lines.events(b"c\r\nd"), "id: 15\ndata: abc\n\n");
         assert_eq!(lines.events(b"\n"), "id: 17\ndata: d\n\n");
+        assert_eq!(lines.events(b"end"), "");
+        assert_eq!(lines.rest(), "id: 20\ndata: end\n\n");
+        assert_eq!(lines.rest(), "");
     }
 }

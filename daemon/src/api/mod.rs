@@ -23,6 +23,7 @@ mod formation;
 pub mod hyper_schema;
 mod limit;
 mod list;
+mod log_drains;
 mod logs;
 mod misc;
 pub mod openapi;
@@ -40,6 +41,7 @@ mod status;
 mod team_apps;
 mod team_members;
 mod teams;
+mod telemetry_drains;
 mod transfers;
 mod transport;
 mod view;
@@ -71,6 +73,7 @@ pub fn endpoints() -> Endpoints {
         .merge(couplings::routes())
         .merge(collaborators::routes())
         .merge(formation::routes())
+        .merge(log_drains::routes())
         .merge(logs::routes())
         .merge(misc::routes())
         .get("/openapi.json", openapi::show)
@@ -90,6 +93,7 @@ pub fn endpoints() -> Endpoints {
         .merge(team_members::routes())
         .merge(teams::routes())
         .merge(transfers::routes())
+        .merge(telemetry_drains::routes())
 }
 
 /// The router of all of them, with what all of them share.

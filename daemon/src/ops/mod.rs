@@ -19,6 +19,7 @@ pub mod domains;
 pub mod dynos;
 pub mod formation;
 pub mod inside;
+pub mod log_drains;
 pub mod logs;
 pub mod members;
 pub mod pipelines;
@@ -29,6 +30,7 @@ pub mod spec;
 pub mod stacks;
 pub mod status;
 pub mod teams;
+pub mod telemetry_drains;
 pub mod transfers;
 
 use std::sync::Arc;

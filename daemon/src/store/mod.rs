@@ -19,6 +19,7 @@ pub mod dynos;
 pub mod events;
 pub mod formations;
 pub mod instance;
+pub mod log_drains;
 pub mod look;
 pub mod pipelines;
 pub mod promotions;
@@ -27,6 +28,7 @@ pub mod settings;
 pub mod slugs;
 pub mod team_members;
 pub mod teams;
+pub mod telemetry_drains;
 pub mod transfers;
 pub mod users;
 

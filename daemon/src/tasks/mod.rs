@@ -6,6 +6,7 @@ pub mod build;
 pub mod cleanup;
 pub mod collect;
 pub mod control;
+pub mod drains;
 pub mod metrics;
 pub mod promotions;
 pub mod reconcile;

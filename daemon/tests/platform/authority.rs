@@ -63,6 +63,8 @@ struct World {
     pipeline: String,
     coupling: String,
     promotion: String,
+    log_drain: String,
+    telemetry_drain: String,
 }
 
 impl World {
@@ -90,6 +92,10 @@ impl World {
         let promotion = t.post("/pipeline-promotions", promotion).await.ok();
         // A team that none of them is in.
         Person::admin(&t, "root").await.post("/teams", json!({"name": "crew"})).await.ok();
+        let log_drain = t.post("/apps/world/log-drains", json!({"url": "syslog://logs.invalid:514"})).await.ok();
+        let exporter = json!({"type": "otlphttp", "endpoint": "https://otel.invalid"});
+        let drain = json!({"owner": {"id": "world", "type": "app"}, "signals": ["logs"], "exporter": exporter});
+        let telemetry_drain = t.post("/telemetry-drains", drain).await.ok();
         let owner = t.get("/account").await.ok();
         let authorization = t.get("/oauth/authorizations").await.ok()[0]["id"].as_str().unwrap().to_owned();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -101,6 +107,8 @@ impl World {
             pipeline: text(&pipeline["id"]),
             coupling: text(&coupling["id"]),
             promotion: text(&promotion["id"]),
+            log_drain: text(&log_drain["id"]),
+            telemetry_drain: text(&telemetry_drain["id"]),
             t,
         }
     }
@@ -114,6 +122,8 @@ impl World {
             ("id", "oauth") => self.authorization.clone(),
             ("addon", _) => self.addon.clone(),
             ("attachment", _) => self.attachment.clone(),
+            ("drain", "telemetry-drains") => self.telemetry_drain.clone(),
+            ("drain", _) => self.log_drain.clone(),
             ("service", _) => "redis".into(),
             ("plan", "plans") => "redis:mini".into(),
             ("plan", _) => "mini".into(),
@@ -185,6 +195,9 @@ fn body(endpoint: &Endpoint) -> Value {
         ("PATCH", "/apps/{app}/formation/{type}") => json!({"quantity": 1}),
         ("POST", "/redis/v0/databases/{addon}/upgrade") => json!({"version": "7"}),
         ("POST", "/apps/{app}/dynos" | "/apps/{app}/dynos/{dyno}") => json!({"command": "true"}),
+        ("POST", "/apps/{app}/log-drains") | ("PUT", "/addons/{addon}/log-drains/{drain}") => {
+            json!({"url": "syslog://other.invalid:514"})
+        }
         ("PUT", "/apps/{app}/buildpack-installations") => json!({"updates": []}),
         ("POST", "/apps/{app}/releases") => json!({"release": "2"}),
         ("POST", "/apps/{app}/slugs") => json!({"process_types": {"worker": "work"}}),
