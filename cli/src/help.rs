@@ -42,6 +42,7 @@ const TOPICS: &[(&str, &str)] = &[
     ("reviewapps", "branches as apps of their own"),
     ("run", "run a command in a one-off dyno"),
     ("stack", "the system that an app is built and run on"),
+    ("status", "how the platform is"),
     ("teams", "people who share apps"),
     ("telemetry", "where logs, metrics and traces are sent in OpenTelemetry's form"),
     ("version", "the version of this program"),
@@ -60,6 +61,7 @@ struct Entry {
 fn topic(name: &str) -> &str {
     match name {
         "login" | "logout" => "auth",
+        "console" | "rake" => "run",
         name => name.split(':').next().unwrap_or(name),
     }
 }

@@ -6,8 +6,12 @@
 mod certs;
 #[path = "platform/drains.rs"]
 mod drains;
+#[path = "topics/dynos.rs"]
+mod dynos_topic;
 #[path = "commands/pipelines.rs"]
 mod pipelines;
+#[path = "topics/platform.rs"]
+mod platform_topic;
 #[path = "commands/setups.rs"]
 mod setups;
 #[path = "commands/teams.rs"]

@@ -19,6 +19,7 @@ pub mod disk;
 pub mod domains;
 pub mod dynos;
 pub mod formation;
+pub mod inside;
 pub mod log_drains;
 pub mod logs;
 pub mod members;
@@ -33,6 +34,8 @@ pub mod slugs;
 pub mod sni_endpoints;
 pub mod sources;
 pub mod spec;
+pub mod stacks;
+pub mod status;
 pub mod teams;
 pub mod telemetry_drains;
 pub mod test_runs;
@@ -72,6 +75,8 @@ pub struct Platform {
     pub slug_store: Arc<dyn SlugStore>,
     /// Programs that wait for their users.
     pub attachments: attach::Attachments,
+    /// How the platform was when somebody asked last.
+    pub board: status::Board,
 }
 
 impl Platform {

@@ -5,12 +5,15 @@
 mod util;
 
 mod access;
+mod addons;
 mod authority;
 mod certificates;
 mod drains;
+mod dynos;
 mod log_streams;
 mod people;
 mod pipelines;
+mod places;
 mod promotions;
 mod reviews;
 mod setups;
