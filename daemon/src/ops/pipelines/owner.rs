@@ -1,11 +1,15 @@
 //! Whose a pipeline is: an account's or a team's.
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
     error::{Error, Result},
-    ops::{Actor, Platform},
-    store::{pipelines::Pipeline, users},
+    ops::{
+        Actor, Platform,
+        access::{self, Role},
+    },
+    store::{Conn, pipelines::Pipeline, teams, users},
 };
 
 /// Whose a pipeline is.
@@ -43,33 +47,67 @@ impl Owner {
     }
 }
 
-/// Whether somebody decides for an owner: for oneself, and for a team that one belongs to.
-pub(super) async fn stands_for(_: &Platform, actor: &Actor, owner: Owner) -> Result<bool> {
+/// Whether somebody decides for an owner: for oneself, and for a team whose admin one is.
+pub(super) async fn stands_for(p: &Platform, actor: &Actor, owner: Owner) -> Result<bool> {
     match owner {
         Owner::User(id) => Ok(id == actor.user.id),
-        // There are no teams yet.
-        Owner::Team(_) => Ok(false),
+        Owner::Team(id) => Ok(role(p, actor, id).await? == Some(Role::Admin)),
+    }
+}
+
+/// Whether somebody may make a pipeline for an owner, or bring one to it: for oneself, and for a
+/// team whose admin or member one is.
+pub(super) async fn makes_for(p: &Platform, actor: &Actor, owner: Owner) -> Result<bool> {
+    match owner {
+        Owner::User(id) => Ok(id == actor.user.id),
+        Owner::Team(id) => Ok(matches!(role(p, actor, id).await?, Some(Role::Admin | Role::Member))),
+    }
+}
+
+/// Whether somebody sees what an owner has: oneself, and who is in the team.
+pub(super) async fn sees_for(p: &Platform, actor: &Actor, owner: Owner) -> Result<bool> {
+    match owner {
+        Owner::User(id) => Ok(id == actor.user.id),
+        Owner::Team(id) => Ok(matches!(role(p, actor, id).await?, Some(Role::Admin | Role::Member | Role::Viewer))),
+    }
+}
+
+/// What somebody is in a team.
+async fn role(p: &Platform, actor: &Actor, team: Uuid) -> Result<Option<Role>> {
+    let mut c = p.db.read().await?;
+    match teams::by_id(&mut c, team).await? {
+        Some(team) => access::role_in(&mut c, &team, &actor.user).await,
+        None => Ok(None),
+    }
+}
+
+/// Locks a team until the transaction ends, so that it does not go while something of it comes.
+pub(super) async fn hold(c: &mut Conn, owner: Owner, now: DateTime<Utc>) -> Result<()> {
+    match owner {
+        Owner::Team(id) if !teams::lock(c, id, now).await? => Err(missing(owner)),
+        Owner::User(_) | Owner::Team(_) => Ok(()),
     }
 }
 
 /// That an owner is there.
 pub(super) async fn check(p: &Platform, owner: Owner) -> Result<()> {
+    let mut c = p.db.read().await?;
     let there = match owner {
-        Owner::User(id) => users::by_id(&mut p.db.read().await?, id).await?.is_some(),
-        Owner::Team(_) => false,
+        Owner::User(id) => users::by_id(&mut c, id).await?.is_some(),
+        Owner::Team(id) => teams::by_id(&mut c, id).await?.is_some(),
     };
-    if there {
-        return Ok(());
-    }
+    if there { Ok(()) } else { Err(missing(owner)) }
+}
+
+fn missing(owner: Owner) -> Error {
     let noun = match owner {
         Owner::User(_) => "account",
         Owner::Team(_) => "team",
     };
-    Err(Error::invalid(format!("owner: there is no {noun} with the id {}.", owner.id())))
+    Error::invalid(format!("owner: there is no {noun} with the id {}.", owner.id()))
 }
 
-/// A team by name or identity, for somebody who belongs to it.
-pub async fn find_team(_: &Platform, _: &Actor, name: &str) -> Result<Uuid> {
-    // There are no teams yet.
-    Err(Error::not_found("team", name))
+/// A team by name or identity, for somebody who is in it.
+pub async fn find_team(p: &Platform, actor: &Actor, name: &str) -> Result<Uuid> {
+    Ok(crate::ops::teams::find(p, actor, name).await?.team.id)
 }
