@@ -9,3 +9,4 @@ pub mod route;
 pub mod size;
 pub mod stage;
 pub mod tap;
+pub mod webhook;

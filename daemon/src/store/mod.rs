@@ -29,12 +29,14 @@ pub mod review_apps;
 pub mod scripts;
 pub mod settings;
 pub mod slugs;
+pub mod sni_endpoints;
 pub mod team_members;
 pub mod teams;
 pub mod telemetry_drains;
 pub mod test_runs;
 pub mod transfers;
 pub mod users;
+pub mod webhooks;
 
 pub use db::{Change, Conn, Db, Tx, Wake};
 

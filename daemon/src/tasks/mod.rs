@@ -15,3 +15,4 @@ pub mod router;
 pub mod routes;
 pub mod setups;
 pub mod slugs;
+pub mod webhooks;

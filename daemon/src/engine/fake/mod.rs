@@ -172,6 +172,11 @@ impl FakeEngine {
         self.lock().dynos.get(&dyno).map(|dyno| dyno.spec.clone())
     }
 
+    /// What a service was started with.
+    pub fn service_spec(&self, service: Uuid) -> Option<ServiceSpec> {
+        self.lock().services.get(&service).map(|(spec, _)| spec.clone())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

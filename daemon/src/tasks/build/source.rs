@@ -14,6 +14,8 @@ use paas_buildpacks::{
     sandbox::{CancellationToken, Exit, Limits, Mount, Step},
 };
 
+use sha2::{Digest as _, Sha256};
+
 use super::{
     Builder,
     attempt::Failure,
@@ -43,12 +45,41 @@ pub(super) async fn bring(
             plain_address(url)
         )));
     }
+    let wanted = ops::builds::wanted_checksum(&builder.platform, build.id).await;
+    if let Some(wanted) = wanted.map_err(|error| Failure::said(error.to_string()))? {
+        check(&archive, wanted).await?;
+    }
     let target = request.directory.join("source");
     let unpacked = tokio::task::spawn_blocking(move || unpack(&archive, &target)).await;
     unpacked.unwrap_or_else(|error| Err(error.to_string())).map_err(|text| {
         let text = format!("the source archive can't be unpacked: {}", text.trim_end_matches('.'));
         Failure::said(text)
     })
+}
+
+/// Compares an archive with the checksum that was told.
+async fn check(archive: &Path, wanted: String) -> Result<(), Failure> {
+    let archive = archive.to_owned();
+    let summed = tokio::task::spawn_blocking(move || -> io::Result<String> {
+        let mut hash = Sha256::new();
+        let mut file = fs::File::open(archive)?;
+        let mut piece = vec![0; 128 << 10];
+        loop {
+            match io::Read::read(&mut file, &mut piece)? {
+                0 => break,
+                count => hash.update(&piece[..count]),
+            }
+        }
+        Ok(hex::encode(hash.finalize()))
+    });
+    let sum = summed.await.map_err(io::Error::other).and_then(|done| done);
+    let sum = sum.map_err(|error| Failure::said(format!("the source archive can't be read: {error}")))?;
+    if sum != wanted {
+        return Err(Failure::said(format!(
+            "the source archive's checksum is SHA256:{sum}, but SHA256:{wanted} was announced"
+        )));
+    }
+    Ok(())
 }
 
 fn unpack(archive: &Path, target: &Path) -> Result<(), String> {
