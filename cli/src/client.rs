@@ -343,7 +343,7 @@ fn where_listed(resource: &str) -> Option<&'static str> {
     Some(match resource {
         "app" => "`paas apps` lists the apps that you can use.",
         "add_on" => "`paas addons --all` lists the add-ons that you can use.",
-        "attachment" => "`paas addons` lists the app's add-ons and by which names it has them.",
+        "attachment" | "add_on attachment" => "`paas addons` lists the app's add-ons and by which names it has them.",
         "authorization" => "`paas authorizations` lists your tokens.",
         "build" => "`paas builds` lists the app's builds.",
         "collaborator" => "`paas access` lists who may work on the app.",

@@ -39,8 +39,10 @@ const TOPICS: &[(&str, &str)] = &[
     ("redis", "look into an app's Redis"),
     ("regions", "where apps can run"),
     ("releases", "releases, and back to an earlier one"),
+    ("reviewapps", "branches as apps of their own"),
     ("run", "run a command in a one-off dyno"),
     ("stack", "the system that an app is built and run on"),
+    ("status", "how the platform is"),
     ("teams", "people who share apps"),
     ("telemetry", "where logs, metrics and traces are sent in OpenTelemetry's form"),
     ("version", "the version of this program"),
@@ -59,6 +61,7 @@ struct Entry {
 fn topic(name: &str) -> &str {
     match name {
         "login" | "logout" => "auth",
+        "console" | "rake" => "run",
         name => name.split(':').next().unwrap_or(name),
     }
 }

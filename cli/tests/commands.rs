@@ -6,8 +6,14 @@
 mod certs;
 #[path = "platform/drains.rs"]
 mod drains;
+#[path = "topics/dynos.rs"]
+mod dynos_topic;
 #[path = "commands/pipelines.rs"]
 mod pipelines;
+#[path = "topics/platform.rs"]
+mod platform_topic;
+#[path = "commands/setups.rs"]
+mod setups;
 #[path = "commands/teams.rs"]
 mod teams;
 mod util;
@@ -209,13 +215,6 @@ fn dynos() {
         "ps",
         "ps worker",
         "ps -a empty",
-        "pipelines:add",
-        "pipelines:destroy",
-        "pipelines:open",
-        "pipelines:remove",
-        "pipelines:rename",
-        "pipelines:transfer",
-        "pipelines:update",
         "ps:restart",
         "ps:restart web",
         "restart web.2",
@@ -559,8 +558,14 @@ const NO_LISTING: &[&str] = &[
     "certs:auto:refresh",
     "certs:generate",
     "certs:remove",
+    "ci:cancel",
     "ci:config:set",
     "ci:config:unset",
+    "ci:debug",
+    "ci:info",
+    "ci:last",
+    "ci:rerun",
+    "ci:run",
     "completions",
     "config:edit",
     "config:set",
@@ -580,6 +585,15 @@ const NO_LISTING: &[&str] = &[
     "logs",
     "maintenance:off",
     "maintenance:on",
+    "pipelines:add",
+    "pipelines:connect",
+    "pipelines:destroy",
+    "pipelines:disconnect",
+    "pipelines:open",
+    "pipelines:remove",
+    "pipelines:rename",
+    "pipelines:transfer",
+    "pipelines:update",
     "members:accept",
     "members:add",
     "members:remove",
@@ -592,6 +606,10 @@ const NO_LISTING: &[&str] = &[
     "redis:wait",
     "releases:output",
     "releases:rollback",
+    "reviewapps:destroy",
+    "reviewapps:disable",
+    "reviewapps:enable",
+    "reviewapps:wait",
     "run",
     "run:detached",
     "stack:set",
@@ -660,6 +678,7 @@ fn whatever_lists_or_shows_has_json() {
         .json("POST /apps/myapp/domains", &domains[0])
         .json("POST /oauth/authorizations", &authorization(Some("t")));
     pipelines::for_all(&world);
+    setups::for_all(&world);
     let mut without = Vec::new();
     let table = world.run(&["docs:table"]).stdout;
     for call in table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()) {
@@ -677,7 +696,9 @@ fn whatever_lists_or_shows_has_json() {
             "webhooks:info" | "webhooks:update" => Some(hook.as_str()),
             "webhooks:deliveries:info" => Some(delivery.as_str()),
             "webhooks:events:info" => Some(event.as_str()),
+            "apps:setup" => Some("--source=https://example.com/source.tgz"),
             "config:get" | "ci:config:get" => Some("A"),
+            "reviewapps:create" => Some("--branch=fix"),
             "members" => Some("--team=crew"),
             "domains:add" | "domains:info" => Some("www.example.com"),
             "pipelines:info" => Some("shop"),

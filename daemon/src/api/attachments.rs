@@ -112,7 +112,7 @@ async fn find_attachment(
         .collect();
     match found.len() {
         1 => Ok(found.remove(0)),
-        0 => Err(Error::not_found("attachment", name).into()),
+        0 => Err(Error::not_found("add_on attachment", name).into()),
         _ => Err(ApiError::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             wire::error::MULTIPLE_MATCHES,
@@ -191,7 +191,7 @@ async fn resolve(
         }
     }
     if items.is_empty() {
-        return Err(Error::not_found("attachment", name).into());
+        return Err(Error::not_found("add_on attachment", name).into());
     }
     Ok(Json(items))
 }

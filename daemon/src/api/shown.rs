@@ -5,7 +5,12 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{attachments::attachment_view, builds, collaborators, domains, view};
+use super::{
+    attachments::attachment_view,
+    builds, collaborators, domains,
+    expand::{self, Expand},
+    view,
+};
 use crate::{
     error::{Error, Result},
     ops::{self, Platform},
@@ -87,7 +92,7 @@ pub async fn sni_endpoint(p: &Platform, app: &App, row: store::sni_endpoints::Sn
 /// An add-on.
 pub async fn addon(p: &Platform, row: Addon) -> Result<Shown> {
     let shown = ops::addons::show(p, row).await?;
-    value(shown.addon.id, &view::addon(&shown))
+    value(shown.addon.id, &expand::addon(&shown, Expand::default()))
 }
 
 /// An attachment, which may be gone, of an add-on to an app.
