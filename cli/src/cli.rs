@@ -43,6 +43,7 @@ pub(crate) enum Command {
     Builds(builds::Command),
     #[command(flatten)]
     Certs(certs::Command),
+    #[command(flatten)]
     CiConfig(ci_config::Command),
     #[command(flatten)]
     Config(config::Command),
