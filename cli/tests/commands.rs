@@ -4,8 +4,18 @@
 
 #[path = "platform/certs.rs"]
 mod certs;
+#[path = "platform/drains.rs"]
+mod drains;
+#[path = "topics/dynos.rs"]
+mod dynos_topic;
 #[path = "commands/pipelines.rs"]
 mod pipelines;
+#[path = "topics/platform.rs"]
+mod platform_topic;
+#[path = "commands/setups.rs"]
+mod setups;
+#[path = "commands/teams.rs"]
+mod teams;
 mod util;
 #[path = "platform/webhooks.rs"]
 mod webhooks;
@@ -205,13 +215,6 @@ fn dynos() {
         "ps",
         "ps worker",
         "ps -a empty",
-        "pipelines:add",
-        "pipelines:destroy",
-        "pipelines:open",
-        "pipelines:remove",
-        "pipelines:rename",
-        "pipelines:transfer",
-        "pipelines:update",
         "ps:restart",
         "ps:restart web",
         "restart web.2",
@@ -522,6 +525,7 @@ fn domains_and_the_rest() {
 const NO_LISTING: &[&str] = &[
     "access:add",
     "access:remove",
+    "access:update",
     "addons:attach",
     "addons:destroy",
     "addons:detach",
@@ -529,8 +533,16 @@ const NO_LISTING: &[&str] = &[
     "addons:upgrade",
     "addons:wait",
     "apps:destroy",
+    "apps:join",
+    "apps:leave",
+    "apps:lock",
     "apps:open",
     "apps:rename",
+    "apps:transfer",
+    "apps:transfers:accept",
+    "apps:transfers:cancel",
+    "apps:transfers:decline",
+    "apps:unlock",
     "auth:token",
     "authorizations:revoke",
     "buildpacks:add",
@@ -546,8 +558,14 @@ const NO_LISTING: &[&str] = &[
     "certs:auto:refresh",
     "certs:generate",
     "certs:remove",
+    "ci:cancel",
     "ci:config:set",
     "ci:config:unset",
+    "ci:debug",
+    "ci:info",
+    "ci:last",
+    "ci:rerun",
+    "ci:run",
     "completions",
     "config:edit",
     "config:set",
@@ -567,6 +585,19 @@ const NO_LISTING: &[&str] = &[
     "logs",
     "maintenance:off",
     "maintenance:on",
+    "pipelines:add",
+    "pipelines:connect",
+    "pipelines:destroy",
+    "pipelines:disconnect",
+    "pipelines:open",
+    "pipelines:remove",
+    "pipelines:rename",
+    "pipelines:transfer",
+    "pipelines:update",
+    "members:accept",
+    "members:add",
+    "members:remove",
+    "members:set",
     "ps:restart",
     "ps:stop",
     "redis:cli",
@@ -575,9 +606,16 @@ const NO_LISTING: &[&str] = &[
     "redis:wait",
     "releases:output",
     "releases:rollback",
+    "reviewapps:destroy",
+    "reviewapps:disable",
+    "reviewapps:enable",
+    "reviewapps:wait",
     "run",
     "run:detached",
     "stack:set",
+    "teams:create",
+    "teams:destroy",
+    "teams:rename",
     "version",
     "webhooks:remove",
 ];
@@ -609,6 +647,10 @@ fn whatever_lists_or_shows_has_json() {
     world
         .stub
         .json("GET /account", &account())
+        .json("GET /account/app-transfers", &none)
+        .json("GET /teams", &none)
+        .json("GET /teams/crew/members", &none)
+        .json("GET /teams/crew/invitations", &none)
         .json("GET /addon-services", &none)
         .json("GET /addon-services/redis/plans", &none)
         .json("GET /addons", &[&made])
@@ -636,6 +678,7 @@ fn whatever_lists_or_shows_has_json() {
         .json("POST /apps/myapp/domains", &domains[0])
         .json("POST /oauth/authorizations", &authorization(Some("t")));
     pipelines::for_all(&world);
+    setups::for_all(&world);
     let mut without = Vec::new();
     let table = world.run(&["docs:table"]).stdout;
     for call in table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()) {
@@ -653,7 +696,10 @@ fn whatever_lists_or_shows_has_json() {
             "webhooks:info" | "webhooks:update" => Some(hook.as_str()),
             "webhooks:deliveries:info" => Some(delivery.as_str()),
             "webhooks:events:info" => Some(event.as_str()),
+            "apps:setup" => Some("--source=https://example.com/source.tgz"),
             "config:get" | "ci:config:get" => Some("A"),
+            "reviewapps:create" => Some("--branch=fix"),
+            "members" => Some("--team=crew"),
             "domains:add" | "domains:info" => Some("www.example.com"),
             "pipelines:info" => Some("shop"),
             _ => None,

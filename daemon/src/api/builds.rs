@@ -11,7 +11,7 @@ use axum::{
 };
 use bytes::Bytes;
 use chrono::TimeDelta;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use paas_wire as wire;
 use uuid::Uuid;
 use wire::{BuildStatus, IdRef};
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     context::new_id,
     error::Error,
-    ops::{self, Platform, addresses},
+    ops::{self, Platform, addresses, apps::Permission},
     store::{builds::Build, users},
 };
 
@@ -46,12 +46,21 @@ pub(super) fn routes() -> Endpoints {
         .get("/streams/builds/{build}", output)
 }
 
-pub(super) fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build {
-    let status = match row.status.as_str() {
+/// Where the output of a build is to be had for a while.
+pub(super) fn output_url(p: &Platform, id: Uuid) -> String {
+    format!("{}/streams/builds/{id}?{}", p.cx.config().api_url(), addresses::sign(p, OUTPUT, id, LASTS))
+}
+
+/// How a build's row is called on the wire.
+pub(super) fn status(row: &Build) -> BuildStatus {
+    match row.status.as_str() {
         "queued" | "pending" => BuildStatus::Pending,
         "succeeded" => BuildStatus::Succeeded,
         _ => BuildStatus::Failed,
-    };
+    }
+}
+
+pub(super) fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build {
     let packs = row.buildpacks.0.iter();
     let packs =
         packs.map(|url| wire::build::BuildBuildpack { url: url.clone(), name: Some(ops::builds::pack_name(url)) });
@@ -61,12 +70,7 @@ pub(super) fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build
         created_at: row.created_at,
         generation: Some("cedar".into()),
         id: row.id,
-        output_stream_url: format!(
-            "{}/streams/builds/{}?{}",
-            p.cx.config().api_url(),
-            row.id,
-            addresses::sign(p, OUTPUT, row.id, LASTS)
-        ),
+        output_stream_url: output_url(p, row.id),
         release: row.release_id.map(|id| IdRef { id }),
         slug: row.slug_id.map(|id| IdRef { id }),
         source_blob: wire::build::SourceBlob {
@@ -76,16 +80,23 @@ pub(super) fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build
             version_description: row.source_description.clone(),
         },
         stack: row.stack.clone(),
-        status,
+        status: status(row),
         updated_at: row.updated_at,
         user: view::user_ref(user),
     }
 }
 
+/// What the source's checksum is to be, as clients write it.
+async fn checksum(p: &Platform, row: &Build) -> ApiResult<Option<String>> {
+    Ok(ops::builds::wanted_checksum(p, row.id).await?.map(|sum| format!("SHA256:{sum}")))
+}
+
 async fn shown(p: &Platform, row: &Build) -> ApiResult<Json<wire::Build>> {
     let user = users::by_id(&mut p.db.read().await.map_err(Error::from)?, row.user_id).await.map_err(Error::from)?;
     let user = user.ok_or_else(|| Error::not_found("user", row.user_id.to_string()))?;
-    Ok(Json(show(p, row, &user)))
+    let mut shown = show(p, row, &user);
+    shown.source_blob.checksum = checksum(p, row).await?;
+    Ok(Json(shown))
 }
 
 async fn index(
@@ -94,11 +105,17 @@ async fn index(
     Path(app): Path<String>,
     headers: HeaderMap,
 ) -> ApiResult<Page<wire::Build>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let rows = users::list(&mut p.db.read().await.map_err(Error::from)?).await.map_err(Error::from)?;
     let users: HashMap<Uuid, users::User> = rows.into_iter().map(|user| (user.id, user)).collect();
     let rows = ops::builds::list(&p, &app).await?;
-    let items = rows.iter().filter_map(|row| Some(show(&p, row, users.get(&row.user_id)?))).collect();
+    let mut items = Vec::new();
+    for row in &rows {
+        let Some(user) = users.get(&row.user_id) else { continue };
+        let mut shown = show(&p, row, user);
+        shown.source_blob.checksum = checksum(&p, row).await?;
+        items.push(shown);
+    }
     Ok(list(&headers, "started_at", items, |item: &wire::Build| item.created_at.to_rfc3339()))
 }
 
@@ -107,7 +124,7 @@ async fn info(
     Auth(actor): Auth,
     Path((app, build)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::Build>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     shown(&p, &ops::builds::find(&p, &app, &build).await?).await
 }
 
@@ -117,7 +134,7 @@ async fn create(
     Path(app): Path<String>,
     Body(body): Body<wire::BuildCreate>,
 ) -> ApiResult<Created<wire::Build>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::Deploy).await?;
     let blob = body.source_blob;
     if !(blob.url.starts_with("https://") || blob.url.starts_with("http://")) || blob.url.chars().any(char::is_control)
     {
@@ -131,9 +148,9 @@ async fn create(
         url: Some(blob.url),
         version: blob.version,
         description: blob.version_description,
-        buildpacks: packs.into_iter().map(|pack| pack.url).collect(),
+        buildpacks: packs.into_iter().map(|pack| pack.given().to_owned()).collect(),
     };
-    let row = ops::builds::create(&p, &actor, &app, new_id(), new).await?;
+    let row = ops::builds::create_checked(&p, &actor, &app, (new_id(), blob.checksum.as_deref()), new).await?;
     Ok(Created(shown(&p, &row).await?.0))
 }
 
@@ -142,7 +159,7 @@ async fn cancel(
     Auth(actor): Auth,
     Path((app, build)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::Build>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::Deploy).await?;
     shown(&p, &ops::builds::cancel(&p, &actor, &app, &build).await?).await
 }
 
@@ -151,7 +168,7 @@ async fn purge(
     Auth(actor): Auth,
     Path(app): Path<String>,
 ) -> ApiResult<Json<serde_json::Value>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::Deploy).await?;
     ops::builds::purge_cache(&p, &actor, &app).await?;
     Ok(Json(serde_json::json!({})))
 }
@@ -174,14 +191,19 @@ async fn output(
 ) -> ApiResult<Response> {
     let id: Uuid = build.parse().map_err(|_| Error::not_found("build", build.clone()))?;
     let row = ops::builds::by_id(&p, id).await?.ok_or_else(|| Error::not_found("build", build))?;
-    admit(&p, OUTPUT, (id, row.app_id), &key, auth).await?;
+    admit(&p, OUTPUT, (id, row.app_id), &key, auth.map(|auth| (auth, Permission::View))).await?;
     let offset = offset(&headers);
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let pieces = ops::builds::output(&p, id, offset);
     let (kind, body) = if accepts.contains("text/event-stream") {
+        // What comes last need not be a whole line.
+        let pieces = pieces.map(Some).chain(stream::once(std::future::ready(None)));
         let events = pieces.scan(Lines { at: offset, rest: Vec::new() }, |lines, piece| {
-            let piece = piece.map(|piece| lines.events(&piece));
-            async move { Some(piece) }
+            let piece = match piece {
+                Some(piece) => piece.map(|piece| lines.events(&piece)),
+                None => Ok(lines.rest()),
+            };
+            std::future::ready(Some(piece))
         });
         ("text/event-stream; charset=utf-8", HttpBody::from_stream(events))
     } else {
@@ -207,12 +229,22 @@ impl Lines {
         let mut events = Vec::new();
         while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.rest.drain(..=end).collect();
-            self.at += line.len() as u64;
-            let text = String::from_utf8_lossy(&line);
-            let text = text.trim_end_matches('\n').replace('\r', "");
-            events.extend(format!("id: {}\ndata: {text}\n\n", self.at).bytes());
+            events.extend(self.event(&line).bytes());
         }
         Bytes::from(events)
+    }
+
+    /// What has no line end, once nothing more comes.
+    fn rest(&mut self) -> Bytes {
+        let line = std::mem::take(&mut self.rest);
+        if line.is_empty() { Bytes::new() } else { self.event(&line).into() }
+    }
+
+    fn event(&mut self, line: &[u8]) -> String {
+        self.at += line.len() as u64;
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_end_matches('\n').replace('\r', "");
+        format!("id: {}\ndata: {text}\n\n", self.at)
     }
 }
 
@@ -226,5 +258,8 @@ mod tests {
         assert_eq!(lines.events(b"ab"), "");
         assert_eq!(lines.events(b"c\r\nd"), "id: 15\ndata: abc\n\n");
         assert_eq!(lines.events(b"\n"), "id: 17\ndata: d\n\n");
+        assert_eq!(lines.events(b"end"), "");
+        assert_eq!(lines.rest(), "id: 20\ndata: end\n\n");
+        assert_eq!(lines.rest(), "");
     }
 }

@@ -14,7 +14,10 @@ use super::{
     view,
 };
 use crate::{
-    ops::{self, Platform},
+    ops::{
+        self, Platform,
+        apps::{Permission, WORK},
+    },
     store::{apps::App, releases::Release, users},
 };
 
@@ -40,7 +43,7 @@ async fn index(
     Path(app): Path<String>,
     headers: HeaderMap,
 ) -> ApiResult<Page<wire::Release>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let current = ops::releases::current(&p, &app).await?.map(|release| release.version);
     let users: HashMap<Uuid, users::User> =
         users::list(&mut p.db.read().await?).await?.into_iter().map(|user| (user.id, user)).collect();
@@ -57,7 +60,7 @@ async fn info(
     Auth(actor): Auth,
     Path((app, release)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::Release>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let row = ops::releases::find(&p, &app, &release).await?;
     Ok(Json(show(&p, &app, &row).await?))
 }
@@ -68,7 +71,11 @@ async fn create(
     Path(app): Path<String>,
     Body(body): Body<wire::ReleaseCreate>,
 ) -> ApiResult<Created<wire::Release>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let needed: &[Permission] = if body.release.is_some() { &WORK } else { &[Permission::Deploy] };
+    let app = ops::apps::find_any(&p, &actor, &app, needed).await?;
+    if body.oci_image.is_some() {
+        return Err(ApiError::invalid("oci_image: apps here run slugs. Give slug: the identity of one."));
+    }
     let row = match (&body.release, &body.slug) {
         (Some(release), _) => {
             let to = ops::releases::find(&p, &app, release).await?;
@@ -76,7 +83,10 @@ async fn create(
         }
         (None, Some(slug)) => {
             let id: Uuid = slug.parse().map_err(|_| ApiError::invalid("slug: must be the identity of a slug."))?;
-            let description = body.description.clone().unwrap_or_else(|| "Deploy".into());
+            let description = match &body.description {
+                Some(description) => description.clone(),
+                None => ops::releases::description(&p, &app, id).await?,
+            };
             ops::releases::deploy(&p, &actor, &app, id, &description).await?
         }
         (None, None) => {

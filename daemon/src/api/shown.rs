@@ -5,7 +5,12 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{apps::collaborator_view, attachments::attachment_view, builds, domains, view};
+use super::{
+    attachments::attachment_view,
+    builds, collaborators, domains,
+    expand::{self, Expand},
+    view,
+};
 use crate::{
     error::{Error, Result},
     ops::{self, Platform},
@@ -87,7 +92,7 @@ pub async fn sni_endpoint(p: &Platform, app: &App, row: store::sni_endpoints::Sn
 /// An add-on.
 pub async fn addon(p: &Platform, row: Addon) -> Result<Shown> {
     let shown = ops::addons::show(p, row).await?;
-    value(shown.addon.id, &view::addon(&shown))
+    value(shown.addon.id, &expand::addon(&shown, Expand::default()))
 }
 
 /// An attachment, which may be gone, of an add-on to an app.
@@ -100,8 +105,8 @@ pub async fn attachment(p: &Platform, app: &App, addon: Addon, row: &Attachment)
 pub async fn collaborator(p: &Platform, app: &App, email: &str) -> Result<Option<Shown>> {
     let all = apps::collaborators(&mut p.db.read().await?, app.id).await?;
     let Some(row) = all.into_iter().find(|row| row.user.email == email) else { return Ok(None) };
-    let shown = collaborator_view(app, row.collaborator_id, row.collaborator_since, &row.user, false);
-    value(row.collaborator_id, &shown).map(Some)
+    let id = row.collaborator_id;
+    value(id, &collaborators::view_of(app, &ops::collaborators::show(p, app, row).await?)).map(Some)
 }
 
 /// Somebody by their address.

@@ -13,11 +13,7 @@ use crate::{
 
 /// A stable identity for what has a name but no row: stacks, regions, plans, sizes.
 pub(super) fn id_of(kind: &str, name: &str) -> Uuid {
-    use sha2::{Digest as _, Sha256};
-    let hash = Sha256::digest(format!("{kind}/{name}").as_bytes());
-    let mut bytes = [0u8; 16];
-    bytes.copy_from_slice(&hash[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    crate::ops::stacks::stable_id(kind, name)
 }
 
 pub(super) fn named(kind: &str, name: &str) -> Named {
@@ -30,6 +26,15 @@ pub(super) fn app_ref(app: &App) -> Named {
 
 pub(super) fn user_ref(user: &User) -> UserRef {
     UserRef { id: user.id, email: user.email.clone() }
+}
+
+/// Whose an app is, as Heroku's clients know: a team has an address by which they tell it from
+/// an account.
+pub(super) fn owner_ref(owned: &OwnedApp) -> UserRef {
+    match &owned.team {
+        Some(team) => UserRef { id: team.id, email: format!("{}@herokumanager.com", team.name) },
+        None => user_ref(&owned.owner),
+    }
 }
 
 pub(super) fn unsigned(value: i64) -> u64 {
@@ -45,6 +50,7 @@ pub(super) fn attach_url(config: &Config, secret: &str) -> String {
 
 pub(super) fn app(config: &Config, owned: &OwnedApp) -> wire::App {
     let app = &owned.app;
+    let team = owned.team.as_ref().map(|team| Named { id: team.id, name: team.name.clone() });
     wire::App {
         acm: app.acm,
         archived_at: None,
@@ -58,8 +64,8 @@ pub(super) fn app(config: &Config, owned: &OwnedApp) -> wire::App {
         internal_routing: None,
         maintenance: app.maintenance,
         name: app.name.clone(),
-        organization: None,
-        owner: user_ref(&owned.owner),
+        organization: team.clone(),
+        owner: owner_ref(owned),
         process_tier: Some("production".into()),
         region: named("region", "local"),
         released_at: app.released_at,
@@ -67,7 +73,7 @@ pub(super) fn app(config: &Config, owned: &OwnedApp) -> wire::App {
         slug_size: app.slug_size.map(unsigned),
         space: None,
         stack: named("stack", &app.stack),
-        team: None,
+        team,
         updated_at: app.updated_at,
         web_url: Some(config.web_url(&app.name)),
     }
@@ -243,54 +249,9 @@ pub(super) fn own_domain(config: &Config, app: &App) -> wire::Domain {
 pub(super) fn addon_state(state: &str) -> wire::AddonState {
     match state {
         "provisioning" => wire::AddonState::Provisioning,
-        "deprovisioning" => wire::AddonState::Deprovisioning,
-        "deprovisioned" => wire::AddonState::Deprovisioned,
+        // For its users it is gone at once.
+        "deprovisioning" | "deprovisioned" => wire::AddonState::Deprovisioned,
         _ => wire::AddonState::Provisioned,
-    }
-}
-
-pub(super) fn service_ref(shown: &Shown) -> wire::addon_service::AddonServiceRef {
-    let service = shown.provider.service();
-    wire::addon_service::AddonServiceRef {
-        id: id_of("addon-service", service.name),
-        name: service.name.into(),
-        human_name: Some(service.human_name.into()),
-    }
-}
-
-pub(super) fn plan_ref(shown: &Shown) -> wire::plan::PlanRef {
-    let name = format!("{}:{}", shown.addon.service, shown.plan.name);
-    wire::plan::PlanRef {
-        id: id_of("plan", &name),
-        human_name: Some(shown.plan.name.into()),
-        description: Some(shown.plan.description.into()),
-        price: Some(wire::Price::default()),
-        name,
-    }
-}
-
-pub(super) fn addon(shown: &Shown) -> wire::Addon {
-    let addon = &shown.addon;
-    wire::Addon {
-        actions: Vec::new(),
-        addon_service: service_ref(shown),
-        app: app_ref(&shown.app),
-        billed_price: Some(wire::Price::default()),
-        billing_entity: Some(wire::addon::BillingEntity {
-            id: shown.app.id,
-            name: shown.app.name.clone(),
-            kind: "app".into(),
-        }),
-        config_vars: shown.config_vars.clone(),
-        created_at: addon.created_at,
-        id: addon.id,
-        name: addon.name.clone(),
-        plan: plan_ref(shown),
-        provider_id: Some(addon.id.to_string()),
-        provision_message: addon.message.clone().unwrap_or_default(),
-        state: addon_state(&addon.state),
-        updated_at: addon.updated_at,
-        web_url: None,
     }
 }
 
@@ -305,7 +266,7 @@ pub(super) fn attachment(
             app: app_ref(&shown.app),
             id: shown.addon.id,
             name: shown.addon.name.clone(),
-            plan: Some(plan_ref(shown)),
+            plan: Some(super::expand::plan(shown, false)),
         },
         app: app_ref(app),
         config_vars,

@@ -75,7 +75,9 @@ impl From<Error> for Refusal {
             Error::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Error::Forbidden(_) => StatusCode::FORBIDDEN,
             Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Error::Invalid(_) | Error::Conflict(_) | Error::ConfirmationRequired { .. } => StatusCode::BAD_REQUEST,
+            Error::Invalid(_) | Error::MultipleMatches(_) | Error::Conflict(_) | Error::ConfirmationRequired { .. } => {
+                StatusCode::BAD_REQUEST
+            }
             Error::Internal { .. } => {
                 tracing::error!(%error, source = ?std::error::Error::source(&error), "a git request failed");
                 StatusCode::INTERNAL_SERVER_ERROR
@@ -109,7 +111,8 @@ async fn enter(p: &Platform, headers: &HeaderMap, repository: &str) -> Result<(A
         ));
     };
     let name = repository.strip_suffix(".git").unwrap_or(repository);
-    match apps::find(p, &actor, name).await {
+    // Its code is for those who deploy it, to fetch as well as to push.
+    match apps::find_for(p, &actor, name, apps::Permission::Deploy).await {
         Ok(app) => Ok((actor, app)),
         Err(Error::NotFound(_)) => Err(Refusal(
             StatusCode::NOT_FOUND,

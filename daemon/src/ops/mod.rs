@@ -5,6 +5,7 @@
 //! with what effect is told here. Start with [`releases`]: every change of what an app
 //! runs is a release. [`Platform`] is what each function gets; [`Actor`] is who asks.
 
+pub mod access;
 pub mod accounts;
 pub mod addons;
 pub mod addresses;
@@ -18,14 +19,27 @@ pub mod disk;
 pub mod domains;
 pub mod dynos;
 pub mod formation;
+pub mod inside;
+pub mod log_drains;
 pub mod logs;
+pub mod members;
 pub mod outward;
 pub mod pipelines;
 pub mod releases;
+pub mod repos;
+pub mod reviews;
+pub mod scripts;
+pub mod setups;
 pub mod slugs;
 pub mod sni_endpoints;
 pub mod sources;
 pub mod spec;
+pub mod stacks;
+pub mod status;
+pub mod teams;
+pub mod telemetry_drains;
+pub mod test_runs;
+pub mod transfers;
 pub mod webhooks;
 
 use std::sync::Arc;
@@ -61,6 +75,8 @@ pub struct Platform {
     pub slug_store: Arc<dyn SlugStore>,
     /// Programs that wait for their users.
     pub attachments: attach::Attachments,
+    /// How the platform was when somebody asked last.
+    pub board: status::Board,
 }
 
 impl Platform {

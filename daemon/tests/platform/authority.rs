@@ -12,13 +12,23 @@ use paas_daemon::api::{
 };
 use serde_json::{Value, json};
 
-use crate::util::{Answer, TestApp};
+use crate::{
+    people::Person,
+    util::{Answer, TestApp},
+};
 
 /// Open to everybody: method, path, why.
 const PUBLIC: &[(&str, &str, &str)] = &[
     ("GET", "/health", "for load balancers, tells nothing"),
     ("GET", "/openapi.json", "documentation"),
     ("GET", "/schema", "documentation"),
+    ("GET", "/api/v4/current-status", "whether the platform is well, for people who can't log in"),
+    ("GET", "/buildpacks", "a registry of what anybody can have"),
+    ("GET", "/buildpacks/{buildpack}", "a registry of what anybody can have"),
+    ("GET", "/buildpacks/{buildpack}/readme", "a registry of what anybody can have"),
+    ("GET", "/buildpacks/{buildpack}/revisions", "a registry of what anybody can have"),
+    ("GET", "/buildpacks/{buildpack}/revisions/{revision}", "a registry of what anybody can have"),
+    ("GET", "/teams/invitations/{token}", "the token is the key: who is invited need not have an account"),
     ("PUT", "/sources/{source}", "the address, a random number, is the key"),
     ("GET", "/sources/{source}", "the address, a random number, is the key"),
 ];
@@ -29,11 +39,18 @@ const CATALOGUE: &[(&str, &str)] = &[
     ("/addon-services/{service}/plans", "what there is to be had"),
     ("/addon-services/{service}/plans/{plan}", "what there is to be had"),
     ("/plans/{plan}", "what there is to be had"),
+    ("/addon-services/{service}/region-capabilities", "what there is to be had"),
+    ("/regions/{region}", "what there is to be had"),
+    ("/regions/{region}/addon-region-capabilities", "what there is to be had"),
+    ("/stacks/{stack}", "what there is to be had"),
+    ("/generations/{generation}", "what there is to be had"),
+    ("/api/v2/{dyno}", "refused to everybody, with what to do instead"),
     ("/dyno-sizes/{size}", "what there is to be had"),
 ];
 
 /// What a collaborator is refused.
-const OWNERS: &[(&str, &str)] = &[("DELETE", "/apps/{app}"), ("DELETE", "/apps/{app}/collaborators/{who}")];
+const OWNERS: &[(&str, &str)] =
+    &[("DELETE", "/apps/{app}"), ("POST", "/apps/{app}/collaborators"), ("DELETE", "/apps/{app}/collaborators/{who}")];
 
 /// One owner with an app and what belongs to it.
 struct World {
@@ -46,6 +63,11 @@ struct World {
     pipeline: String,
     coupling: String,
     promotion: String,
+    log_drain: String,
+    telemetry_drain: String,
+    setup: String,
+    review: String,
+    run: String,
 }
 
 impl World {
@@ -71,6 +93,22 @@ impl World {
         let promotion =
             json!({"pipeline": {"id": pipeline["id"]}, "source": source, "targets": [{"app": {"id": next["id"]}}]});
         let promotion = t.post("/pipeline-promotions", promotion).await.ok();
+        // A team that none of them is in.
+        Person::admin(&t, "root").await.post("/teams", json!({"name": "crew"})).await.ok();
+        let log_drain = t.post("/apps/world/log-drains", json!({"url": "syslog://logs.invalid:514"})).await.ok();
+        let exporter = json!({"type": "otlphttp", "endpoint": "https://otel.invalid"});
+        let drain = json!({"owner": {"id": "world", "type": "app"}, "signals": ["logs"], "exporter": exporter});
+        let telemetry_drain = t.post("/telemetry-drains", drain).await.ok();
+        // Nothing has been uploaded there: they end by themselves.
+        let url = t.post("/sources", json!({})).await.ok()["source_blob"]["get_url"].clone();
+        let setup = t.post("/app-setups", json!({"source_blob": {"url": url}})).await.ok();
+        let review = json!({"branch": "b", "pipeline": pipeline["id"], "source_blob": {"url": url}});
+        let review = t.post("/review-apps", review).await.ok();
+        let run = json!({
+            "commit_branch": "b", "commit_message": "m", "commit_sha": "c", "pipeline": pipeline["id"],
+            "source_blob_url": url,
+        });
+        let run = t.post("/test-runs", run).await.ok();
         let owner = t.get("/account").await.ok();
         let authorization = t.get("/oauth/authorizations").await.ok()[0]["id"].as_str().unwrap().to_owned();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -82,6 +120,11 @@ impl World {
             pipeline: text(&pipeline["id"]),
             coupling: text(&coupling["id"]),
             promotion: text(&promotion["id"]),
+            log_drain: text(&log_drain["id"]),
+            telemetry_drain: text(&telemetry_drain["id"]),
+            setup: text(&setup["id"]),
+            review: text(&review["id"]),
+            run: text(&run["id"]),
             t,
         }
     }
@@ -95,21 +138,37 @@ impl World {
             ("id", "oauth") => self.authorization.clone(),
             ("addon", _) => self.addon.clone(),
             ("attachment", _) => self.attachment.clone(),
+            ("drain", "telemetry-drains") => self.telemetry_drain.clone(),
+            ("drain", _) => self.log_drain.clone(),
             ("service", _) => "redis".into(),
             ("plan", "plans") => "redis:mini".into(),
             ("plan", _) => "mini".into(),
             ("size", _) => "standard-1x".into(),
             ("type", _) => "worker".into(),
+            ("region", _) => "local".into(),
+            ("stack", _) => "debian-12".into(),
+            ("generation", _) => "cedar".into(),
+            ("buildpack", _) => "heroku%2Fruby".into(),
+            ("revision", _) => "1".into(),
+            ("image", _) => nothing,
             ("dyno", _) => "worker.1".into(),
             ("release", "streams") => nothing,
             ("release", _) => "2".into(),
-            ("who", _) => "second@example.com".into(),
+            ("who" | "member", _) => "second@example.com".into(),
+            ("team", _) => "crew".into(),
+            ("feature", "teams") => "org-access-controls".into(),
+            ("invitation" | "invoice" | "token" | "transfer", _) => nothing,
             ("name", _) => "www.example.com".into(),
+            ("setup", _) => self.setup.clone(),
+            ("review_app", _) => self.review.clone(),
+            ("test_run", _) => self.run.clone(),
+            ("branch", _) => "main".into(),
+            ("number", _) => "1".into(),
             ("pipeline", _) => self.pipeline.clone(),
             ("coupling", _) => self.coupling.clone(),
             ("promotion", _) => self.promotion.clone(),
             ("stage", _) => "test".into(),
-            ("build" | "slug" | "source" | "team" | "webhook" | "event" | "delivery" | "endpoint", _) => nothing,
+            ("build" | "slug" | "source" | "webhook" | "event" | "delivery" | "endpoint", _) => nothing,
             _ => panic!("{path}: say in World::value what stands for {{{parameter}}}"),
         }
     }
@@ -138,7 +197,15 @@ impl World {
 /// A body that the endpoint's handler takes.
 fn body(endpoint: &Endpoint) -> Value {
     match (endpoint.method.as_str(), endpoint.path) {
-        ("POST", "/apps/{app}/collaborators") => json!({"user": "third@example.com"}),
+        ("POST", "/apps/{app}/collaborators" | "/teams/apps/{app}/collaborators") => {
+            json!({"user": "third@example.com"})
+        }
+        ("PATCH", "/teams/apps/{app}/collaborators/{who}") => json!({"permissions": ["view"]}),
+        ("PUT" | "POST" | "PATCH", "/teams/{team}/members") => json!({"email": "second@example.com", "role": "member"}),
+        ("PUT", "/teams/{team}/invitations") => json!({"email": "third@example.com", "role": "member"}),
+        ("POST", "/teams/{team}/allowed-addon-services") => json!({"addon_service": "redis"}),
+        ("PATCH", "/account/app-transfers/{transfer}") => json!({"state": "accepted"}),
+        ("POST", "/account/app-transfers") => json!({"app": "world", "recipient": "second@example.com"}),
         ("POST", "/apps/{app}/domains") => json!({"hostname": "other.example.com"}),
         ("PATCH", "/apps/{app}/domains/{name}") => json!({"sni_endpoint": null}),
         ("POST", "/apps/{app}/sni-endpoints") | ("PATCH", "/apps/{app}/sni-endpoints/{endpoint}") => {
@@ -154,12 +221,18 @@ fn body(endpoint: &Endpoint) -> Value {
         ("POST", "/actions/addon-attachments/resolve") => json!({"addon_attachment": "nobody", "app": "world"}),
         ("PATCH", "/apps/{app}/formation") => json!({"updates": [{"type": "worker", "quantity": 1}]}),
         ("PATCH", "/apps/{app}/formation/{type}") => json!({"quantity": 1}),
-        ("POST", "/apps/{app}/dynos") => json!({"command": "true"}),
+        ("POST", "/redis/v0/databases/{addon}/upgrade") => json!({"version": "7"}),
+        ("POST", "/apps/{app}/dynos" | "/apps/{app}/dynos/{dyno}") => json!({"command": "true"}),
+        ("POST", "/apps/{app}/log-drains") | ("PUT", "/addons/{addon}/log-drains/{drain}") => {
+            json!({"url": "syslog://other.invalid:514"})
+        }
         ("PUT", "/apps/{app}/buildpack-installations") => json!({"updates": []}),
         ("POST", "/apps/{app}/releases") => json!({"release": "2"}),
         ("POST", "/apps/{app}/slugs") => json!({"process_types": {"worker": "work"}}),
         ("POST", "/apps/{app}/builds") => json!({"source_blob": {"url": "http://127.0.0.1:1/source.tgz"}}),
         ("POST", "/redis/v0/databases/{addon}/cli") => json!({"command": ["PING"]}),
+        ("POST", "/pipelines/{pipeline}/repo") => json!({"repo_url": "world"}),
+        ("PATCH", "/test-runs/{test_run}") => json!({"status": "cancelled"}),
         ("POST", "/pipelines") => json!({"name": "another"}),
         ("POST", "/pipeline-couplings") => json!({"pipeline": "line", "app": "world", "stage": "staging"}),
         ("PATCH", "/pipelines/{pipeline}/stage/{stage}/config-vars") => json!({"A": "1"}),

@@ -13,12 +13,16 @@ use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value, json};
 
 /// What is otherwise here, and why: a resource and one of its definitions or properties, whose
-/// pattern or format is not held.
+/// pattern, format or list of values is not held.
 const OTHERWISE: &[(&str, &str, &str)] = &[
     ("app", "git_url", "repositories are on this server, not on Heroku's"),
     ("app", "web_url", "apps are on this server's domain"),
     ("domain", "hostname", "Heroku's own host names are no URIs either"),
+    ("team", "role", "its list of roles forgets viewers, whom its list for members has"),
+    ("team-app", "git_url", "repositories are on this server, not on Heroku's"),
+    ("team-app", "web_url", "apps are on this server's domain"),
     ("dyno", "attach_url", "an attached dyno's address is this server's"),
+    ("region", "provider", "the machine is in none of Amazon's regions"),
 ];
 
 /// Properties that Heroku's schema has and its own API leaves out of these answers.
@@ -98,6 +102,8 @@ impl Schema {
                     if let Some(found) = found.and_then(Value::as_object_mut) {
                         found.remove("pattern");
                         found.remove("format");
+                        found.remove("properties");
+                        found.remove("enum");
                     }
                 }
             }

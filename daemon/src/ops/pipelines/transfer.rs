@@ -66,7 +66,7 @@ async fn hand_over(p: &Platform, actor: &Actor, app_id: uuid::Uuid, from: uuid::
     app.updated_at = now;
     apps::update(&mut change, &app).await?;
     apps::remove_collaborator(&mut change, app_id, to).await?;
-    apps::add_collaborator(&mut change, new_id(), app_id, from, now).await?;
+    apps::add_collaborator(&mut change, new_id(), (app_id, from), None, now).await?;
     p.commit(change, Event::new("app.transfer", actor.name(), json!({"from": from, "to": to}))).await?;
     p.tell(app_id, format!("Transfer app to {} by user {}", new.email, actor.name()));
     Ok(())

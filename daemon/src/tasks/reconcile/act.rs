@@ -12,7 +12,7 @@ use super::{super::router, Reconciler, attached, phase, view};
 use crate::{
     engine::{AppNetwork, DynoState, EngineError, ObservedDyno, Signal},
     error::Result,
-    ops::{self, Platform, spec},
+    ops::{self, Platform, scripts, spec},
     store::{
         self,
         apps::App,
@@ -313,6 +313,7 @@ impl AtWork<'_> {
     async fn phase_ended(&self, id: Uuid, exit: ExitReason) -> Result<()> {
         match self.rows.get(&id) {
             Some(row) if row.kind == DynoKind::Release.as_str() => phase::ended(self.p, row, exit).await,
+            Some(row) if row.kind == DynoKind::Oneoff.as_str() => scripts::ended(self.p, row.id, exit.code()).await,
             Some(_) | None => Ok(()),
         }
     }

@@ -103,6 +103,7 @@ async fn of_event(about: &About<'_>, row: &EventRow) -> Result<Vec<Telling>> {
             | Error::Conflict(_)
             | Error::Forbidden(_)
             | Error::Unauthorized(_)
+            | Error::MultipleMatches(_)
             | Error::ConfirmationRequired { .. }),
         ) => {
             tracing::debug!(event.kind = row.kind, %error, "what an event was about is gone; webhooks are not told of it");
