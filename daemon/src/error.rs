@@ -66,6 +66,9 @@ impl std::fmt::Display for NotFound {
             "release" => "release",
             "formation" => "process type",
             "user" => "account",
+            "oauth_client" => "OAuth client",
+            "oauth_token" => "OAuth token",
+            "enterprise_account" => "enterprise account",
             other => other,
         };
         if self.asked.starts_with("Couldn't find") {

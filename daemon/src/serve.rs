@@ -110,6 +110,7 @@ async fn open(config: Config, engine: Option<Arc<dyn Engine>>, first: bool) -> R
         slugs: Arc::new(slugs),
         slug_store,
         attachments: Default::default(),
+        guesses: Default::default(),
     })
 }
 

@@ -28,11 +28,15 @@ pub mod domain;
 pub mod dyno;
 pub mod dyno_size;
 pub mod error;
+pub mod feature;
 pub mod formation;
 pub mod headers;
+pub mod key;
 pub mod log_session;
 pub mod loose;
 pub mod oauth_authorization;
+pub mod oauth_client;
+pub mod oauth_token;
 pub mod plan;
 pub mod range;
 pub mod rate_limit;
@@ -45,7 +49,10 @@ pub mod source;
 pub mod stack;
 pub mod time;
 
-pub use account::{Account, AccountUpdate};
+pub use account::{
+    Account, AccountDelete, AccountDelinquency, AccountUpdate, PasswordReset, PasswordResetCreate,
+    PasswordResetFinalize, SmsNumber, UserPreferences, UserPreferencesUpdate,
+};
 pub use addon::{Addon, AddonCreate, AddonResolve, AddonState, AddonUpdate};
 pub use addon_attachment::{AddonAttachment, AttachmentCreate, AttachmentResolve};
 pub use addon_config::{AddonConfig, AddonConfigUpdate};
@@ -59,10 +66,16 @@ pub use domain::{Domain, DomainCreate, DomainUpdate};
 pub use dyno::{Dyno, DynoCreate, DynoState};
 pub use dyno_size::DynoSize;
 pub use error::ErrorBody;
+pub use feature::{Feature, FeatureUpdate};
 pub use formation::{Formation, FormationBatchUpdate, FormationUpdate, Quantity};
+pub use key::{Key, KeyCreate};
 pub use log_session::{LogSession, LogSessionCreate};
 pub use loose::Identity;
-pub use oauth_authorization::{Authorization, AuthorizationCreate, AuthorizationUpdate};
+pub use oauth_authorization::{
+    Authorization, AuthorizationCreate, AuthorizationUpdate, ClientProof, Session, SessionCreate,
+};
+pub use oauth_client::{Client, ClientCreate, ClientUpdate};
+pub use oauth_token::{OauthToken, OauthTokenCreate};
 pub use plan::{Plan, Price};
 pub use range::Range;
 pub use rate_limit::RateLimit;

@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use super::{
     error::{ApiError, ApiResult},
-    extract::{Auth, Body, PasswordAuth, Path, Query},
+    extract::{Auth, Body, Form, PasswordAuth, Path, Peer, Query},
 };
 use crate::ops::Platform;
 
@@ -221,6 +221,14 @@ impl Takes for Request {
 }
 
 impl Takes for axum::body::Body {
+    fn tell(_: &mut Endpoint) {}
+}
+
+impl Takes for Form {
+    fn tell(_: &mut Endpoint) {}
+}
+
+impl Takes for Peer {
     fn tell(_: &mut Endpoint) {}
 }
 

@@ -5,21 +5,30 @@
 //! pages, [`view`] shows rows as Heroku's clients want to see them, and [`error`] is the
 //! only place that knows statuses.
 
+mod absent;
 mod account;
 mod addons;
 mod apps;
 mod attachments;
+mod authorizations;
+mod browser_login;
 mod buildpack_installations;
 mod builds;
+mod consent;
 pub mod endpoints;
 pub mod error;
 pub mod extract;
+mod features;
 mod formation;
+mod keys;
 mod list;
 mod logs;
 mod misc;
+mod oauth;
+mod pages;
 mod redis;
 mod releases;
+pub mod scopes;
 mod slugs;
 mod sources;
 mod view;
@@ -42,15 +51,22 @@ const RATE_LIMIT: u64 = 4500;
 /// Every endpoint of the API, with what is known of each.
 pub fn endpoints() -> Endpoints {
     Endpoints::new()
+        .merge(absent::routes())
         .merge(account::routes())
         .merge(addons::routes())
         .merge(apps::routes())
         .merge(attachments::routes())
+        .merge(authorizations::routes())
+        .merge(browser_login::routes())
         .merge(buildpack_installations::routes())
         .merge(builds::routes())
+        .merge(consent::routes())
+        .merge(features::routes())
         .merge(formation::routes())
+        .merge(keys::routes())
         .merge(logs::routes())
         .merge(misc::routes())
+        .merge(oauth::routes())
         .merge(redis::routes())
         .merge(releases::routes())
         .merge(slugs::routes())

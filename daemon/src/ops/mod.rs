@@ -10,18 +10,25 @@ pub mod addons;
 pub mod addresses;
 pub mod apps;
 pub mod attach;
+pub mod browser_logins;
 pub mod builds;
 pub mod collaborators;
 pub mod config;
 pub mod disk;
 pub mod domains;
 pub mod dynos;
+pub mod features;
 pub mod formation;
+pub mod guesses;
 pub mod logs;
+pub mod oauth;
 pub mod releases;
+pub mod scopes;
 pub mod slugs;
 pub mod sources;
 pub mod spec;
+pub mod ssh_keys;
+pub mod tokens;
 
 use std::sync::Arc;
 
@@ -56,6 +63,8 @@ pub struct Platform {
     pub slug_store: Arc<dyn SlugStore>,
     /// Programs that wait for their users.
     pub attachments: attach::Attachments,
+    /// Wrong passwords of late.
+    pub guesses: guesses::Guesses,
 }
 
 impl Platform {

@@ -16,12 +16,17 @@ pub mod db;
 pub mod domains;
 pub mod dynos;
 pub mod events;
+pub mod features;
 pub mod formations;
 pub mod instance;
+pub mod logins;
 pub mod look;
+pub mod oauth;
+pub mod profiles;
 pub mod releases;
 pub mod settings;
 pub mod slugs;
+pub mod ssh_keys;
 pub mod users;
 
 pub use db::{Change, Conn, Db, Tx, Wake};

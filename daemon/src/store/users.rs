@@ -71,3 +71,27 @@ pub async fn update(c: &mut Conn, user: &User) -> StoreResult<()> {
     )?;
     Ok(())
 }
+
+/// Changes the address; it must be free.
+pub async fn set_email(c: &mut Conn, id: Uuid, email: &str) -> StoreResult<()> {
+    execute!(c, "update users set email = $2 where id = $1", id, email)?;
+    Ok(())
+}
+
+/// The names of the apps that are somebody's.
+pub async fn apps_of(c: &mut Conn, id: Uuid) -> StoreResult<Vec<String>> {
+    let rows: Vec<(String,)> = rows!(
+        c,
+        (String,),
+        fetch_all,
+        "select name from apps where owner_id = $1 and deleting = $2 order by name",
+        id,
+        false
+    )?;
+    Ok(rows.into_iter().map(|(name,)| name).collect())
+}
+
+/// Takes somebody off the apps of others.
+pub async fn leave_apps(c: &mut Conn, id: Uuid) -> StoreResult<u64> {
+    execute!(c, "delete from collaborators where user_id = $1", id)
+}
