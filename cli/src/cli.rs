@@ -4,8 +4,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, config, domains, dynos, git, local, logs,
-    maintenance, redis, regions, releases, run, scale, stack,
+    access, account, addons, apps, authorizations, buildpacks, builds, clients, config, domains, dynos, features, git,
+    keys, local, logs, maintenance, redis, regions, releases, run, scale, sessions, stack,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -42,13 +42,19 @@ pub(crate) enum Command {
     #[command(flatten)]
     Builds(builds::Command),
     #[command(flatten)]
+    Clients(clients::Command),
+    #[command(flatten)]
     Config(config::Command),
     #[command(flatten)]
     Domains(domains::Command),
     #[command(flatten)]
     Dynos(dynos::Command),
     #[command(flatten)]
+    Features(features::Command),
+    #[command(flatten)]
     Git(git::Command),
+    #[command(flatten)]
+    Keys(keys::Command),
     /// Show what the app and the platform said
     #[command(name = "logs")]
     Logs(logs::LogsArgs),
@@ -65,6 +71,8 @@ pub(crate) enum Command {
     Run(run::Command),
     #[command(flatten)]
     Scale(scale::Command),
+    #[command(flatten)]
+    Sessions(sessions::Command),
     #[command(flatten)]
     Stack(stack::Command),
     #[command(flatten)]
@@ -140,10 +148,13 @@ impl Command {
             Self::Authorizations(command) => command.run(context).await,
             Self::Buildpacks(command) => command.run(context).await,
             Self::Builds(command) => command.run(context).await,
+            Self::Clients(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
             Self::Domains(command) => command.run(context).await,
             Self::Dynos(command) => command.run(context).await,
+            Self::Features(command) => command.run(context).await,
             Self::Git(command) => command.run(context).await,
+            Self::Keys(command) => command.run(context).await,
             Self::Logs(arguments) => arguments.run(context).await,
             Self::Maintenance(command) => command.run(context).await,
             Self::Redis(command) => command.run(context).await,
@@ -151,6 +162,7 @@ impl Command {
             Self::Releases(command) => command.run(context).await,
             Self::Run(command) => command.run(context).await,
             Self::Scale(command) => command.run(context).await,
+            Self::Sessions(command) => command.run(context).await,
             Self::Stack(command) => command.run(context).await,
             Self::Here(command) => command.run(),
         }

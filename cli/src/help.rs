@@ -14,7 +14,7 @@ use crate::output;
 const BOLD: Style = Style::new().bold();
 
 /// What each topic is about.
-const TOPICS: [(&str, &str); 22] = [
+const TOPICS: [(&str, &str); 27] = [
     ("access", "who may work on an app"),
     ("addons", "databases and services of an app"),
     ("apps", "create, look at, rename and destroy apps"),
@@ -22,11 +22,15 @@ const TOPICS: [(&str, &str); 22] = [
     ("authorizations", "API tokens for programs"),
     ("buildpacks", "what turns source into an app"),
     ("builds", "builds and their output"),
+    ("clients", "programs that your users may let into their accounts"),
     ("completions", "command completion for your shell"),
     ("config", "config vars, an app's settings"),
     ("domains", "host names that lead to an app"),
+    ("features", "what can be switched on and off for an app"),
     ("git", "remotes and clones"),
     ("help", "this"),
+    ("keys", "your SSH keys"),
+    ("labs", "features to be tried"),
     ("local", "run the app on this machine"),
     ("logs", "what the app and the platform say"),
     ("maintenance", "a page for visitors while you work"),
@@ -35,6 +39,7 @@ const TOPICS: [(&str, &str); 22] = [
     ("regions", "where apps can run"),
     ("releases", "releases, and back to an earlier one"),
     ("run", "run a command in a one-off dyno"),
+    ("sessions", "where you are logged in by a browser"),
     ("stack", "the system that an app is built and run on"),
     ("version", "the version of this program"),
 ];

@@ -2,6 +2,8 @@
 //! `!` marks stderr, `=` an exit code other than 0.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "platform/accounts.rs"]
+mod accounts;
 mod util;
 
 use paas_wire::domain::DomainKind;
@@ -287,6 +289,8 @@ fn builds() {
         "builds",
         "builds:info",
         "builds:output",
+        "clients:destroy",
+        "clients:update",
         "builds:output -a new",
         "builds:cancel",
         "builds:cache:purge --confirm myapp",
@@ -520,6 +524,7 @@ const NO_LISTING: &[&str] = &[
     "apps:rename",
     "auth:token",
     "authorizations:revoke",
+    "authorizations:update",
     "buildpacks:add",
     "buildpacks:clear",
     "buildpacks:remove",
@@ -535,9 +540,16 @@ const NO_LISTING: &[&str] = &[
     "domains:clear",
     "domains:remove",
     "domains:wait",
+    "features:disable",
+    "features:enable",
     "git:clone",
     "git:remote",
     "help",
+    "keys:add",
+    "keys:clear",
+    "keys:remove",
+    "labs:disable",
+    "labs:enable",
     "local",
     "local:check",
     "local:run",
@@ -587,6 +599,18 @@ fn whatever_lists_or_shows_has_json() {
         .json("GET /apps/myapp/formation", &now)
         .json("GET /apps/myapp/releases", &[release(1, "Deploy", ReleaseStatus::Succeeded)])
         .json("GET /oauth/authorizations", &[authorization(None)])
+        .json(&format!("GET /oauth/authorizations/{}", id(8)), &authorization(None))
+        .json(&format!("POST /oauth/authorizations/{}/actions/regenerate-tokens", id(8)), &authorization(Some("t")))
+        .json("GET /oauth/clients", &[oauth_client("Amazing")])
+        .json("POST /oauth/clients", &oauth_client("Amazing"))
+        .json(&format!("GET /oauth/clients/{}", id(8)), &oauth_client("Amazing"))
+        .json(&format!("POST /oauth/clients/{}/actions/rotate-credentials", id(8)), &oauth_client("Amazing"))
+        .json("GET /oauth/sessions", &[session("laptop")])
+        .json("GET /account/keys", &[key("me@laptop")])
+        .json("GET /account/features", &[feature("beta", "public", true)])
+        .json("GET /account/features/beta", &feature("beta", "public", true))
+        .json("GET /apps/myapp/features", &[feature("preboot", "general", true)])
+        .json("GET /apps/myapp/features/beta", &feature("beta", "public", true))
         .json("GET /redis/v0/databases/redis-calm-1", &redis_info())
         .json("GET /regions", &none)
         .json("GET /stacks", &none)
@@ -603,15 +627,20 @@ fn whatever_lists_or_shows_has_json() {
         if NO_LISTING.contains(&name) {
             continue;
         }
+        let number = id(8).to_string();
         // What the command needs besides its options.
         let argument = match name {
             "addons:info" => Some("redis"),
             "addons:plans" | "addons:create" => Some("redis"),
             "config:get" => Some("A"),
             "domains:add" | "domains:info" => Some("www.example.com"),
+            "authorizations:info" | "authorizations:rotate" | "clients:info" | "clients:rotate" => Some(&*number),
+            "clients:create" => Some("Amazing"),
+            "features:info" | "labs:info" => Some("beta"),
             _ => None,
         };
-        let arguments: Vec<&str> = std::iter::once(name).chain(argument).chain(["--json"]).collect();
+        let second = (name == "clients:create").then_some("https://example.com/cb");
+        let arguments: Vec<&str> = std::iter::once(name).chain(argument).chain(second).chain(["--json"]).collect();
         let run = world.run(&arguments);
         if run.code != 0 || serde_json::from_str::<Value>(&run.stdout).is_err() {
             without.push(format!("{arguments:?} = {}: {}{}", run.code, run.stderr, run.stdout));

@@ -4,4 +4,7 @@
 #[path = "../util/mod.rs"]
 mod util;
 
+mod accounts;
+mod features;
+mod oauth;
 mod table;
