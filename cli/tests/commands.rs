@@ -289,8 +289,6 @@ fn builds() {
         "builds",
         "builds:info",
         "builds:output",
-        "clients:destroy",
-        "clients:update",
         "builds:output -a new",
         "builds:cancel",
         "builds:cache:purge --confirm myapp",
@@ -389,7 +387,7 @@ fn waiting_for_an_addon_says_why_and_ends() {
     let world = World::new();
     let at = |message: Option<&str>| {
         let mut addon = addon("redis-calm-1", AddonState::Provisioning);
-        addon.provision_message = message.map(str::to_owned);
+        addon.provision_message = message.unwrap_or_default().to_owned();
         addon
     };
     let one = format!("GET /apps/myapp/addons/{}", id(21));
@@ -533,6 +531,8 @@ const NO_LISTING: &[&str] = &[
     "builds:cancel",
     "builds:create",
     "builds:output",
+    "clients:destroy",
+    "clients:update",
     "completions",
     "config:edit",
     "config:set",
@@ -568,6 +568,7 @@ const NO_LISTING: &[&str] = &[
     "releases:rollback",
     "run",
     "run:detached",
+    "sessions:destroy",
     "stack:set",
     "version",
 ];

@@ -1,12 +1,9 @@
 //! What handlers take: who asks, which app, and a body.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use axum::{
-    extract::{ConnectInfo, FromRequest, FromRequestParts, Request},
+    extract::{FromRequest, FromRequestParts, Request},
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use base64::Engine as _;
@@ -14,11 +11,15 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::{error::ApiError, scopes};
+use super::{
+    error::ApiError,
+    scopes,
+    transport::{self, Known, Left},
+};
 use crate::ops::{
     Actor, Platform,
     accounts::{self, Login},
-    addresses, apps,
+    addresses, apps, tokens,
 };
 
 /// Largest body of an API request, in bytes. Sources and slugs have their own uploads.
@@ -33,12 +34,26 @@ impl FromRequestParts<Platform> for Auth {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, ApiError> {
-        let need = scopes::need_of(parts);
-        let actor = match credentials(&parts.headers) {
-            Some((_, token)) => accounts::authenticate_for(platform, &token, need).await?,
-            None => None,
-        };
-        actor.map(Self).ok_or_else(unauthorized)
+        known(parts, platform).await?.map(Self).ok_or_else(unauthorized)
+    }
+}
+
+/// Whose token a request has, as the transport has found already, or looked up now; refused
+/// where it may not do what the request wants.
+async fn known(parts: &Parts, platform: &Platform) -> Result<Option<Actor>, ApiError> {
+    let bearer = match (parts.extensions.get::<Known>(), credentials(&parts.headers)) {
+        (Some(Known(bearer)), _) => bearer.clone(),
+        (None, Some((_, token))) => tokens::bearer(platform, &token).await?,
+        (None, None) => None,
+    };
+    Ok(bearer.map(|bearer| bearer.with(scopes::need_of(parts))).transpose()?)
+}
+
+impl FromRequestParts<Platform> for Left {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Platform) -> Result<Self, ApiError> {
+        Ok(parts.extensions.get::<Self>().copied().unwrap_or(Self(super::RATE_LIMIT)))
     }
 }
 
@@ -77,8 +92,7 @@ impl FromRequestParts<Platform> for PasswordAuth {
 
     async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, ApiError> {
         let Some((user, secret)) = credentials(&parts.headers) else { return Err(unauthorized()) };
-        let need = scopes::need_of(parts);
-        if let Some(actor) = accounts::authenticate_for(platform, &secret, need).await? {
+        if let Some(actor) = known(parts, platform).await? {
             return Ok(Self(actor));
         }
         let Some(email) = user.filter(|user| user.contains('@')) else { return Err(unauthorized()) };
@@ -112,25 +126,15 @@ impl FromRequestParts<Platform> for Peer {
     }
 }
 
-/// The address of the connection, or whom our own router, on this machine, says that it
-/// carries. Of IPv6 it is the network: whoever has one address there has all of it.
+/// Where a request comes from. Of IPv6 it is the network: whoever has one address there has all
+/// of it.
 fn peer(parts: &Parts) -> String {
-    let direct = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    let forwarded = || {
-        let last = parts.headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
-        last.rsplit(',').next()?.trim().parse::<IpAddr>().ok()
-    };
-    let ip = match direct {
-        Some(ip) if ip.is_loopback() => forwarded().or(direct),
-        Some(_) | None => direct,
-    };
-    match ip.map(|ip| ip.to_canonical()) {
-        Some(IpAddr::V6(ip)) => {
+    match transport::client(parts).to_canonical() {
+        IpAddr::V6(ip) => {
             let [a, b, c, d, ..] = ip.segments();
             format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
         }
-        Some(IpAddr::V4(ip)) => ip.to_string(),
-        None => "unknown".to_owned(),
+        IpAddr::V4(ip) => ip.to_string(),
     }
 }
 

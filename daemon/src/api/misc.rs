@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use paas_wire as wire;
 
-use super::{endpoints::Endpoints, error::ApiResult, extract::Auth, view};
+use super::{endpoints::Endpoints, error::ApiResult, extract::Auth, transport::Left, view};
 use crate::{ops::Platform, store};
 
 pub(super) fn routes() -> Endpoints {
@@ -54,8 +54,8 @@ async fn stacks(State(p): State<Platform>, Auth(_): Auth) -> ApiResult<Json<Vec<
     ))
 }
 
-async fn rate_limit(Auth(_): Auth) -> Json<wire::RateLimit> {
-    Json(wire::RateLimit { remaining: super::RATE_LIMIT })
+async fn rate_limit(Auth(_): Auth, left: Left) -> Json<wire::RateLimit> {
+    Json(wire::RateLimit { remaining: left.0.into() })
 }
 
 /// For load balancers and `paasd doctor`: answers when the database does.

@@ -38,6 +38,21 @@ pub struct Bearer {
     pub scopes: Scopes,
 }
 
+impl Bearer {
+    /// The actor; refused if the token may not do as much.
+    pub fn with(self, need: Need) -> Result<Actor> {
+        if self.scopes.allow(need) {
+            return Ok(self.actor);
+        }
+        let enough: Vec<&str> = need.enough().iter().map(|scope| scope.name()).collect();
+        Err(Error::Forbidden(format!(
+            "This token has the scope {}, which is not enough: this takes {}.",
+            self.scopes,
+            enough.join(" or ")
+        )))
+    }
+}
+
 /// Makes a token that may do everything; it is shown this once.
 pub async fn create_token(
     p: &Platform,
@@ -112,15 +127,7 @@ pub async fn authenticate(p: &Platform, token: &str) -> Result<Option<Actor>> {
 /// Who has this token; refused if it is a good one that may not do as much.
 pub async fn authenticate_for(p: &Platform, token: &str, need: Need) -> Result<Option<Actor>> {
     let Some(bearer) = bearer(p, token).await? else { return Ok(None) };
-    if bearer.scopes.allow(need) {
-        return Ok(Some(bearer.actor));
-    }
-    let enough: Vec<&str> = need.enough().iter().map(|scope| scope.name()).collect();
-    Err(Error::Forbidden(format!(
-        "This token has the scope {}, which is not enough: this takes {}.",
-        bearer.scopes,
-        enough.join(" or ")
-    )))
+    bearer.with(need).map(Some)
 }
 
 /// The actor's tokens, logins not among them.

@@ -79,24 +79,25 @@ async fn without_preboot_the_old_web_dyno_stops_first() {
     t.create("app").await;
     t.deploy("app", &[("a", "a")], &[("web", "run")]).await;
     t.until_dynos("app", &["web.1 up"]).await;
-    // Which comes first in the log after a change.
-    let order = async |value: &str| {
+    let change = async |value: &str| {
         let before = t.log("app").await.len();
         t.patch("/apps/app/config-vars", json!({"A": value})).await.ok();
-        t.until("both dynos' lines", || async {
-            let log = t.log("app").await;
-            let find = |text: &str| log[before..].iter().position(|line| line.contains(text));
-            Some((find("Starting process")?, find("Stopping all processes")?))
-        })
-        .await
+        before
     };
-    let (start, stop) = order("1").await;
-    assert!(start < stop, "with preboot the new one starts first");
-    t.until_dynos("app", &["web.1 up"]).await;
+    // Where in the log from a line on something is said, once it is.
+    let said = async |before: usize, text: &'static str| {
+        t.until(text, || async { t.log("app").await[before..].iter().position(|line| line.contains(text)) }).await
+    };
     t.patch("/apps/app/features/preboot", json!({"enabled": false})).await.ok();
-    let (start, stop) = order("2").await;
-    assert!(stop < start, "without, the old one stops first");
+    let before = change("1").await;
+    let start = said(before, "Starting process").await;
+    assert!(said(before, "Stopping all processes").await < start, "without preboot the old one stops first");
     t.until_dynos("app", &["web.1 up"]).await;
+    t.patch("/apps/app/features/preboot", json!({"enabled": true})).await.ok();
+    let before = change("2").await;
+    let start = said(before, "Starting process").await;
+    let stop = t.log("app").await[before..].iter().position(|line| line.contains("Stopping all processes"));
+    assert!(stop.is_none_or(|stop| stop > start), "with it the new one starts first");
     answers.abort();
 }
 

@@ -5,6 +5,8 @@
 mod util;
 
 mod accounts;
+mod authority;
 mod features;
 mod oauth;
 mod table;
+mod transport;
