@@ -4,8 +4,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, clients, config, domains, dynos, features, git,
-    keys, local, logs, maintenance, redis, regions, releases, run, scale, sessions, stack,
+    access, account, addons, apps, authorizations, buildpacks, builds, ci_config, clients, config, domains, drains,
+    dynos, features, git, keys, local, logs, maintenance, members, pipelines, redis, regions, releases, run, scale,
+    sessions, stack, teams, telemetry, transfers,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -44,9 +45,13 @@ pub(crate) enum Command {
     #[command(flatten)]
     Clients(clients::Command),
     #[command(flatten)]
+    CiConfig(ci_config::Command),
+    #[command(flatten)]
     Config(config::Command),
     #[command(flatten)]
     Domains(domains::Command),
+    #[command(flatten)]
+    Drains(drains::Command),
     #[command(flatten)]
     Dynos(dynos::Command),
     #[command(flatten)]
@@ -60,6 +65,10 @@ pub(crate) enum Command {
     Logs(logs::LogsArgs),
     #[command(flatten)]
     Maintenance(maintenance::Command),
+    #[command(flatten)]
+    Pipelines(pipelines::Command),
+    #[command(flatten)]
+    Members(members::Command),
     #[command(flatten)]
     Redis(redis::Command),
     /// List where apps can run
@@ -75,6 +84,12 @@ pub(crate) enum Command {
     Sessions(sessions::Command),
     #[command(flatten)]
     Stack(stack::Command),
+    #[command(flatten)]
+    Teams(teams::Command),
+    #[command(flatten)]
+    Transfers(transfers::Command),
+    #[command(flatten)]
+    Telemetry(telemetry::Command),
     #[command(flatten)]
     Here(Here),
 }
@@ -149,14 +164,18 @@ impl Command {
             Self::Buildpacks(command) => command.run(context).await,
             Self::Builds(command) => command.run(context).await,
             Self::Clients(command) => command.run(context).await,
+            Self::CiConfig(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
             Self::Domains(command) => command.run(context).await,
+            Self::Drains(command) => command.run(context).await,
             Self::Dynos(command) => command.run(context).await,
             Self::Features(command) => command.run(context).await,
             Self::Git(command) => command.run(context).await,
             Self::Keys(command) => command.run(context).await,
             Self::Logs(arguments) => arguments.run(context).await,
             Self::Maintenance(command) => command.run(context).await,
+            Self::Pipelines(command) => command.run(context).await,
+            Self::Members(command) => command.run(context).await,
             Self::Redis(command) => command.run(context).await,
             Self::Regions(arguments) => arguments.run(context).await,
             Self::Releases(command) => command.run(context).await,
@@ -164,6 +183,9 @@ impl Command {
             Self::Scale(command) => command.run(context).await,
             Self::Sessions(command) => command.run(context).await,
             Self::Stack(command) => command.run(context).await,
+            Self::Teams(command) => command.run(context).await,
+            Self::Transfers(command) => command.run(context).await,
+            Self::Telemetry(command) => command.run(context).await,
             Self::Here(command) => command.run(),
         }
     }

@@ -14,7 +14,7 @@ use crate::output;
 const BOLD: Style = Style::new().bold();
 
 /// What each topic is about.
-const TOPICS: [(&str, &str); 27] = [
+const TOPICS: &[(&str, &str)] = &[
     ("access", "who may work on an app"),
     ("addons", "databases and services of an app"),
     ("apps", "create, look at, rename and destroy apps"),
@@ -22,10 +22,12 @@ const TOPICS: [(&str, &str); 27] = [
     ("authorizations", "API tokens for programs"),
     ("buildpacks", "what turns source into an app"),
     ("builds", "builds and their output"),
+    ("ci", "tests of a pipeline"),
     ("clients", "programs that your users may let into their accounts"),
     ("completions", "command completion for your shell"),
     ("config", "config vars, an app's settings"),
     ("domains", "host names that lead to an app"),
+    ("drains", "where log lines are sent"),
     ("features", "what can be switched on and off for an app"),
     ("git", "remotes and clones"),
     ("help", "this"),
@@ -34,6 +36,8 @@ const TOPICS: [(&str, &str); 27] = [
     ("local", "run the app on this machine"),
     ("logs", "what the app and the platform say"),
     ("maintenance", "a page for visitors while you work"),
+    ("pipelines", "apps from development to production"),
+    ("members", "who is in a team"),
     ("ps", "dynos: list, scale, restart, stop"),
     ("redis", "look into an app's Redis"),
     ("regions", "where apps can run"),
@@ -41,6 +45,8 @@ const TOPICS: [(&str, &str); 27] = [
     ("run", "run a command in a one-off dyno"),
     ("sessions", "where you are logged in by a browser"),
     ("stack", "the system that an app is built and run on"),
+    ("teams", "people who share apps"),
+    ("telemetry", "where logs, metrics and traces are sent in OpenTelemetry's form"),
     ("version", "the version of this program"),
 ];
 

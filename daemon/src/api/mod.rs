@@ -14,7 +14,9 @@ mod authorizations;
 mod browser_login;
 mod buildpack_installations;
 mod builds;
+mod collaborators;
 mod consent;
+mod couplings;
 pub mod endpoints;
 pub mod error;
 pub mod extract;
@@ -24,16 +26,24 @@ pub mod hyper_schema;
 mod keys;
 mod limit;
 mod list;
+mod log_drains;
 mod logs;
 mod misc;
 mod oauth;
 pub mod openapi;
 mod pages;
+mod pipelines;
+mod promotions;
 mod redis;
 mod releases;
 pub mod scopes;
 mod slugs;
 mod sources;
+mod team_apps;
+mod team_members;
+mod teams;
+mod telemetry_drains;
+mod transfers;
 mod transport;
 mod view;
 
@@ -62,19 +72,29 @@ pub fn endpoints() -> Endpoints {
         .merge(browser_login::routes())
         .merge(buildpack_installations::routes())
         .merge(builds::routes())
+        .merge(collaborators::routes())
         .merge(consent::routes())
+        .merge(couplings::routes())
         .merge(features::routes())
         .merge(formation::routes())
         .merge(keys::routes())
+        .merge(log_drains::routes())
         .merge(logs::routes())
         .merge(misc::routes())
         .merge(oauth::routes())
         .get("/openapi.json", openapi::show)
         .get("/schema", hyper_schema::show)
+        .merge(pipelines::routes())
+        .merge(promotions::routes())
         .merge(redis::routes())
         .merge(releases::routes())
         .merge(slugs::routes())
         .merge(sources::routes())
+        .merge(team_apps::routes())
+        .merge(team_members::routes())
+        .merge(teams::routes())
+        .merge(transfers::routes())
+        .merge(telemetry_drains::routes())
 }
 
 /// The router of all of them, with what all of them share.

@@ -30,7 +30,7 @@ const LONGEST_PASSWORD: usize = 1024;
 
 /// Makes an account, or gives the one of that address a new password. Returns it.
 pub async fn create(p: &Platform, email: &str, password: Option<&str>, admin: bool) -> Result<User> {
-    let email = address(email)?;
+    let email = check_email(email)?;
     let password_hash = match password {
         Some(password) => Some(hash(password).await?),
         None => None,
@@ -53,6 +53,23 @@ pub async fn create(p: &Platform, email: &str, password: Option<&str>, admin: bo
     };
     tx.commit(None).await?;
     Ok(user)
+}
+
+/// An e-mail address as it is kept: in lower case.
+pub(super) fn check_email(email: &str) -> Result<String> {
+    let email = email.trim().to_lowercase();
+    let valid = email.len() <= 254
+        && email
+            .split_once('@')
+            .is_some_and(|(local, host)| !local.is_empty() && !host.is_empty() && !host.contains('@'))
+        && !email.chars().any(|c| c.is_whitespace() || c.is_control());
+    if valid { Ok(email) } else { Err(Error::invalid(format!("{email:?} is not an e-mail address."))) }
+}
+
+/// A person's name as it is kept.
+pub(super) fn tidy_name(name: Option<String>) -> Option<String> {
+    name.map(|name| name.trim().chars().filter(|c| !c.is_control()).take(200).collect())
+        .filter(|name: &String| !name.is_empty())
 }
 
 /// What came of an address and password.
@@ -175,8 +192,7 @@ async fn prove(p: &Platform, actor: &Actor, account: &Account, password: Option<
 pub async fn update(p: &Platform, actor: &Actor, account: Account, changes: Changes) -> Result<Account> {
     let Account { mut user, mut profile } = account.clone();
     if let Some(name) = changes.name {
-        let name = name.map(|name| name.chars().filter(|c| !c.is_control()).take(200).collect::<String>());
-        user.name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+        user.name = tidy_name(name);
     }
     let email = changes.email.map(|email| address(&email)).transpose()?.filter(|email| *email != user.email);
     if email.is_some() {
@@ -229,7 +245,7 @@ pub async fn delete(p: &Platform, actor: &Actor, account: Account, password: Opt
         )));
     }
     users::set_email(&mut tx, user.id, &format!("{}@deleted.invalid", user.id)).await?;
-    users::leave_apps(&mut tx, user.id).await?;
+    users::leave(&mut tx, user.id).await?;
     authorizations::delete_all(&mut tx, user.id).await?;
     oauth::delete_grants(&mut tx, user.id).await?;
     oauth::delete_clients(&mut tx, user.id).await?;
@@ -240,15 +256,9 @@ pub async fn delete(p: &Platform, actor: &Actor, account: Account, password: Opt
     Ok(account)
 }
 
-/// An e-mail address in the form in which it is kept.
+/// The same, of the field `email`.
 fn address(email: &str) -> Result<String> {
-    let email = email.trim().to_lowercase();
-    let valid = email.len() <= 254
-        && email
-            .split_once('@')
-            .is_some_and(|(local, host)| !local.is_empty() && !host.is_empty() && !host.contains('@'))
-        && !email.chars().any(|c| c.is_whitespace() || c.is_control());
-    if valid { Ok(email) } else { Err(Error::invalid(format!("email: {email:?} is not an e-mail address."))) }
+    check_email(email).map_err(|error| Error::invalid(format!("email: {error}")))
 }
 
 /// A new password has been asked for, by whoever knows the address. An administrator makes out
@@ -333,7 +343,7 @@ fn check_password(password: &str) -> Result<()> {
     Ok(())
 }
 
-async fn hash(password: &str) -> Result<String> {
+pub(super) async fn hash(password: &str) -> Result<String> {
     check_password(password)?;
     let password = password.to_owned();
     let _turn = CHECKS.acquire().await.map_err(|e| Error::internal("The password could not be kept.", e))?;

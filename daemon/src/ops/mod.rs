@@ -5,6 +5,7 @@
 //! with what effect is told here. Start with [`releases`]: every change of what an app
 //! runs is a release. [`Platform`] is what each function gets; [`Actor`] is who asks.
 
+pub mod access;
 pub mod accounts;
 pub mod addons;
 pub mod addresses;
@@ -20,15 +21,21 @@ pub mod dynos;
 pub mod features;
 pub mod formation;
 pub mod guesses;
+pub mod log_drains;
 pub mod logs;
+pub mod members;
 pub mod oauth;
+pub mod pipelines;
 pub mod releases;
 pub mod scopes;
 pub mod slugs;
 pub mod sources;
 pub mod spec;
 pub mod ssh_keys;
+pub mod teams;
+pub mod telemetry_drains;
 pub mod tokens;
+pub mod transfers;
 
 use std::sync::Arc;
 

@@ -4,9 +4,17 @@
 #[path = "../util/mod.rs"]
 mod util;
 
+mod access;
 mod accounts;
 mod authority;
+mod drains;
 mod features;
+mod log_streams;
 mod oauth;
+mod people;
+mod pipelines;
+mod promotions;
 mod table;
+mod teams;
+mod transfers;
 mod transport;
