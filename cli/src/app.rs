@@ -116,6 +116,7 @@ mod tests {
             app: None,
             ca_cert: None,
             netrc: None,
+            home: None,
             editor: String::new(),
             term: None,
             desktop: false,

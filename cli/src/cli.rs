@@ -4,9 +4,10 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, certs, ci, ci_config, config, container, diff,
-    domains, drains, dynos, git, inside, local, logs, maintenance, members, pipelines, redis, regions, registry,
-    releases, reviewapps, run, scale, setups, stack, status, teams, telemetry, transfers, webhooks,
+    access, account, addons, apps, authorizations, buildpacks, builds, certs, ci, ci_config, clients, config,
+    container, diff, domains, drains, dynos, features, git, inside, keys, local, logs, maintenance, members, pipelines,
+    redis, regions, registry, releases, reviewapps, run, scale, sessions, setups, stack, status, teams, telemetry,
+    transfers, webhooks,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     #[command(flatten)]
     Ci(ci::Command),
     #[command(flatten)]
+    Clients(clients::Command),
+    #[command(flatten)]
     CiConfig(ci_config::Command),
     #[command(flatten)]
     Config(config::Command),
@@ -62,9 +65,13 @@ pub(crate) enum Command {
     #[command(flatten)]
     Dynos(dynos::Command),
     #[command(flatten)]
+    Features(features::Command),
+    #[command(flatten)]
     Git(git::Command),
     #[command(flatten)]
     Inside(inside::Command),
+    #[command(flatten)]
+    Keys(keys::Command),
     /// Show what the app and the platform said
     #[command(name = "logs")]
     Logs(logs::LogsArgs),
@@ -92,6 +99,8 @@ pub(crate) enum Command {
     /// Make an app from a source with an app.json
     #[command(name = "apps:setup")]
     Setup(setups::SetupArgs),
+    #[command(flatten)]
+    Sessions(sessions::Command),
     #[command(flatten)]
     Stack(stack::Command),
     /// Show how the platform is
@@ -180,6 +189,7 @@ impl Command {
             Self::Builds(command) => command.run(context).await,
             Self::Certs(command) => command.run(context).await,
             Self::Ci(command) => command.run(context).await,
+            Self::Clients(command) => command.run(context).await,
             Self::CiConfig(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
             Self::Container(command) => command.run(),
@@ -187,8 +197,10 @@ impl Command {
             Self::Domains(command) => command.run(context).await,
             Self::Drains(command) => command.run(context).await,
             Self::Dynos(command) => command.run(context).await,
+            Self::Features(command) => command.run(context).await,
             Self::Git(command) => command.run(context).await,
             Self::Inside(command) => command.run(context).await,
+            Self::Keys(command) => command.run(context).await,
             Self::Logs(arguments) => arguments.run(context).await,
             Self::Maintenance(command) => command.run(context).await,
             Self::Pipelines(command) => command.run(context).await,
@@ -201,6 +213,7 @@ impl Command {
             Self::Run(command) => command.run(context).await,
             Self::Scale(command) => command.run(context).await,
             Self::Setup(arguments) => arguments.run(context).await,
+            Self::Sessions(command) => command.run(context).await,
             Self::Stack(command) => command.run(context).await,
             Self::Status(arguments) => arguments.run(context).await,
             Self::Teams(command) => command.run(context).await,

@@ -74,6 +74,12 @@ impl Client {
         })
     }
 
+    /// GET, one thing, however long its answer takes.
+    pub(crate) async fn wait_for<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let response = self.send(self.request(Method::GET, path)?).await?;
+        self.json(response).await
+    }
+
     /// GET, one thing.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         self.call(self.request(Method::GET, path)?).await
@@ -353,7 +359,11 @@ fn where_listed(resource: &str) -> Option<&'static str> {
         "domain" => "`paas domains` lists the app's domains.",
         "dyno" => "`paas ps` lists the app's dynos.",
         "formation" => "`paas ps:scale` lists the app's process types.",
+        "feature" => "`paas features` and `paas labs` list what there is.",
+        "key" => "`paas keys` lists your SSH keys.",
+        "oauth_client" => "`paas clients` lists your OAuth clients.",
         "release" => "`paas releases` lists the app's releases.",
+        "session" => "`paas sessions` lists your sessions.",
         "team" => "`paas teams` lists the teams that you are in.",
         "team_member" => "`paas members` lists who is in the team.",
         "app_transfer" => "`paas apps:transfers` lists the apps that you offer or are offered.",

@@ -117,6 +117,7 @@ mod tests {
             app: None,
             ca_cert: None,
             netrc: None,
+            home: None,
             editor: String::new(),
             term: None,
             desktop: false,

@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) ca_cert: Option<PathBuf>,
     /// The netrc file: `NETRC`, else `~/.netrc`.
     pub(crate) netrc: Option<PathBuf>,
+    /// The user's folder (`HOME`).
+    pub(crate) home: Option<PathBuf>,
     /// Editor for `config:edit` (`VISUAL`, `EDITOR`).
     pub(crate) editor: String,
     /// Type of the terminal (`TERM`), for one-off dynos.
@@ -41,6 +43,7 @@ impl Settings {
             netrc: text("NETRC")
                 .map(PathBuf::from)
                 .or_else(|| text("HOME").map(|home| PathBuf::from(home).join(".netrc"))),
+            home: text("HOME").map(PathBuf::from),
             editor: text("VISUAL").or_else(|| text("EDITOR")).unwrap_or_else(|| "vi".to_owned()),
             term: text("TERM"),
             desktop: cfg!(target_os = "macos") || text("DISPLAY").is_some() || text("WAYLAND_DISPLAY").is_some(),

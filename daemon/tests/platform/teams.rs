@@ -1,5 +1,6 @@
 //! Teams, their members and their apps.
 
+use paas_daemon::ops::accounts;
 use serde_json::{Value, json};
 
 use crate::{people::Person, util::TestApp};
@@ -161,8 +162,8 @@ async fn invitations_make_accounts_and_members_once() {
     let member = member.ok();
     assert_eq!((&member["email"], &member["user"]["name"]), (&json!("new@example.com"), &json!("New One")));
     ask("POST", accept.clone(), json!({"password": "long enough"})).await.error(404);
-    let actor = paas_daemon::ops::accounts::login(t.platform(), "new@example.com", "long enough").await.unwrap();
-    assert!(!actor.unwrap().user.admin);
+    let login = accounts::login(t.platform(), "here", "new@example.com", "long enough").await.unwrap();
+    assert!(matches!(login, accounts::Login::In(actor) if !actor.user.admin));
 
     // One that is taken back, and one for somebody who has an account.
     let root = Person::admin(&t, "root").await;
