@@ -4,8 +4,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, config, domains, dynos, git, local, logs,
-    maintenance, redis, regions, releases, run, scale, stack,
+    access, account, addons, apps, authorizations, buildpacks, builds, config, domains, dynos, git, heroku, local,
+    logs, maintenance, redis, regions, releases, run, scale, stack,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -71,7 +71,7 @@ pub(crate) enum Command {
     Here(Here),
 }
 
-/// Commands that need neither settings nor server.
+/// Commands that need no server, or have a runtime to themselves.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Here {
     /// Start the app on this machine: every line of the Procfile, with .env
@@ -83,6 +83,9 @@ pub(crate) enum Here {
     /// Check the Procfile
     #[command(name = "local:check")]
     LocalCheck(local::LocalCheckArgs),
+    /// Run Heroku's own command line with this server
+    #[command(name = "heroku")]
+    Heroku(heroku::HerokuArgs),
     /// Show the topics, or what belongs to a topic or command
     #[command(name = "help")]
     Help {
@@ -123,6 +126,7 @@ impl Here {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 runtime.block_on(local::start(arguments)).and_then(ended)
             }
+            Self::Heroku(arguments) => arguments.run().and_then(ended),
             Self::LocalRun(arguments) => local::run(arguments).and_then(ended),
             Self::LocalCheck(arguments) => local::check(&arguments).and_then(ended),
         }

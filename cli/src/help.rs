@@ -14,7 +14,7 @@ use crate::output;
 const BOLD: Style = Style::new().bold();
 
 /// What each topic is about.
-const TOPICS: [(&str, &str); 22] = [
+const TOPICS: [(&str, &str); 23] = [
     ("access", "who may work on an app"),
     ("addons", "databases and services of an app"),
     ("apps", "create, look at, rename and destroy apps"),
@@ -27,6 +27,7 @@ const TOPICS: [(&str, &str); 22] = [
     ("domains", "host names that lead to an app"),
     ("git", "remotes and clones"),
     ("help", "this"),
+    ("heroku", "Heroku's own command line, with this server"),
     ("local", "run the app on this machine"),
     ("logs", "what the app and the platform say"),
     ("maintenance", "a page for visitors while you work"),

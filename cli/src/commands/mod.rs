@@ -12,6 +12,7 @@ pub(crate) mod config;
 pub(crate) mod domains;
 pub(crate) mod dynos;
 pub(crate) mod git;
+pub(crate) mod heroku;
 pub(crate) mod local;
 pub(crate) mod logs;
 pub(crate) mod maintenance;
