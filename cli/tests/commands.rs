@@ -385,7 +385,7 @@ fn waiting_for_an_addon_says_why_and_ends() {
     let world = World::new();
     let at = |message: Option<&str>| {
         let mut addon = addon("redis-calm-1", AddonState::Provisioning);
-        addon.provision_message = message.map(str::to_owned);
+        addon.provision_message = message.unwrap_or_default().to_owned();
         addon
     };
     let one = format!("GET /apps/myapp/addons/{}", id(21));

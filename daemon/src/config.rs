@@ -105,6 +105,10 @@ pub struct Config {
     #[arg(long, env = "PAAS_MAX_DYNOS", default_value_t = 100)]
     pub max_dynos: u32,
 
+    /// API requests that an account may make in an hour, refilled evenly; 0 for no limit. Heroku: 4500.
+    #[arg(long, env = "PAAS_API_RATE_LIMIT", default_value_t = 4500)]
+    pub api_rate_limit: u32,
+
     /// Scheme and authority that users reach the API by, when it is not the listening address (http://api.example.com).
     #[arg(long, env = "PAAS_PUBLIC_URL")]
     pub public_url: Option<String>,

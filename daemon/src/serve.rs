@@ -183,7 +183,7 @@ impl Daemon {
         if router_mode == RouterMode::Managed {
             jobs.spawn(tasks::router::run(cx.clone(), stopped.clone()));
         }
-        let app = api::routes().merge(streams::routes()).merge(git::routes(git)).with_state(platform.clone());
+        let app = api::routes(&platform).merge(streams::routes()).merge(git::routes(git)).with_state(platform.clone());
         let rendezvous: web::Rendezvous = {
             let platform = platform.clone();
             Arc::new(move |secret, stream| Box::pin(streams::rendezvous(platform.clone(), secret, stream)))

@@ -170,7 +170,7 @@ async fn options_and_names_are_taken_as_given_or_refused() {
     let second = t.post("/apps/shop/addons", json!({"plan": "redis", "attachment": {"name": "SPARE"}})).await.ok();
     t.post("/apps/shop/addons", json!({"plan": "redis", "attachment": {"name": "SPARE"}})).await.error(422);
     let mut body = json!({"addon": second["name"], "app": "shop", "name": "REDIS"});
-    let (id, why) = t.post("/addon-attachments", body.clone()).await.error(400);
+    let (id, why) = t.post("/addon-attachments", body.clone()).await.error(423);
     assert!(id == "confirmation_required" && why.contains("--confirm shop"), "{id}: {why}");
     body["confirm"] = json!("shop");
     let (_, why) = t.post("/addon-attachments", body.clone()).await.error(422);

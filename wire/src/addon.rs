@@ -45,7 +45,7 @@ pub struct Addon {
     pub provider_id: Option<String>,
     /// What the provider tells the user after making it.
     #[serde(default)]
-    pub provision_message: Option<String>,
+    pub provision_message: String,
     /// How far it is.
     pub state: AddonState,
     /// When it last changed.

@@ -181,7 +181,7 @@ pub(crate) fn addon(name: &str, state: AddonState) -> Addon {
         name: name.to_owned(),
         plan: plan("redis:mini"),
         provider_id: None,
-        provision_message: None,
+        provision_message: String::new(),
         state,
         updated_at: at(),
         web_url: None,

@@ -6,7 +6,7 @@
 //! and give [`Json`], [`Created`], [`Accepted`], [`Page`], or a bare [`Response`] where the
 //! answer is no JSON.
 
-use std::{any::type_name, marker::PhantomData};
+use std::{any::type_name, borrow::Cow, marker::PhantomData};
 
 use axum::{
     Json, Router,
@@ -22,6 +22,7 @@ use serde::Serialize;
 use super::{
     error::{ApiError, ApiResult},
     extract::{Auth, Body, PasswordAuth, Path, Query},
+    transport::Left,
 };
 use crate::ops::Platform;
 
@@ -60,6 +61,26 @@ pub struct Endpoint {
     pub answer: Answer,
 }
 
+impl Endpoint {
+    /// A name of its own: `apps.index`.
+    #[must_use]
+    pub fn id(&self) -> String {
+        self.name.strip_prefix("api::").unwrap_or(&self.name).replace("::", ".")
+    }
+
+    /// The module that it is of: `apps`.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        let name = self.name.strip_prefix("api::").unwrap_or(&self.name);
+        name.split("::").next().unwrap_or_default()
+    }
+
+    /// The names of the parts of its path.
+    pub fn parameters(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+    }
+}
+
 /// An answer's shape.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer {
@@ -67,8 +88,15 @@ pub struct Answer {
     pub status: StatusCode,
     /// Its body; none: no JSON, or one without a shape of its own.
     pub schema: Option<SchemaOf>,
+    /// What is in it: the name of the type, of an item's where it is a list.
+    pub of: Option<fn() -> Cow<'static, str>>,
     /// Whether it is a list that comes in pages (206 and `Next-Range`).
     pub pages: bool,
+}
+
+impl Answer {
+    /// One without a shape.
+    const PLAIN: Self = Self { status: StatusCode::OK, schema: None, of: None, pages: false };
 }
 
 /// Routes with what is known of them.
@@ -128,15 +156,8 @@ impl Endpoints {
     ) -> Self {
         let name = type_name::<H>();
         let name = name.strip_prefix("paas_daemon::").unwrap_or(name).to_owned();
-        let mut endpoint = Endpoint {
-            method,
-            path,
-            name,
-            caller: Caller::Anyone,
-            body: None,
-            query: None,
-            answer: Answer { status: StatusCode::OK, schema: None, pages: false },
-        };
+        let mut endpoint =
+            Endpoint { method, path, name, caller: Caller::Anyone, body: None, query: None, answer: Answer::PLAIN };
         H::tell(&mut endpoint);
         self.list.push(endpoint);
         self.router = self.router.route(path, on(filter, handler));
@@ -224,6 +245,10 @@ impl Takes for axum::body::Body {
     fn tell(_: &mut Endpoint) {}
 }
 
+impl Takes for Left {
+    fn tell(_: &mut Endpoint) {}
+}
+
 impl<T> Takes for Path<T> {
     fn tell(_: &mut Endpoint) {}
 }
@@ -265,7 +290,7 @@ pub trait Gives {
 }
 
 fn json<T: JsonSchema>(status: StatusCode) -> Answer {
-    Answer { status, schema: Some(|schemas| schemas.subschema_for::<T>()), pages: false }
+    Answer { status, schema: Some(|schemas| schemas.subschema_for::<T>()), of: Some(T::schema_name), pages: false }
 }
 
 impl<T: JsonSchema> Gives for Json<T> {
@@ -288,13 +313,13 @@ impl<T: JsonSchema> Gives for Accepted<T> {
 
 impl<T: JsonSchema> Gives for Page<T> {
     fn answer() -> Answer {
-        Answer { pages: true, ..json::<Vec<T>>(StatusCode::OK) }
+        Answer { pages: true, of: Some(T::schema_name), ..json::<Vec<T>>(StatusCode::OK) }
     }
 }
 
 impl Gives for Response {
     fn answer() -> Answer {
-        Answer { status: StatusCode::OK, schema: None, pages: false }
+        Answer::PLAIN
     }
 }
 
@@ -338,6 +363,17 @@ macro_rules! told {
             }
         }
     };
+}
+
+impl<F, Made, R> Told<((),)> for F
+where
+    F: Fn() -> Made,
+    Made: Future<Output = R>,
+    R: Gives,
+{
+    fn tell(endpoint: &mut Endpoint) {
+        endpoint.answer = R::answer();
+    }
 }
 
 told!(A1);

@@ -51,7 +51,7 @@ impl From<Error> for ApiError {
             Error::Forbidden(message) => Self::new(StatusCode::FORBIDDEN, "forbidden", message),
             Error::Unauthorized(message) => Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message),
             Error::ConfirmationRequired { message, .. } => {
-                Self::new(StatusCode::BAD_REQUEST, "confirmation_required", message)
+                Self::new(StatusCode::LOCKED, "confirmation_required", message)
             }
             Error::Unavailable(message) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", message),
             Error::Internal { what, source } => {

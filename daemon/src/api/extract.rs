@@ -9,7 +9,10 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::error::ApiError;
+use super::{
+    error::ApiError,
+    transport::{Known, Left},
+};
 use crate::ops::{Actor, Platform, accounts, addresses, apps};
 
 /// Largest body of an API request, in bytes. Sources and slugs have their own uploads.
@@ -24,12 +27,26 @@ impl FromRequestParts<Platform> for Auth {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, ApiError> {
-        let token = credentials(parts).map(|(_, token)| token);
-        let actor = match token {
-            Some(token) => accounts::authenticate(platform, &token).await?,
-            None => None,
-        };
-        actor.map(Self).ok_or_else(unauthorized)
+        known(parts, platform).await?.map(Self).ok_or_else(unauthorized)
+    }
+}
+
+/// Whose token a request has: as the transport has found already, or looked up now.
+async fn known(parts: &Parts, platform: &Platform) -> Result<Option<Actor>, ApiError> {
+    if let Some(Known(actor)) = parts.extensions.get::<Known>() {
+        return Ok(actor.clone());
+    }
+    match credentials(parts) {
+        Some((_, token)) => Ok(accounts::authenticate(platform, &token).await?),
+        None => Ok(None),
+    }
+}
+
+impl FromRequestParts<Platform> for Left {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Platform) -> Result<Self, ApiError> {
+        Ok(parts.extensions.get::<Self>().copied().unwrap_or(Self(super::RATE_LIMIT)))
     }
 }
 
@@ -68,7 +85,7 @@ impl FromRequestParts<Platform> for PasswordAuth {
 
     async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, ApiError> {
         let Some((user, secret)) = credentials(parts) else { return Err(unauthorized()) };
-        if let Some(actor) = accounts::authenticate(platform, &secret).await? {
+        if let Some(actor) = known(parts, platform).await? {
             return Ok(Self(actor));
         }
         let actor = match user {

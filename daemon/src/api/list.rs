@@ -8,60 +8,88 @@ use axum::{
 use paas_wire::{Range, range::Order};
 use serde::Serialize;
 
-use super::endpoints::Page;
+use super::{endpoints::Page, transport::Shown};
 
 /// Shows a list that is in ascending order of `property`; `key` gives an item's value of it.
 ///
-/// What the client asked by another property comes in the order asked for, all the same:
-/// Heroku's clients ask by the one property that a resource is ordered by.
+/// Who asks by another property that the items have gets them in its order; a property that
+/// they don't have is as good as none.
 pub(super) fn list<T: Serialize>(
     headers: &HeaderMap,
     property: &str,
-    mut items: Vec<T>,
+    items: Vec<T>,
     key: impl Fn(&T) -> String,
 ) -> Page<T> {
     let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
     let range = asked.map(Range::parse).unwrap_or_default();
+    let other = range.property.as_deref().filter(|other| *other != property);
+    let by_other = other.and_then(|other| items.iter().map(|item| value_of(item, other)).collect::<Option<Vec<_>>>());
+    let (property, mut items): (&str, Vec<(String, T)>) = match (other, by_other) {
+        (Some(other), Some(keys)) => {
+            let mut items: Vec<_> = keys.into_iter().zip(items).collect();
+            items.sort_by(|a, b| compare(&a.0, &b.0));
+            (other, items)
+        }
+        (Some(_) | None, _) => (property, items.into_iter().map(|item| (key(&item), item)).collect()),
+    };
     let descending = range.order == Some(Order::Desc);
     if descending {
         items.reverse();
     }
     let same = range.property.as_deref().is_none_or(|asked| asked == property);
     // Where a value stands in this order beside an item's.
-    let beside = |item: &T, value: &str| {
-        let order = compare(&key(item), value);
+    let beside = |key: &str, value: &str| {
+        let order = compare(key, value);
         if descending { order.reverse() } else { order }
     };
     if let Some(start) = range.start.as_ref().filter(|_| same) {
-        let is_it = |item: &T| key(item) == start.value;
+        let is_it = |(key, _): &(String, T)| *key == start.value;
         // Several may have that value: a page begins behind all of them, or with the first.
         let at = match start.exclusive {
             true => items.iter().rposition(is_it).map(|at| at + 1),
             false => items.iter().position(is_it),
         };
-        let beyond = |item: &T| beside(item, &start.value).is_ge();
+        let beyond = |(key, _): &(String, T)| beside(key, &start.value).is_ge();
         let skip = at.or_else(|| items.iter().position(beyond)).unwrap_or(items.len());
         items.drain(..skip);
     }
     if let Some(end) = range.end.as_ref().filter(|_| same) {
-        let last = items.iter().rposition(|item| key(item) == *end).map(|at| at + 1);
-        let beyond = |item: &T| beside(item, end).is_gt();
+        let last = items.iter().rposition(|(key, _)| key == end).map(|at| at + 1);
+        let beyond = |(key, _): &(String, T)| beside(key, end).is_gt();
         let keep = last.or_else(|| items.iter().position(beyond)).unwrap_or(items.len());
         items.truncate(keep);
     }
     let limit = if asked.is_some() { range.limit() as usize } else { paas_wire::range::LARGEST_MAX as usize };
     let more = items.len() > limit;
     items.truncate(limit);
-    let next = items.last().filter(|_| more).map(|last| range.after(property, &key(last)).to_string());
+    let next = items.last().filter(|_| more).map(|(last, _)| range.after(property, last).to_string());
+    let shown = items.first().zip(items.last()).map(|((first, _), (last, _))| format!("{property} {first}..{last}"));
     let status = if more { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    let items: Vec<T> = items.into_iter().map(|(_, item)| item).collect();
     let mut response = (status, Json(items)).into_response();
-    if let Ok(accepts) = HeaderValue::from_str(property) {
-        response.headers_mut().insert(header::ACCEPT_RANGES, accepts);
+    let accepts = if property == "id" { property.to_owned() } else { format!("id, {property}") };
+    // A key that no header can carry is not told.
+    for (name, value) in [(header::ACCEPT_RANGES, Some(accepts)), (HeaderName::from_static("next-range"), next)] {
+        if let Some(Ok(value)) = value.map(|value| HeaderValue::from_str(&value)) {
+            response.headers_mut().insert(name, value);
+        }
     }
-    if let Some(Ok(next)) = next.map(|next| HeaderValue::from_str(&next)) {
-        response.headers_mut().insert(HeaderName::from_static("next-range"), next);
+    if let Some(Ok(shown)) = shown.map(|shown| HeaderValue::from_str(&shown)) {
+        response.extensions_mut().insert(Shown(shown));
     }
     Page::of(response)
+}
+
+/// An item's value of a property, where it is a text or a number.
+fn value_of<T: Serialize>(item: &T, property: &str) -> Option<String> {
+    match serde_json::to_value(item).ok()?.get_mut(property)?.take() {
+        serde_json::Value::String(text) => Some(text),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Array(_)
+        | serde_json::Value::Object(_) => None,
+    }
 }
 
 /// Numbers by value, everything else as text.

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use paas_wire as wire;
 
-use super::{endpoints::Endpoints, error::ApiResult, extract::Auth, view};
+use super::{endpoints::Endpoints, error::ApiResult, extract::Auth, transport::Left, view};
 use crate::{ops::Platform, store};
 
 pub(super) fn routes() -> Endpoints {
@@ -11,6 +11,7 @@ pub(super) fn routes() -> Endpoints {
         .get("/regions", regions)
         .get("/stacks", stacks)
         .get("/account/rate-limits", rate_limit)
+        .get("/api/v4/current-status", current_status)
         .get("/health", health)
 }
 
@@ -54,12 +55,30 @@ async fn stacks(State(p): State<Platform>, Auth(_): Auth) -> ApiResult<Json<Vec<
     ))
 }
 
-async fn rate_limit(Auth(_): Auth) -> Json<wire::RateLimit> {
-    Json(wire::RateLimit { remaining: super::RATE_LIMIT })
+async fn rate_limit(Auth(_): Auth, left: Left) -> Json<wire::RateLimit> {
+    Json(wire::RateLimit { remaining: left.0.into() })
 }
 
 /// For load balancers and `paasd doctor`: answers when the database does.
 async fn health(State(p): State<Platform>) -> ApiResult<&'static str> {
     store::settings::get(&mut p.db.read().await?, store::settings::INSTANCE).await?;
     Ok("ok\n")
+}
+
+/// How apps (the engine), data (the database) and tools (this API) are now.
+async fn current_status(State(p): State<Platform>) -> Json<wire::CurrentStatus> {
+    let data = match p.db.read().await {
+        Ok(mut db) => store::settings::get(&mut db, store::settings::INSTANCE).await.is_ok(),
+        Err(_) => false,
+    };
+    let apps = p.engine.nodes().await.is_ok_and(|nodes| nodes.iter().any(|node| node.ready));
+    let part = |system: &str, well: bool| wire::SystemStatus {
+        system: system.into(),
+        status: if well { "green" } else { "red" }.into(),
+    };
+    Json(wire::CurrentStatus {
+        status: vec![part("Apps", apps), part("Data", data), part("Tools", true)],
+        incidents: Vec::new(),
+        scheduled: Vec::new(),
+    })
 }

@@ -15,29 +15,31 @@ pub mod endpoints;
 pub mod error;
 pub mod extract;
 mod formation;
+pub mod hyper_schema;
+mod limit;
 mod list;
 mod logs;
 mod misc;
+pub mod openapi;
 mod redis;
 mod releases;
 mod slugs;
 mod sources;
+mod transport;
 mod view;
 
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
-    http::{HeaderName, HeaderValue, StatusCode},
-    middleware::{self, Next},
-    response::{IntoResponse as _, Response},
+    http::StatusCode,
 };
 
 use crate::ops::Platform;
 use endpoints::Endpoints;
 use error::ApiError;
 
-/// Requests an hour, as Heroku tells its clients; not enforced yet.
-const RATE_LIMIT: u64 = 4500;
+/// Requests that are said to be left where there is no limit: Heroku's own number of an hour.
+const RATE_LIMIT: u32 = 4500;
 
 /// Every endpoint of the API, with what is known of each.
 pub fn endpoints() -> Endpoints {
@@ -51,6 +53,8 @@ pub fn endpoints() -> Endpoints {
         .merge(formation::routes())
         .merge(logs::routes())
         .merge(misc::routes())
+        .get("/openapi.json", openapi::show)
+        .get("/schema", hyper_schema::show)
         .merge(redis::routes())
         .merge(releases::routes())
         .merge(slugs::routes())
@@ -58,13 +62,13 @@ pub fn endpoints() -> Endpoints {
 }
 
 /// The router of all of them, with what all of them share.
-pub fn routes() -> Router<Platform> {
+pub fn routes(p: &Platform) -> Router<Platform> {
     let (router, _) = endpoints().split();
-    router
+    let router = router
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(extract::LARGEST_BODY))
-        .layer(middleware::from_fn(headers))
+        .layer(DefaultBodyLimit::max(extract::LARGEST_BODY));
+    transport::around(router, p)
 }
 
 async fn unknown() -> ApiError {
@@ -81,19 +85,4 @@ async fn wrong_method(request: Request) -> ApiError {
         "method_not_allowed",
         format!("{} does not answer to {}.", request.uri().path(), request.method()),
     )
-}
-
-/// Request ids and what else every answer carries.
-async fn headers(request: Request, next: Next) -> Response {
-    let sent = request.headers().get("request-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let own = uuid::Uuid::new_v4().to_string();
-    // Nothing has a name with a NUL character in it, and Postgres can't be asked for one.
-    let nameless = request.uri().path().contains("%00");
-    let mut response = if nameless { unknown().await.into_response() } else { next.run(request).await };
-    let ids = paas_wire::headers::with_request_id(sent.as_deref(), &own);
-    if let Ok(value) = HeaderValue::from_str(&ids) {
-        response.headers_mut().insert(HeaderName::from_static("request-id"), value);
-    }
-    response.headers_mut().insert(HeaderName::from_static("ratelimit-remaining"), HeaderValue::from(RATE_LIMIT));
-    response
 }

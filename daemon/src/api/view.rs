@@ -251,7 +251,7 @@ pub(super) fn addon(shown: &Shown) -> wire::Addon {
         name: addon.name.clone(),
         plan: plan_ref(shown),
         provider_id: Some(addon.id.to_string()),
-        provision_message: addon.message.clone(),
+        provision_message: addon.message.clone().unwrap_or_default(),
         state: addon_state(&addon.state),
         updated_at: addon.updated_at,
         web_url: None,

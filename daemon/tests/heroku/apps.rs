@@ -61,6 +61,10 @@ async fn apps() {
     h.ok("apps:destroy", "-a shop --confirm shop", &["Destroying", "shop", "done"]).await;
     let typed = h.on_terminal("apps:destroy", "-a blog", &[("--confirm blog", "blog\r")]).await;
     h.judge("apps:destroy", "-a blog (confirmed by hand)", &typed, Some(0), &["done"]);
-    h.ok("status", "", &["No known issues"]).await;
+    h.ok("status", "", &["Apps:", "No known issues"]).await;
+    if let Some(fake) = &h.app.fake {
+        fake.set_down(true);
+    }
+    h.ok("status", "", &["Apps:", "Red"]).await;
     h.done().await;
 }

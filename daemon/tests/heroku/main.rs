@@ -36,3 +36,4 @@ mod sdk;
 mod story;
 mod teams;
 mod webhooks;
+mod wrapper;

@@ -4,4 +4,6 @@
 #[path = "../util/mod.rs"]
 mod util;
 
+mod authority;
 mod table;
+mod transport;

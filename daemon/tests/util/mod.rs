@@ -10,6 +10,7 @@
 pub mod cli_user;
 pub mod database;
 pub mod home;
+pub mod hyper;
 pub mod settings;
 
 use std::{
@@ -118,6 +119,7 @@ impl TestApp {
         let bundle = Path::new("/etc/ssl/certs/ca-certificates.crt");
         config.ca_bundle = bundle.exists().then(|| bundle.to_owned());
         config.disk_reserve_mib = 64;
+        config.api_rate_limit = 0;
         let database = database::Database::new();
         config.database_url = database.as_ref().map(|database| database.url.clone());
         change(&mut config);
@@ -191,6 +193,7 @@ impl TestApp {
         let bytes = response.bytes().await.unwrap();
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        hyper::check(method, path, status, &body);
         Answer { status, headers, body }
     }
 
@@ -205,6 +208,7 @@ impl TestApp {
         let bytes = response.bytes().await.unwrap();
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        hyper::check(method, path, status, &body);
         Answer { status, headers, body }
     }
 

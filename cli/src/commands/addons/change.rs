@@ -73,7 +73,7 @@ pub(super) async fn create(context: &Context, arguments: CreateArgs) -> anyhow::
     if arguments.json {
         return output::json(&addon);
     }
-    if let Some(message) = &addon.provision_message {
+    if let Some(message) = Some(&addon.provision_message).filter(|message| !message.is_empty()) {
         output::line(message);
     }
     if addon.state == AddonState::Provisioning {
@@ -193,7 +193,7 @@ pub(super) async fn upgrade(
     let body = AddonUpdate { name: None, plan: Some(Identity(plan)) };
     let changed: Addon = client.send_json(Method::PATCH, &path, &body).await?;
     action.done();
-    if let Some(message) = changed.provision_message {
+    if let Some(message) = Some(changed.provision_message).filter(|message| !message.is_empty()) {
         output::line(message);
     }
     Ok(())

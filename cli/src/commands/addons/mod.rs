@@ -221,7 +221,7 @@ async fn wait(client: &Client, mut addon: Addon, limit: Duration) -> anyhow::Res
     let path = crate::client::app_path(&addon.app.name, &format!("/addons/{}", addon.id));
     let end = Instant::now() + limit;
     while addon.state == AddonState::Provisioning {
-        action.status(addon.provision_message.as_deref().unwrap_or_default());
+        action.status(&addon.provision_message);
         if Instant::now() >= end {
             action.end("!");
             return Err(late(&addon, limit).into());
@@ -240,7 +240,7 @@ async fn wait(client: &Client, mut addon: Addon, limit: Duration) -> anyhow::Res
 }
 
 fn late(addon: &Addon, limit: Duration) -> Failure {
-    let why = match &addon.provision_message {
+    let why = match Some(&addon.provision_message).filter(|message| !message.is_empty()) {
         Some(message) => message.trim_end_matches('.'),
         None => "the server says no more",
     };

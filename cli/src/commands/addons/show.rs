@@ -104,7 +104,7 @@ pub(super) async fn info(client: &Client, addon: Addon, json: bool) -> anyhow::R
         ("Plan", addon.plan.name),
         ("Price", price(addon.plan.price)),
         ("State", state(addon.state)),
-        ("Message", addon.provision_message.unwrap_or_default()),
+        ("Message", addon.provision_message),
     ]);
     Ok(())
 }

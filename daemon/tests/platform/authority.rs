@@ -1,0 +1,226 @@
+//! Who may do what, over the whole table of routes: a new route is in here by itself.
+//!
+//! Where a route has a parameter that is not in [`World::value`] yet, the test says so: add what
+//! stands for it. A body that its handler needs goes into [`body`]; a route that is open to
+//! everybody into [`PUBLIC`], one about nobody's things into [`CATALOGUE`], and what only owners
+//! may do into [`OWNERS`]. Each with its reason.
+
+use axum::http::Method;
+use paas_daemon::api::{
+    self,
+    endpoints::{Caller, Endpoint},
+};
+use serde_json::{Value, json};
+
+use crate::util::{Answer, TestApp};
+
+/// Open to everybody: method, path, why.
+const PUBLIC: &[(&str, &str, &str)] = &[
+    ("GET", "/health", "for load balancers, tells nothing"),
+    ("GET", "/openapi.json", "documentation"),
+    ("GET", "/schema", "documentation"),
+    ("PUT", "/sources/{source}", "the address, a random number, is the key"),
+    ("GET", "/sources/{source}", "the address, a random number, is the key"),
+];
+
+/// Has a parameter and is about nobody's things: the path, why.
+const CATALOGUE: &[(&str, &str)] = &[
+    ("/addon-services/{service}", "what there is to be had"),
+    ("/addon-services/{service}/plans", "what there is to be had"),
+    ("/addon-services/{service}/plans/{plan}", "what there is to be had"),
+    ("/plans/{plan}", "what there is to be had"),
+    ("/dyno-sizes/{size}", "what there is to be had"),
+];
+
+/// What a collaborator is refused.
+const OWNERS: &[(&str, &str)] = &[("DELETE", "/apps/{app}"), ("DELETE", "/apps/{app}/collaborators/{who}")];
+
+/// One owner with an app and what belongs to it.
+struct World {
+    t: TestApp,
+    owner: Value,
+    authorization: String,
+    addon: String,
+    attachment: String,
+}
+
+impl World {
+    async fn make() -> Self {
+        let t = TestApp::fake().await;
+        t.create("world").await;
+        t.deploy("world", &[("x", "y")], &[("worker", "sleep 1000")]).await;
+        t.patch("/apps/world/formation/worker", json!({"quantity": 1})).await.ok();
+        t.until_dynos("world", &["worker.1 up"]).await;
+        let addon = t.post("/apps/world/addons", json!({"plan": "redis:mini"})).await.ok();
+        let attachments = t.get("/apps/world/addon-attachments").await.ok();
+        t.post("/apps/world/domains", json!({"hostname": "www.example.com"})).await.ok();
+        for email in ["helper@example.com", "second@example.com"] {
+            t.other(email).await;
+            t.post("/apps/world/collaborators", json!({"user": email})).await.ok();
+        }
+        let owner = t.get("/account").await.ok();
+        let authorization = t.get("/oauth/authorizations").await.ok()[0]["id"].as_str().unwrap().to_owned();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        Self { owner, authorization, addon: text(&addon["name"]), attachment: text(&attachments[0]["id"]), t }
+    }
+
+    /// What stands for a parameter of a path.
+    fn value(&self, path: &str, parameter: &str) -> String {
+        let nothing = "01234567-89ab-4def-8123-456789abcdef".to_owned();
+        match (parameter, path.split('/').nth(1).unwrap_or_default()) {
+            ("app", _) => "world".into(),
+            ("id", "users") => self.owner["id"].as_str().unwrap().into(),
+            ("id", "oauth") => self.authorization.clone(),
+            ("addon", _) => self.addon.clone(),
+            ("attachment", _) => self.attachment.clone(),
+            ("service", _) => "redis".into(),
+            ("plan", "plans") => "redis:mini".into(),
+            ("plan", _) => "mini".into(),
+            ("size", _) => "standard-1x".into(),
+            ("type", _) => "worker".into(),
+            ("dyno", _) => "worker.1".into(),
+            ("release", "streams") => nothing,
+            ("release", _) => "2".into(),
+            ("who", _) => "second@example.com".into(),
+            ("name", _) => "www.example.com".into(),
+            ("build" | "slug" | "source", _) => nothing,
+            _ => panic!("{path}: say in World::value what stands for {{{parameter}}}"),
+        }
+    }
+
+    fn path(&self, endpoint: &Endpoint) -> String {
+        let part = |part: &str| match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            Some(parameter) => self.value(endpoint.path, parameter),
+            None => part.to_owned(),
+        };
+        endpoint.path.split('/').map(part).collect::<Vec<_>>().join("/")
+    }
+
+    /// A new token of an account.
+    async fn token(&self, email: &str) -> String {
+        let p = self.t.platform();
+        let user = paas_daemon::store::users::by_email(&mut p.db.read().await.unwrap(), email).await.unwrap().unwrap();
+        paas_daemon::ops::accounts::create_token(p, user.id, "of the matrix", None).await.unwrap().1
+    }
+
+    async fn ask(&self, endpoint: &Endpoint, token: Option<&str>) -> Answer {
+        let body = endpoint.body.map(|_| body(endpoint).to_string().into_bytes());
+        self.t.send(endpoint.method.as_str(), &self.path(endpoint), token, body).await
+    }
+}
+
+/// A body that the endpoint's handler takes.
+fn body(endpoint: &Endpoint) -> Value {
+    match (endpoint.method.as_str(), endpoint.path) {
+        ("POST", "/apps/{app}/collaborators") => json!({"user": "third@example.com"}),
+        ("POST", "/apps/{app}/domains") => json!({"hostname": "other.example.com"}),
+        ("POST", "/apps/{app}/addons") => json!({"plan": "redis:mini"}),
+        ("PATCH", "/apps/{app}/addons/{addon}" | "/addons/{addon}") => json!({"plan": "redis:mini"}),
+        ("POST", "/addon-attachments") => json!({"addon": "nobody", "app": "world"}),
+        ("POST", "/actions/addons/resolve") => json!({"addon": "nobody", "app": "world"}),
+        ("POST", "/actions/addon-attachments/resolve") => json!({"addon_attachment": "nobody", "app": "world"}),
+        ("PATCH", "/apps/{app}/formation") => json!({"updates": [{"type": "worker", "quantity": 1}]}),
+        ("PATCH", "/apps/{app}/formation/{type}") => json!({"quantity": 1}),
+        ("POST", "/apps/{app}/dynos") => json!({"command": "true"}),
+        ("PUT", "/apps/{app}/buildpack-installations") => json!({"updates": []}),
+        ("POST", "/apps/{app}/releases") => json!({"release": "2"}),
+        ("POST", "/apps/{app}/slugs") => json!({"process_types": {"worker": "work"}}),
+        ("POST", "/apps/{app}/builds") => json!({"source_blob": {"url": "http://127.0.0.1:1/source.tgz"}}),
+        ("POST", "/redis/v0/databases/{addon}/cli") => json!({"command": ["PING"]}),
+        _ => json!({}),
+    }
+}
+
+/// Those that look first, those that take away last, and of these the deepest first.
+fn in_order(mut endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
+    let rank = |e: &Endpoint| match e.method {
+        Method::GET => 0,
+        Method::DELETE => 2,
+        _ => 1,
+    };
+    endpoints.sort_by_key(|e| (rank(e), std::cmp::Reverse(e.path.split('/').count())));
+    endpoints
+}
+
+fn is_open(endpoint: &Endpoint) -> bool {
+    PUBLIC.iter().any(|(method, path, _)| (*method, *path) == (endpoint.method.as_str(), endpoint.path))
+}
+
+#[test]
+fn open_endpoints_are_those_that_are_meant_to_be() {
+    let (_, endpoints) = api::endpoints().split();
+    let open: Vec<_> = endpoints.iter().filter(|e| e.caller == Caller::Anyone).collect();
+    let unmeant: Vec<_> = open.iter().filter(|e| !is_open(e)).map(|e| format!("{} {}", e.method, e.path)).collect();
+    assert!(unmeant.is_empty(), "open to everybody without a reason in PUBLIC: {unmeant:#?}");
+    let gone: Vec<_> = PUBLIC.iter().filter(|(m, p, _)| !open.iter().any(|e| e.method == *m && e.path == *p)).collect();
+    assert!(gone.is_empty(), "in PUBLIC and not there or not open: {gone:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_get_nowhere() {
+    let world = World::make().await;
+    let (_, endpoints) = api::endpoints().split();
+    let revoked = world.t.post("/oauth/authorizations", json!({})).await.ok();
+    let id = revoked["id"].as_str().unwrap();
+    let revoked = revoked["access_token"]["token"].as_str().unwrap().to_owned();
+    world.t.delete(&format!("/oauth/authorizations/{id}")).await.ok();
+    world.t.other("outsider@example.com").await;
+    let mut wrong = Vec::new();
+    for endpoint in in_order(endpoints) {
+        let named = format!("{} {}", endpoint.method, endpoint.path);
+        for (who, token) in [("nobody", None), ("a revoked token", Some(revoked.as_str()))] {
+            let status = world.ask(&endpoint, token).await.status;
+            let good = match endpoint.caller {
+                Caller::Token | Caller::Password => status == 401,
+                Caller::KeyOrToken => matches!(status, 401 | 403 | 404),
+                Caller::Anyone => status < 500,
+            };
+            if !good {
+                wrong.push(format!("{named}: {who} gets {status}"));
+            }
+        }
+        if endpoint.caller == Caller::Anyone {
+            continue;
+        }
+        let scoped = endpoint.path.contains('{') && !CATALOGUE.iter().any(|(path, _)| *path == endpoint.path);
+        // A new token each time: some routes end the one that is used.
+        let token = world.token("outsider@example.com").await;
+        let answer = world.ask(&endpoint, Some(&token)).await;
+        if scoped && !matches!(answer.status, 403 | 404) || answer.status >= 500 {
+            wrong.push(format!("{named}: an outsider gets {} {}", answer.status, answer.body));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    // Nothing of it has done anything.
+    let app = world.t.get("/apps/world").await.ok();
+    assert_eq!(app["maintenance"], false);
+    assert_eq!(world.t.get("/apps/world/addons").await.ok().as_array().unwrap().len(), 1);
+    assert_eq!(world.t.dynos("world").await, ["worker.1 up"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_works_on_an_app_gets_where_they_may() {
+    for who in ["owner@example.com", "helper@example.com"] {
+        let world = World::make().await;
+        let token = world.token(who).await;
+        let owner = who == "owner@example.com";
+        let mut wrong = Vec::new();
+        let (_, endpoints) = api::endpoints().split();
+        for endpoint in in_order(endpoints) {
+            let of_the_app = endpoint.path.starts_with("/apps/{app}") || endpoint.path.starts_with("/addons/{addon}");
+            // Of their own account, only what looks: the rest would end the walk.
+            if !of_the_app && endpoint.method != Method::GET {
+                continue;
+            }
+            let named = format!("{} {}", endpoint.method, endpoint.path);
+            let refused = OWNERS.contains(&(endpoint.method.as_str(), endpoint.path)) && !owner;
+            let answer = world.ask(&endpoint, Some(&token)).await;
+            let denied = matches!(answer.status, 401 | 403);
+            let good = if of_the_app { denied == refused } else { answer.status != 401 };
+            if !good || answer.status >= 500 {
+                wrong.push(format!("{named}: {who} gets {} {}", answer.status, answer.body));
+            }
+        }
+        assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    }
+}
