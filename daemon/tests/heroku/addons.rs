@@ -47,7 +47,7 @@ async fn addons() {
     h.ok("addons:open", "memory -a shop --show-url", &["http"]).await;
     h.ok("addons:docs", "heroku-redis --show-url", &["heroku-redis"]).await;
     h.fails("addons:destroy", "memory -a shop --confirm blog", &["did not match"]).await;
-    h.ok("addons:destroy", "memory -a shop --confirm shop", &["Destroying memory on", "done"]).await;
+    h.ok("addons:destroy", "memory -a shop --confirm shop", &["Destroying memory on"]).await;
     h.fails("addons:info", "memory", &["Couldn't find"]).await;
     h.done().await;
 }

@@ -9,7 +9,7 @@ async fn config() {
     h.ok(
         "config:set",
         "LANG=C GREETING='hello world' -a shop",
-        &["Setting GREETING, LANG and restarting", "done, v", "GREETING: hello world"],
+        &["Setting LANG, GREETING and restarting", "done, v", "GREETING: hello world"],
     )
     .await;
     h.ok("config", "-a shop", &["shop Config Vars", "LANG:", "hello world"]).await;

@@ -44,6 +44,7 @@ async fn from_nothing_to_production_and_down_again() {
     h.ok("releases", "", &["Deploy", "Set WHO config vars", "Initial release"]).await;
     h.ok("releases:output", "", &["migrated"]).await;
     h.ok("releases:rollback", "", &["Rolling back", "done, v"]).await;
+    h.ok("releases:retry", "", &["Retrying v", "done, v"]).await;
     h.ok("domains", "", &["shop-staging.localhost"]).await;
     h.ok("git:clone", "copy -a shop-staging", &["Cloning into 'copy'..."]).await;
     h.check("git:clone", "the files are there", h.place.join("copy/Procfile").exists());

@@ -139,7 +139,7 @@ async fn runs_logs_and_remotes_go_through_it() {
     let said = run(&["apps:create", "shop"]).await;
     assert!(said.status == 0, "{said:?}");
     h.app.deploy("shop", &[("hello.txt", "hello\n")], &[("worker", "sleep 1000")]).await;
-    let said = run(&["run", "-a", "shop", "--no-tty", "-x", "--", "cat hello.txt; exit 7"]).await;
+    let said = run(&["run", "-a", "shop", "--no-tty", "-x", "--", "sh", "-c", "cat hello.txt; exit 7"]).await;
     assert!(said.status == 7 && said.out.contains("hello"), "{said:?}");
     let mut command = paas(&h, &["--", "run", "-a", "shop", "--no-tty", "--", "cat"]);
     command.stdin(Stdio::piped());
