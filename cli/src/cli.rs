@@ -4,8 +4,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, config, domains, dynos, git, heroku, local,
-    logs, maintenance, redis, regions, releases, run, scale, stack,
+    access, account, addons, apps, authorizations, buildpacks, builds, ci_config, config, domains, drains, dynos, git,
+    heroku, local, logs, maintenance, members, pipelines, redis, regions, releases, run, scale, stack, teams,
+    telemetry, transfers,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -42,9 +43,13 @@ pub(crate) enum Command {
     #[command(flatten)]
     Builds(builds::Command),
     #[command(flatten)]
+    CiConfig(ci_config::Command),
+    #[command(flatten)]
     Config(config::Command),
     #[command(flatten)]
     Domains(domains::Command),
+    #[command(flatten)]
+    Drains(drains::Command),
     #[command(flatten)]
     Dynos(dynos::Command),
     #[command(flatten)]
@@ -54,6 +59,10 @@ pub(crate) enum Command {
     Logs(logs::LogsArgs),
     #[command(flatten)]
     Maintenance(maintenance::Command),
+    #[command(flatten)]
+    Pipelines(pipelines::Command),
+    #[command(flatten)]
+    Members(members::Command),
     #[command(flatten)]
     Redis(redis::Command),
     /// List where apps can run
@@ -67,6 +76,12 @@ pub(crate) enum Command {
     Scale(scale::Command),
     #[command(flatten)]
     Stack(stack::Command),
+    #[command(flatten)]
+    Teams(teams::Command),
+    #[command(flatten)]
+    Transfers(transfers::Command),
+    #[command(flatten)]
+    Telemetry(telemetry::Command),
     #[command(flatten)]
     Here(Here),
 }
@@ -144,18 +159,25 @@ impl Command {
             Self::Authorizations(command) => command.run(context).await,
             Self::Buildpacks(command) => command.run(context).await,
             Self::Builds(command) => command.run(context).await,
+            Self::CiConfig(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
             Self::Domains(command) => command.run(context).await,
+            Self::Drains(command) => command.run(context).await,
             Self::Dynos(command) => command.run(context).await,
             Self::Git(command) => command.run(context).await,
             Self::Logs(arguments) => arguments.run(context).await,
             Self::Maintenance(command) => command.run(context).await,
+            Self::Pipelines(command) => command.run(context).await,
+            Self::Members(command) => command.run(context).await,
             Self::Redis(command) => command.run(context).await,
             Self::Regions(arguments) => arguments.run(context).await,
             Self::Releases(command) => command.run(context).await,
             Self::Run(command) => command.run(context).await,
             Self::Scale(command) => command.run(context).await,
             Self::Stack(command) => command.run(context).await,
+            Self::Teams(command) => command.run(context).await,
+            Self::Transfers(command) => command.run(context).await,
+            Self::Telemetry(command) => command.run(context).await,
             Self::Here(command) => command.run(),
         }
     }

@@ -343,6 +343,9 @@ fn where_listed(resource: &str) -> Option<&'static str> {
         "dyno" => "`paas ps` lists the app's dynos.",
         "formation" => "`paas ps:scale` lists the app's process types.",
         "release" => "`paas releases` lists the app's releases.",
+        "team" => "`paas teams` lists the teams that you are in.",
+        "team_member" => "`paas members` lists who is in the team.",
+        "app_transfer" => "`paas apps:transfers` lists the apps that you offer or are offered.",
         _ => return None,
     })
 }
@@ -372,6 +375,12 @@ pub(crate) fn status_of(error: &anyhow::Error) -> Option<StatusCode> {
 /// The kind of error (`ErrorBody::id`) with which the server refused, if it did.
 pub(crate) fn refusal_id(error: &anyhow::Error) -> Option<&str> {
     error.downcast_ref::<Refusal>().map(|refusal| refusal.body.id.as_str())
+}
+
+/// The kind of thing that the server did not find, if it was that.
+pub(crate) fn missing(error: &anyhow::Error) -> Option<&str> {
+    let refusal = error.downcast_ref::<Refusal>().filter(|refusal| refusal.status == StatusCode::NOT_FOUND)?;
+    refusal.body.resource.as_deref()
 }
 
 fn text_header(headers: &HeaderMap, name: &str) -> Option<String> {

@@ -59,11 +59,16 @@ pub(crate) fn print(shell: Shell) -> anyhow::Result<()> {
 /// backslash is in front of; the generator leaves those of a name as they are.
 fn zsh_with_colons(script: &str) -> String {
     let mut script = script.to_owned();
-    for command in Cli::command().get_subcommands() {
-        let names = std::iter::once(command.get_name()).chain(command.get_visible_aliases());
-        for name in names.filter(|name| name.contains(':')) {
-            script = script.replace(&format!("\n'{name}:"), &format!("\n'{}:", name.replace(':', "\\:")));
-        }
+    let root = Cli::command();
+    let mut names: Vec<&str> = root
+        .get_subcommands()
+        .flat_map(|command| std::iter::once(command.get_name()).chain(command.get_visible_aliases()))
+        .filter(|name| name.contains(':'))
+        .collect();
+    // The longest first: one may begin with another (`ci:config:get`).
+    names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+    for name in names {
+        script = script.replace(&format!("\n'{name}:"), &format!("\n'{}:", name.replace(':', "\\:")));
     }
     script
 }

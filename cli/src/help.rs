@@ -14,7 +14,7 @@ use crate::output;
 const BOLD: Style = Style::new().bold();
 
 /// What each topic is about.
-const TOPICS: [(&str, &str); 23] = [
+const TOPICS: &[(&str, &str)] = &[
     ("access", "who may work on an app"),
     ("addons", "databases and services of an app"),
     ("apps", "create, look at, rename and destroy apps"),
@@ -22,21 +22,27 @@ const TOPICS: [(&str, &str); 23] = [
     ("authorizations", "API tokens for programs"),
     ("buildpacks", "what turns source into an app"),
     ("builds", "builds and their output"),
+    ("ci", "tests of a pipeline"),
     ("completions", "command completion for your shell"),
     ("config", "config vars, an app's settings"),
     ("domains", "host names that lead to an app"),
+    ("drains", "where log lines are sent"),
     ("git", "remotes and clones"),
     ("help", "this"),
     ("heroku", "Heroku's own command line, with this server"),
     ("local", "run the app on this machine"),
     ("logs", "what the app and the platform say"),
     ("maintenance", "a page for visitors while you work"),
+    ("pipelines", "apps from development to production"),
+    ("members", "who is in a team"),
     ("ps", "dynos: list, scale, restart, stop"),
     ("redis", "look into an app's Redis"),
     ("regions", "where apps can run"),
     ("releases", "releases, and back to an earlier one"),
     ("run", "run a command in a one-off dyno"),
     ("stack", "the system that an app is built and run on"),
+    ("teams", "people who share apps"),
+    ("telemetry", "where logs, metrics and traces are sent in OpenTelemetry's form"),
     ("version", "the version of this program"),
 ];
 

@@ -2,6 +2,12 @@
 //! `!` marks stderr, `=` an exit code other than 0.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "platform/drains.rs"]
+mod drains;
+#[path = "commands/pipelines.rs"]
+mod pipelines;
+#[path = "commands/teams.rs"]
+mod teams;
 mod util;
 
 use paas_wire::domain::DomainKind;
@@ -199,6 +205,13 @@ fn dynos() {
         "ps",
         "ps worker",
         "ps -a empty",
+        "pipelines:add",
+        "pipelines:destroy",
+        "pipelines:open",
+        "pipelines:remove",
+        "pipelines:rename",
+        "pipelines:transfer",
+        "pipelines:update",
         "ps:restart",
         "ps:restart web",
         "restart web.2",
@@ -509,6 +522,7 @@ fn domains_and_the_rest() {
 const NO_LISTING: &[&str] = &[
     "access:add",
     "access:remove",
+    "access:update",
     "addons:attach",
     "addons:destroy",
     "addons:detach",
@@ -516,8 +530,16 @@ const NO_LISTING: &[&str] = &[
     "addons:upgrade",
     "addons:wait",
     "apps:destroy",
+    "apps:join",
+    "apps:leave",
+    "apps:lock",
     "apps:open",
     "apps:rename",
+    "apps:transfer",
+    "apps:transfers:accept",
+    "apps:transfers:cancel",
+    "apps:transfers:decline",
+    "apps:unlock",
     "auth:token",
     "authorizations:revoke",
     "buildpacks:add",
@@ -528,6 +550,8 @@ const NO_LISTING: &[&str] = &[
     "builds:cancel",
     "builds:create",
     "builds:output",
+    "ci:config:set",
+    "ci:config:unset",
     "completions",
     "config:edit",
     "config:set",
@@ -546,6 +570,10 @@ const NO_LISTING: &[&str] = &[
     "logs",
     "maintenance:off",
     "maintenance:on",
+    "members:accept",
+    "members:add",
+    "members:remove",
+    "members:set",
     "ps:restart",
     "ps:stop",
     "redis:cli",
@@ -557,6 +585,9 @@ const NO_LISTING: &[&str] = &[
     "run",
     "run:detached",
     "stack:set",
+    "teams:create",
+    "teams:destroy",
+    "teams:rename",
     "version",
 ];
 
@@ -570,6 +601,10 @@ fn whatever_lists_or_shows_has_json() {
     world
         .stub
         .json("GET /account", &account())
+        .json("GET /account/app-transfers", &none)
+        .json("GET /teams", &none)
+        .json("GET /teams/crew/members", &none)
+        .json("GET /teams/crew/invitations", &none)
         .json("GET /addon-services", &none)
         .json("GET /addon-services/redis/plans", &none)
         .json("GET /addons", &[&made])
@@ -596,6 +631,7 @@ fn whatever_lists_or_shows_has_json() {
         .json("POST /apps/myapp/addons", &made)
         .json("POST /apps/myapp/domains", &domains[0])
         .json("POST /oauth/authorizations", &authorization(Some("t")));
+    pipelines::for_all(&world);
     let mut without = Vec::new();
     let table = world.run(&["docs:table"]).stdout;
     for call in table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()) {
@@ -607,8 +643,10 @@ fn whatever_lists_or_shows_has_json() {
         let argument = match name {
             "addons:info" => Some("redis"),
             "addons:plans" | "addons:create" => Some("redis"),
-            "config:get" => Some("A"),
+            "config:get" | "ci:config:get" => Some("A"),
+            "members" => Some("--team=crew"),
             "domains:add" | "domains:info" => Some("www.example.com"),
+            "pipelines:info" => Some("shop"),
             _ => None,
         };
         let arguments: Vec<&str> = std::iter::once(name).chain(argument).chain(["--json"]).collect();

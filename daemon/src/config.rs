@@ -105,6 +105,10 @@ pub struct Config {
     #[arg(long, env = "PAAS_MAX_DYNOS", default_value_t = 100)]
     pub max_dynos: u32,
 
+    /// Whether what users have sent elsewhere (drains) may go to this machine's own addresses too, its loopback among them.
+    #[arg(long, env = "PAAS_ALLOW_LOOPBACK", value_parser = clap::builder::FalseyValueParser::new())]
+    pub allow_loopback: bool,
+
     /// API requests that an account may make in an hour, refilled evenly; 0 for no limit. Heroku: 4500.
     #[arg(long, env = "PAAS_API_RATE_LIMIT", default_value_t = 4500)]
     pub api_rate_limit: u32,

@@ -63,9 +63,17 @@ impl std::fmt::Display for NotFound {
             "addon_service" => "add-on service",
             "config_var" => "config var",
             "domain" => "domain name",
+            "pipeline_coupling" => "pipeline coupling",
+            "pipeline_promotion" => "promotion",
             "release" => "release",
             "formation" => "process type",
+            "log_drain" => "log drain",
+            "telemetry_drain" => "telemetry drain",
             "user" => "account",
+            "app_transfer" => "app transfer",
+            "team_member" => "member",
+            "team_invitation" => "invitation",
+            "team_feature" => "feature",
             other => other,
         };
         if self.asked.starts_with("Couldn't find") {

@@ -143,6 +143,7 @@ impl Daemon {
         })?;
         let address = listener.local_addr().unwrap_or(listen);
         let platform = open(Config { api_listen: address, ..config }, engine, true).await?;
+        crate::ops::teams::ensure_built_in(&platform).await.map_err(|e| StartError::Other(chain(&e)))?;
         let cx = platform.cx.clone();
         let tls_files =
             web::tls::ensure(&cx.path("tls"), &cx.config().base_domain).map_err(|e| StartError::Other(chain(&e)))?;
@@ -176,6 +177,8 @@ impl Daemon {
         jobs.spawn(tasks::metrics::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::addons::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::cleanup::run(platform.clone(), stopped.clone()));
+        jobs.spawn(tasks::promotions::run(platform.clone(), stopped.clone()));
+        jobs.spawn(tasks::drains::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::slugs::run(platform.clone(), stopped.clone()));
         let git = Arc::new(git::Git::default());
         jobs.spawn(tasks::build::run(builder(&platform, cx.instance()).await?, stopped.clone()));

@@ -12,7 +12,7 @@ use std::{
 /// Modules by floor, lowest first. Those on top put the others together.
 const FLOORS: [&[&str]; 5] = [
     &["context", "config", "secret", "error"],
-    &["store", "engine", "logs", "slugs", "addons"],
+    &["store", "engine", "logs", "slugs", "addons", "outbound"],
     &["ops"],
     &["api", "git", "streams", "web", "tasks"],
     &["serve", "doctor", "main", "lib"],

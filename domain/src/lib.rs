@@ -7,3 +7,4 @@ pub mod plan;
 pub mod procfile;
 pub mod route;
 pub mod size;
+pub mod stage;

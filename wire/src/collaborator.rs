@@ -1,4 +1,4 @@
-//! `/apps/{app}/collaborators`: who may work on an app.
+//! `/apps/{app}/collaborators` and `/teams/apps/{app}/collaborators`: who may work on an app.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -62,4 +62,14 @@ pub struct CollaboratorCreate {
     /// Whether no mail is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent: Option<bool>,
+    /// What they may do, by name; for apps of teams only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<Vec<String>>,
+}
+
+/// `PATCH /teams/apps/{app}/collaborators/{who}`
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct CollaboratorUpdate {
+    /// What they may do from now on, by name.
+    pub permissions: Vec<String>,
 }

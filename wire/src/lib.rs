@@ -19,6 +19,7 @@ pub mod addon_attachment;
 pub mod addon_config;
 pub mod addon_service;
 pub mod app;
+pub mod app_transfer;
 pub mod attach;
 pub mod build;
 pub mod buildpack_installation;
@@ -31,9 +32,13 @@ pub mod dyno_size;
 pub mod error;
 pub mod formation;
 pub mod headers;
+pub mod log_drain;
 pub mod log_session;
 pub mod loose;
 pub mod oauth_authorization;
+pub mod pipeline;
+pub mod pipeline_coupling;
+pub mod pipeline_promotion;
 pub mod plan;
 pub mod range;
 pub mod rate_limit;
@@ -44,6 +49,10 @@ pub mod release;
 pub mod slug;
 pub mod source;
 pub mod stack;
+pub mod team;
+pub mod team_app;
+pub mod team_member;
+pub mod telemetry_drain;
 pub mod time;
 
 pub use account::{Account, AccountUpdate};
@@ -52,9 +61,10 @@ pub use addon_attachment::{AddonAttachment, AttachmentCreate, AttachmentResolve}
 pub use addon_config::{AddonConfig, AddonConfigUpdate};
 pub use addon_service::AddonService;
 pub use app::{App, AppCreate, AppUpdate};
+pub use app_transfer::{AppTransfer, AppTransferCreate, AppTransferUpdate, TransferState};
 pub use build::{Build, BuildCreate, BuildStatus, SourceBlob};
 pub use buildpack_installation::{BuildpackInstallation, BuildpackInstallationsUpdate};
-pub use collaborator::{Collaborator, CollaboratorCreate};
+pub use collaborator::{Collaborator, CollaboratorCreate, CollaboratorUpdate};
 pub use config_var::{ConfigVars, ConfigVarsUpdate};
 pub use current_status::{CurrentStatus, SystemStatus};
 pub use domain::{Domain, DomainCreate, DomainUpdate};
@@ -62,9 +72,18 @@ pub use dyno::{Dyno, DynoCreate, DynoState};
 pub use dyno_size::DynoSize;
 pub use error::ErrorBody;
 pub use formation::{Formation, FormationBatchUpdate, FormationUpdate, Quantity};
+pub use log_drain::{LogDrain, LogDrainAddon, LogDrainCreate};
 pub use log_session::{LogSession, LogSessionCreate};
 pub use loose::Identity;
 pub use oauth_authorization::{Authorization, AuthorizationCreate, AuthorizationUpdate};
+pub use pipeline::{
+    OwnerKind, Pipeline, PipelineCreate, PipelineOwner, PipelineQuery, PipelineStack, PipelineTransfer,
+    PipelineTransferCreate, PipelineUpdate,
+};
+pub use pipeline_coupling::{PipelineCoupling, PipelineCouplingCreate, PipelineCouplingUpdate, Stage};
+pub use pipeline_promotion::{
+    PipelinePromotion, PipelinePromotionCreate, PromotionSource, PromotionStatus, PromotionTarget, TargetStatus,
+};
 pub use plan::{Plan, Price};
 pub use range::Range;
 pub use rate_limit::RateLimit;
@@ -74,3 +93,7 @@ pub use release::{Release, ReleaseCreate, ReleaseStatus};
 pub use slug::{Slug, SlugCreate};
 pub use source::Source;
 pub use stack::Stack;
+pub use team::{Team, TeamCreate, TeamFeature, TeamPreferences, TeamUpdate};
+pub use team_app::{TeamApp, TeamAppCreate, TeamAppUpdate};
+pub use team_member::{Person, TeamInvitation, TeamInvitationCreate, TeamMember, TeamMemberUpdate};
+pub use telemetry_drain::{TelemetryDrain, TelemetryDrainCreate, TelemetryDrainUpdate};

@@ -3,11 +3,13 @@
 use clap::Subcommand;
 use paas_wire::buildpack_installation::BuildpackInstallationUpdate;
 use paas_wire::{
-    Addon, AddonCreate, App, AppCreate, AppUpdate, BuildpackInstallationsUpdate, Collaborator, Dyno, Identity,
+    Addon, AddonCreate, App, AppCreate, AppUpdate, BuildpackInstallationsUpdate, Collaborator, Dyno, Identity, TeamApp,
+    TeamAppCreate,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::{teams, transfers};
 use crate::app::AppArgs;
 use crate::client::{Client, app_path};
 use crate::context::Context;
@@ -19,6 +21,15 @@ pub(crate) enum Command {
     /// List apps
     #[command(name = "apps", visible_alias = "apps:list", visible_alias = "list")]
     List {
+        /// Those of your teams too; so it is anyway
+        #[arg(short = 'A', long)]
+        all: bool,
+        /// Only those of no team that you own or work on
+        #[arg(short, long, conflicts_with_all = ["all", "team"])]
+        personal: bool,
+        /// Only those of this team
+        #[arg(short, long, value_name = "TEAM", conflicts_with = "all")]
+        team: Option<String>,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -90,6 +101,12 @@ pub(crate) struct CreateArgs {
     /// Add-ons to create, separated by commas
     #[arg(long, value_name = "ADDONS", value_delimiter = ',')]
     addons: Vec<String>,
+    /// Team that the app belongs to
+    #[arg(short, long, value_name = "TEAM")]
+    team: Option<String>,
+    /// Let members of the team not join the app by themselves
+    #[arg(long, requires = "team")]
+    locked: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -98,7 +115,7 @@ pub(crate) struct CreateArgs {
 impl Command {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
         match self {
-            Self::List { json } => list(context, json).await,
+            Self::List { all: _, personal, team, json } => list(context, personal, team, json).await,
             Self::Create(arguments) => create(context, arguments).await,
             Self::Info { app, json } => {
                 let (app, client) = context.app(&app)?;
@@ -120,38 +137,64 @@ impl Command {
     }
 }
 
-async fn list(context: &Context, json: bool) -> anyhow::Result<()> {
-    let mut apps: Vec<App> = context.client()?.list("/apps").await?;
-    apps.sort_by(|a, b| a.name.cmp(&b.name));
+async fn list(context: &Context, personal: bool, team: Option<String>, json: bool) -> anyhow::Result<()> {
+    let client = context.client()?;
+    let Some(team) = team else {
+        let path = if personal { "/users/~/apps" } else { "/apps" };
+        let mut apps: Vec<App> = client.list(path).await?;
+        apps.sort_by(|a, b| a.name.cmp(&b.name));
+        if json {
+            return output::json(&apps);
+        }
+        if apps.is_empty() {
+            output::line("You have no apps. Create one with `paas create`.");
+            return Ok(());
+        }
+        table(apps.into_iter().map(|app| (app, None)).collect());
+        return Ok(());
+    };
+    let mut apps: Vec<TeamApp> = client.list(&teams::path(&team, "/apps")).await?;
+    apps.sort_by(|a, b| a.app.name.cmp(&b.app.name));
     if json {
         return output::json(&apps);
     }
     if apps.is_empty() {
-        output::line("You have no apps. Create one with `paas create`.");
+        output::line(format_args!("There are no apps in team {team}."));
         return Ok(());
     }
-    let rows = apps.into_iter().map(|app| {
-        let state = if app.maintenance { "maintenance" } else { "" };
-        vec![app.name, app.owner.email, app.web_url.unwrap_or_default(), state.to_owned()]
+    let of_team = |one: TeamApp| (one.locked, one.joined, one.app);
+    table(
+        apps.into_iter()
+            .map(of_team)
+            .map(|(locked, joined, app)| {
+                let state = [(locked, "locked"), (joined, "joined")];
+                let words: Vec<&str> = state.into_iter().filter_map(|(is, word)| is.then_some(word)).collect();
+                (app, Some(words.join(", ")))
+            })
+            .collect(),
+    );
+    Ok(())
+}
+
+/// Apps, each with what there is to say of it besides.
+fn table(apps: Vec<(App, Option<String>)>) {
+    let rows = apps.into_iter().map(|(app, more)| {
+        let paused = app.maintenance.then(|| "maintenance".to_owned());
+        let state: Vec<String> = paused.into_iter().chain(more).filter(|word| !word.is_empty()).collect();
+        let owner = transfers::owner(&app).to_owned();
+        vec![app.name, owner, app.web_url.unwrap_or_default(), state.join(", ")]
     });
     output::table(&["Name", "Owner", "Address", ""], rows.collect());
-    Ok(())
 }
 
 async fn create(context: &Context, arguments: CreateArgs) -> anyhow::Result<()> {
     let client = context.client()?;
-    let name = arguments.name.or(arguments.app);
+    let name = arguments.name.clone().or_else(|| arguments.app.clone());
     let action = Action::start(match &name {
         Some(name) => format!("Creating {}", output::app(name)),
         None => "Creating app".to_owned(),
     });
-    let body = AppCreate {
-        name: name.clone(),
-        region: arguments.region.map(Identity),
-        stack: arguments.stack.map(Identity),
-        feature_flags: None,
-    };
-    let app: App = client.send_json(Method::POST, "/apps", &body).await?;
+    let app = make(client, &arguments, name.clone()).await?;
     let stack = &app.build_stack.name;
     action.done_with(match name {
         Some(_) => format!("stack is {stack}"),
@@ -180,6 +223,21 @@ async fn create(context: &Context, arguments: CreateArgs) -> anyhow::Result<()> 
     let url = app.web_url.as_deref().unwrap_or_default();
     output::line(format_args!("{url} | {}", git::url(&context.settings, &app.name)));
     Ok(())
+}
+
+/// Asks for the app: one's own, or a team's.
+async fn make(client: &Client, arguments: &CreateArgs, name: Option<String>) -> anyhow::Result<App> {
+    let region = arguments.region.clone().map(Identity);
+    let stack = arguments.stack.clone().map(Identity);
+    if let Some(team) = &arguments.team {
+        let team = Some(Identity(team.clone()));
+        let locked = arguments.locked.then_some(true);
+        let body = TeamAppCreate { locked, name, team, region, stack, ..TeamAppCreate::default() };
+        let made: TeamApp = client.send_json(Method::POST, "/teams/apps", &body).await?;
+        return Ok(made.app);
+    }
+    let body = AppCreate { name, region, stack, feature_flags: None };
+    client.send_json(Method::POST, "/apps", &body).await
 }
 
 /// Makes the git remote of a new app, unless one of that name leads elsewhere.
@@ -231,9 +289,9 @@ async fn info(client: &Client, name: &str, json: bool) -> anyhow::Result<()> {
         ("Collaborators", others.join("\n")),
         ("Created", when::local(app.created_at)),
         ("Dynos", dynos.join(", ")),
-        ("Git URL", app.git_url),
+        ("Git URL", app.git_url.clone()),
         ("Maintenance", if app.maintenance { "on".to_owned() } else { String::new() }),
-        ("Owner", app.owner.email),
+        ("Owner", transfers::owner(&app).to_owned()),
         ("Region", app.region.name),
         ("Released", app.released_at.map(when::local).unwrap_or_default()),
         ("Repo size", size(app.repo_size)),
@@ -284,15 +342,20 @@ async fn open(context: &Context, client: &Client, app: &str, path: Option<&str>)
         None => url,
     };
     output::line(&url);
+    browse(context, &url);
+    Ok(())
+}
+
+/// Opens an address in a browser, where there is a desktop for it.
+pub(crate) fn browse(context: &Context, url: &str) {
     if context.settings.desktop {
         let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
-        // Without an opener the address above is all there is to give.
+        // Without an opener the address that was shown is all there is to give.
         let _ = std::process::Command::new(opener)
-            .arg(&url)
+            .arg(url)
             .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .spawn();
     }
-    Ok(())
 }

@@ -160,7 +160,7 @@ async fn get(client: &Client, app: &str, keys: &[String], shell: bool, json: boo
     if missing { Err(Exit(1).into()) } else { Ok(()) }
 }
 
-fn parse_vars(arguments: &[String]) -> Result<Vec<(String, String)>, Failure> {
+pub(super) fn parse_vars(arguments: &[String]) -> Result<Vec<(String, String)>, Failure> {
     arguments
         .iter()
         .map(|argument| match argument.split_once('=') {

@@ -261,3 +261,49 @@ pub(crate) fn redis_config(policy: &str) -> RedisConfig {
         timeout: setting(300.into()),
     }
 }
+
+pub(crate) fn team_app(name: &str) -> TeamApp {
+    let owner = UserRef { id: id(40), email: "crew@herokumanager.com".to_owned() };
+    let team = Named { id: id(40), name: "crew".to_owned() };
+    let app = App { owner, team: Some(team.clone()), organization: Some(team), ..app(name) };
+    TeamApp { app, joined: true, locked: false }
+}
+
+pub(crate) fn member(email: &str, role: &str) -> TeamMember {
+    TeamMember {
+        created_at: at(),
+        email: email.to_owned(),
+        federated: false,
+        id: id(41),
+        identity_provider: None,
+        role: Some(role.to_owned()),
+        two_factor_authentication: false,
+        updated_at: at(),
+        user: Person { email: email.to_owned(), id: id(42), name: None },
+    }
+}
+
+pub(crate) fn invitation(email: &str, token: Option<&str>) -> TeamInvitation {
+    TeamInvitation {
+        created_at: at(),
+        id: id(43),
+        invited_by: Person { email: "me@example.com".to_owned(), id: id(2), name: None },
+        role: Some("member".to_owned()),
+        team: Named { id: id(40), name: "crew".to_owned() },
+        updated_at: at(),
+        user: Person { email: email.to_owned(), id: id(43), name: None },
+        token: token.map(str::to_owned),
+    }
+}
+
+pub(crate) fn transfer(app: &str, state: TransferState) -> AppTransfer {
+    AppTransfer {
+        app: named(app),
+        created_at: at(),
+        id: id(44),
+        owner: user(),
+        recipient: UserRef { id: id(45), email: "you@example.com".to_owned() },
+        state,
+        updated_at: at(),
+    }
+}

@@ -16,7 +16,11 @@ use super::{
 use crate::{
     addons::{Plan, Service},
     error::Error,
-    ops::{self, Actor, Platform, addons::Shown},
+    ops::{
+        self, Actor, Platform,
+        addons::Shown,
+        apps::{Permission, WORK},
+    },
     store::{self, Wake},
 };
 
@@ -54,7 +58,7 @@ async fn index(
     Path(app): Path<String>,
     headers: HeaderMap,
 ) -> ApiResult<Page<wire::Addon>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let items = ops::addons::list(&p, &app).await?.iter().map(view::addon).collect();
     Ok(list(&headers, "id", items, |item: &wire::Addon| item.id.to_string()))
 }
@@ -65,7 +69,7 @@ async fn create(
     Path(app): Path<String>,
     Body(body): Body<wire::AddonCreate>,
 ) -> ApiResult<Created<wire::Addon>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_any(&p, &actor, &app, &WORK).await?;
     let wakes = p.db.wakes();
     let new = ops::addons::New {
         plan: body.plan.as_str(),
@@ -73,6 +77,8 @@ async fn create(
         attachment: body.attachment.as_ref().and_then(|attachment| attachment.name.as_deref()),
         options: body.config.as_ref(),
     };
+    let (provider, _) = ops::addons::resolve_plan(&p, new.plan)?;
+    ops::teams::check_addon(&p, &actor, &app, provider.service().name).await?;
     let made = ops::addons::create(&p, &actor, &app, new).await?;
     let shown = match settled(&p, wakes, made.addon.id).await? {
         Some(row) => ops::addons::show(&p, row).await?,
@@ -115,7 +121,7 @@ async fn info(
     Auth(actor): Auth,
     Path((app, addon)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::Addon>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     Ok(Json(view::addon(&ops::addons::find(&p, &actor, Some(&app), &addon).await?)))
 }
 
@@ -148,7 +154,7 @@ async fn update(
     Path((app, addon)): Path<(String, String)>,
     Body(body): Body<wire::AddonUpdate>,
 ) -> ApiResult<Json<wire::Addon>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let shown = ops::addons::find(&p, &actor, Some(&app), &addon).await?;
     change(&p, &actor, shown, body).await
 }
@@ -169,7 +175,7 @@ async fn destroy(
     Path((app, addon)): Path<(String, String)>,
     Body(body): Body<wire::addon::AddonDelete>,
 ) -> ApiResult<Json<wire::Addon>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_any(&p, &actor, &app, &WORK).await?;
     let shown = ops::addons::find(&p, &actor, Some(&app), &addon).await?;
     if shown.addon.app_id != app.id {
         return Err(Error::Forbidden(format!(
@@ -187,6 +193,7 @@ async fn addon_config(
     Path(addon): Path<String>,
 ) -> ApiResult<Json<Vec<wire::AddonConfig>>> {
     let shown = ops::addons::find(&p, &actor, None, &addon).await?;
+    ops::addons::check_may_use(&p, &actor, &shown).await?;
     let secrets = ops::config::open_addon(&p, &shown.addon)?;
     Ok(Json(secrets.values.into_iter().map(|(name, value)| wire::AddonConfig { name, value: Some(value) }).collect()))
 }
@@ -197,7 +204,7 @@ async fn resolve(
     Body(body): Body<wire::AddonResolve>,
 ) -> ApiResult<Json<Vec<wire::Addon>>> {
     let app = match &body.app {
-        Some(app) => Some(ops::apps::find(&p, &actor, app).await?),
+        Some(app) => Some(ops::apps::find_for(&p, &actor, app, Permission::View).await?),
         None => None,
     };
     let mut found = ops::addons::resolve(&p, &actor, app.as_ref(), &body.addon).await?;
@@ -321,7 +328,7 @@ pub(super) async fn find_redis(
     Query(query): &Query<AppQuery>,
 ) -> ApiResult<Shown> {
     let app = match &query.app {
-        Some(app) => Some(ops::apps::find(p, actor, app).await?),
+        Some(app) => Some(ops::apps::find_for(p, actor, app, Permission::View).await?),
         None => None,
     };
     let shown = ops::addons::find(p, actor, app.as_ref(), name).await?;

@@ -1,4 +1,4 @@
-//! `/apps`: apps, their config vars, collaborators and domains.
+//! `/apps`: apps, their config vars and domains.
 
 use axum::{Json, extract::State, http::HeaderMap};
 use paas_wire as wire;
@@ -10,7 +10,10 @@ use super::{
     list::list,
     view,
 };
-use crate::ops::{self, Platform};
+use crate::ops::{
+    self, Platform,
+    apps::{Permission, WORK},
+};
 
 pub(super) fn routes() -> Endpoints {
     Endpoints::new()
@@ -23,10 +26,6 @@ pub(super) fn routes() -> Endpoints {
         .get("/apps/{app}/config-vars", config)
         .patch("/apps/{app}/config-vars", set_config)
         .get("/apps/{app}/releases/{release}/config-vars", release_config)
-        .get("/apps/{app}/collaborators", collaborators)
-        .post("/apps/{app}/collaborators", add_collaborator)
-        .get("/apps/{app}/collaborators/{who}", collaborator)
-        .delete("/apps/{app}/collaborators/{who}", remove_collaborator)
         .get("/apps/{app}/domains", domains)
         .post("/apps/{app}/domains", add_domain)
         .get("/apps/{app}/domains/{name}", domain)
@@ -45,10 +44,9 @@ async fn index_of_user(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> ApiResult<Page<wire::App>> {
-    if id != "~" && id != actor.user.id.to_string() && !id.eq_ignore_ascii_case(&actor.user.email) {
-        return Err(crate::error::Error::not_found("user", id).into());
-    }
-    index(State(p), Auth(actor), headers).await
+    let found = ops::apps::list_of(&p, &actor, &id).await?;
+    let items = found.iter().map(|owned| view::app(p.cx.config(), owned)).collect();
+    Ok(list(&headers, "name", items, |app: &wire::App| app.name.clone()))
 }
 
 async fn create(
@@ -62,7 +60,7 @@ async fn create(
 }
 
 async fn info(State(p): State<Platform>, Auth(actor): Auth, Path(app): Path<String>) -> ApiResult<Json<wire::App>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     Ok(Json(view::app(p.cx.config(), &ops::apps::with_owner(&p, app).await?)))
 }
 
@@ -72,7 +70,19 @@ async fn update(
     Path(app): Path<String>,
     Body(body): Body<wire::AppUpdate>,
 ) -> ApiResult<Json<wire::App>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
+    // Its name is its owner's affair, how it runs that of who works on it.
+    let mut c = p.db.read().await?;
+    if body.name.as_ref().is_some_and(|name| *name != app.name) {
+        ops::apps::check(&mut c, &actor, &app, &[Permission::Manage]).await?;
+    }
+    if body.build_stack.is_some() {
+        ops::apps::check(&mut c, &actor, &app, &[Permission::Operate]).await?;
+    }
+    if body.maintenance.is_some() {
+        ops::apps::check(&mut c, &actor, &app, &WORK).await?;
+    }
+    drop(c);
     let changes = ops::apps::Changes {
         name: body.name,
         maintenance: body.maintenance,
@@ -82,7 +92,7 @@ async fn update(
 }
 
 async fn destroy(State(p): State<Platform>, Auth(actor): Auth, Path(app): Path<String>) -> ApiResult<Json<wire::App>> {
-    let app = ops::apps::find_owned(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::Manage).await?;
     Ok(Json(view::app(p.cx.config(), &ops::apps::destroy(&p, &actor, &app).await?)))
 }
 
@@ -91,7 +101,7 @@ async fn config(
     Auth(actor): Auth,
     Path(app): Path<String>,
 ) -> ApiResult<Json<wire::ConfigVars>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_any(&p, &actor, &app, &WORK).await?;
     Ok(Json(ops::config::get(&p, &app).await?))
 }
 
@@ -100,7 +110,7 @@ async fn release_config(
     Auth(actor): Auth,
     Path((app, release)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::ConfigVars>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_any(&p, &actor, &app, &WORK).await?;
     let release = ops::releases::find(&p, &app, &release).await?;
     Ok(Json(ops::config::of_release(&p, &release)?.merged()))
 }
@@ -112,78 +122,8 @@ async fn set_config(
     Query(query): Query<wire::config_var::ConfigVarsQuery>,
     Body(body): Body<wire::ConfigVarsUpdate>,
 ) -> ApiResult<Json<wire::ConfigVars>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_any(&p, &actor, &app, &WORK).await?;
     Ok(Json(ops::config::update(&p, &actor, &app, &body, query.restart.unwrap_or(true)).await?))
-}
-
-fn collaborator_view(
-    app: &crate::store::apps::App,
-    id: uuid::Uuid,
-    since: chrono::DateTime<chrono::Utc>,
-    user: &crate::store::users::User,
-    owner: bool,
-) -> wire::Collaborator {
-    let permissions = ["view", "deploy", "operate", "manage"];
-    let given = if owner { &permissions[..] } else { &permissions[..3] };
-    wire::Collaborator {
-        app: view::app_ref(app),
-        created_at: since,
-        id,
-        permissions: given
-            .iter()
-            .map(|name| wire::collaborator::Permission { name: (*name).into(), description: String::new() })
-            .collect(),
-        role: Some(if owner { "owner" } else { "collaborator" }.into()),
-        updated_at: since,
-        user: wire::collaborator::CollaboratorUser { email: user.email.clone(), federated: false, id: user.id },
-    }
-}
-
-async fn collaborators(
-    State(p): State<Platform>,
-    Auth(actor): Auth,
-    Path(app): Path<String>,
-    headers: HeaderMap,
-) -> ApiResult<Page<wire::Collaborator>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
-    let owner = ops::apps::with_owner(&p, app.clone()).await?.owner;
-    let mut items = vec![collaborator_view(&app, app.id, app.created_at, &owner, true)];
-    for row in ops::collaborators::list(&p, &app).await? {
-        items.push(collaborator_view(&app, row.collaborator_id, row.collaborator_since, &row.user, false));
-    }
-    Ok(list(&headers, "email", items, |item: &wire::Collaborator| item.user.email.clone()))
-}
-
-async fn collaborator(
-    State(p): State<Platform>,
-    Auth(actor): Auth,
-    Path((app, who)): Path<(String, String)>,
-) -> ApiResult<Json<wire::Collaborator>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
-    let row = ops::collaborators::find(&p, &app, &who).await?;
-    Ok(Json(collaborator_view(&app, row.collaborator_id, row.collaborator_since, &row.user, false)))
-}
-
-async fn add_collaborator(
-    State(p): State<Platform>,
-    Auth(actor): Auth,
-    Path(app): Path<String>,
-    Body(body): Body<wire::CollaboratorCreate>,
-) -> ApiResult<Created<wire::Collaborator>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
-    let row = ops::collaborators::add(&p, &actor, &app, &body.user).await?;
-    let shown = collaborator_view(&app, row.collaborator_id, row.collaborator_since, &row.user, false);
-    Ok(Created(shown))
-}
-
-async fn remove_collaborator(
-    State(p): State<Platform>,
-    Auth(actor): Auth,
-    Path((app, who)): Path<(String, String)>,
-) -> ApiResult<Json<wire::Collaborator>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
-    let row = ops::collaborators::remove(&p, &actor, &app, &who).await?;
-    Ok(Json(collaborator_view(&app, row.collaborator_id, row.collaborator_since, &row.user, false)))
 }
 
 async fn domains(
@@ -192,7 +132,7 @@ async fn domains(
     Path(app): Path<String>,
     headers: HeaderMap,
 ) -> ApiResult<Page<wire::Domain>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let mut items = vec![view::own_domain(p.cx.config(), &app)];
     items.extend(ops::domains::list(&p, &app).await?.iter().map(|row| view::domain(p.cx.config(), &app, row)));
     Ok(list(&headers, "hostname", items, |item: &wire::Domain| item.hostname.clone()))
@@ -203,7 +143,7 @@ async fn domain(
     Auth(actor): Auth,
     Path((app, name)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::Domain>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     if name == p.cx.config().app_host(&app.name) {
         return Ok(Json(view::own_domain(p.cx.config(), &app)));
     }
@@ -216,7 +156,7 @@ async fn add_domain(
     Path(app): Path<String>,
     Body(body): Body<wire::DomainCreate>,
 ) -> ApiResult<Created<wire::Domain>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::Operate).await?;
     let row = ops::domains::add(&p, &actor, &app, &body.hostname).await?;
     Ok(Created(view::domain(p.cx.config(), &app, &row)))
 }
@@ -226,7 +166,7 @@ async fn remove_domain(
     Auth(actor): Auth,
     Path((app, name)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::Domain>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::Operate).await?;
     let row = ops::domains::remove(&p, &actor, &app, &name).await?;
     Ok(Json(view::domain(p.cx.config(), &app, &row)))
 }

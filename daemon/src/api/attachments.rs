@@ -20,7 +20,11 @@ use super::{
 };
 use crate::{
     error::Error,
-    ops::{self, Actor, Platform, addons::Shown},
+    ops::{
+        self, Actor, Platform,
+        addons::Shown,
+        apps::{Permission, WORK},
+    },
     store::{addons::Attachment, apps::App},
 };
 
@@ -76,7 +80,7 @@ async fn attachments_of_app(
     Path(app): Path<String>,
     headers: HeaderMap,
 ) -> ApiResult<Page<wire::AddonAttachment>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let mut items = Vec::new();
     for shown in ops::addons::list(&p, &app).await? {
         for (row, of) in shown.attachments.iter().filter(|(row, _)| row.app_id == app.id) {
@@ -126,7 +130,7 @@ async fn attachment_in_app(
     Auth(actor): Auth,
     Path((app, name)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::AddonAttachment>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let (shown, row, app) = find_attachment(&p, &actor, Some(&app), &name).await?;
     Ok(Json(attachment_view(&p, &shown, &row, &app)?))
 }
@@ -136,7 +140,7 @@ async fn attach(
     Auth(actor): Auth,
     Body(body): Body<wire::AttachmentCreate>,
 ) -> ApiResult<Created<wire::AddonAttachment>> {
-    let app = ops::apps::find(&p, &actor, body.app.as_str()).await?;
+    let app = ops::apps::find_any(&p, &actor, body.app.as_str(), &WORK).await?;
     let shown = ops::addons::find(&p, &actor, None, body.addon.as_str()).await?;
     let wakes = p.db.wakes();
     let (name, confirm) = (body.name.as_deref(), body.confirm.as_deref());
@@ -164,7 +168,7 @@ async fn resolve(
     Body(body): Body<wire::AttachmentResolve>,
 ) -> ApiResult<Json<Vec<wire::AddonAttachment>>> {
     let app = match &body.app {
-        Some(app) => Some(ops::apps::find(&p, &actor, app).await?),
+        Some(app) => Some(ops::apps::find_for(&p, &actor, app, Permission::View).await?),
         None => None,
     };
     let (named, name) = ops::addons::within(&p, &actor, &body.addon_attachment).await?;

@@ -8,7 +8,11 @@ use super::{
     error::ApiResult,
     extract::{Auth, Body, Path},
 };
-use crate::ops::{self, Platform, builds};
+use crate::ops::{
+    self, Platform,
+    apps::{Permission, WORK},
+    builds,
+};
 
 pub(super) fn routes() -> Endpoints {
     Endpoints::new()
@@ -29,7 +33,7 @@ async fn index(
     Auth(actor): Auth,
     Path(app): Path<String>,
 ) -> ApiResult<Json<Vec<wire::BuildpackInstallation>>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     Ok(show(&builds::buildpacks(&p, &app).await?))
 }
 
@@ -39,7 +43,7 @@ async fn update(
     Path(app): Path<String>,
     Body(body): Body<wire::BuildpackInstallationsUpdate>,
 ) -> ApiResult<Json<Vec<wire::BuildpackInstallation>>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_any(&p, &actor, &app, &WORK).await?;
     let names: Vec<String> = body.updates.into_iter().map(|update| update.buildpack).collect();
     Ok(show(&builds::set_buildpacks(&p, &actor, &app, &names).await?))
 }

@@ -11,7 +11,7 @@ use axum::{
 };
 use bytes::Bytes;
 use chrono::TimeDelta;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use paas_wire as wire;
 use uuid::Uuid;
 use wire::{BuildStatus, IdRef};
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     context::new_id,
     error::Error,
-    ops::{self, Platform, addresses},
+    ops::{self, Platform, addresses, apps::Permission},
     store::{builds::Build, users},
 };
 
@@ -46,7 +46,7 @@ pub(super) fn routes() -> Endpoints {
         .get("/streams/builds/{build}", output)
 }
 
-fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build {
+pub(super) fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build {
     let status = match row.status.as_str() {
         "queued" | "pending" => BuildStatus::Pending,
         "succeeded" => BuildStatus::Succeeded,
@@ -94,7 +94,7 @@ async fn index(
     Path(app): Path<String>,
     headers: HeaderMap,
 ) -> ApiResult<Page<wire::Build>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let rows = users::list(&mut p.db.read().await.map_err(Error::from)?).await.map_err(Error::from)?;
     let users: HashMap<Uuid, users::User> = rows.into_iter().map(|user| (user.id, user)).collect();
     let rows = ops::builds::list(&p, &app).await?;
@@ -107,7 +107,7 @@ async fn info(
     Auth(actor): Auth,
     Path((app, build)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::Build>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     shown(&p, &ops::builds::find(&p, &app, &build).await?).await
 }
 
@@ -117,7 +117,7 @@ async fn create(
     Path(app): Path<String>,
     Body(body): Body<wire::BuildCreate>,
 ) -> ApiResult<Created<wire::Build>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::Deploy).await?;
     let blob = body.source_blob;
     if !(blob.url.starts_with("https://") || blob.url.starts_with("http://")) || blob.url.chars().any(char::is_control)
     {
@@ -142,7 +142,7 @@ async fn cancel(
     Auth(actor): Auth,
     Path((app, build)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::Build>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::Deploy).await?;
     shown(&p, &ops::builds::cancel(&p, &actor, &app, &build).await?).await
 }
 
@@ -151,7 +151,7 @@ async fn purge(
     Auth(actor): Auth,
     Path(app): Path<String>,
 ) -> ApiResult<Json<serde_json::Value>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::Deploy).await?;
     ops::builds::purge_cache(&p, &actor, &app).await?;
     Ok(Json(serde_json::json!({})))
 }
@@ -174,14 +174,19 @@ async fn output(
 ) -> ApiResult<Response> {
     let id: Uuid = build.parse().map_err(|_| Error::not_found("build", build.clone()))?;
     let row = ops::builds::by_id(&p, id).await?.ok_or_else(|| Error::not_found("build", build))?;
-    admit(&p, OUTPUT, (id, row.app_id), &key, auth).await?;
+    admit(&p, OUTPUT, (id, row.app_id), &key, auth.map(|auth| (auth, Permission::View))).await?;
     let offset = offset(&headers);
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let pieces = ops::builds::output(&p, id, offset);
     let (kind, body) = if accepts.contains("text/event-stream") {
+        // What comes last need not be a whole line.
+        let pieces = pieces.map(Some).chain(stream::once(std::future::ready(None)));
         let events = pieces.scan(Lines { at: offset, rest: Vec::new() }, |lines, piece| {
-            let piece = piece.map(|piece| lines.events(&piece));
-            async move { Some(piece) }
+            let piece = match piece {
+                Some(piece) => piece.map(|piece| lines.events(&piece)),
+                None => Ok(lines.rest()),
+            };
+            std::future::ready(Some(piece))
         });
         ("text/event-stream; charset=utf-8", HttpBody::from_stream(events))
     } else {
@@ -207,12 +212,22 @@ impl Lines {
         let mut events = Vec::new();
         while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.rest.drain(..=end).collect();
-            self.at += line.len() as u64;
-            let text = String::from_utf8_lossy(&line);
-            let text = text.trim_end_matches('\n').replace('\r', "");
-            events.extend(format!("id: {}\ndata: {text}\n\n", self.at).bytes());
+            events.extend(self.event(&line).bytes());
         }
         Bytes::from(events)
+    }
+
+    /// What has no line end, once nothing more comes.
+    fn rest(&mut self) -> Bytes {
+        let line = std::mem::take(&mut self.rest);
+        if line.is_empty() { Bytes::new() } else { self.event(&line).into() }
+    }
+
+    fn event(&mut self, line: &[u8]) -> String {
+        self.at += line.len() as u64;
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_end_matches('\n').replace('\r', "");
+        format!("id: {}\ndata: {text}\n\n", self.at)
     }
 }
 
@@ -226,5 +241,8 @@ mod tests {
         assert_eq!(lines.events(b"ab"), "");
         assert_eq!(lines.events(b"c\r\nd"), "id: 15\ndata: abc\n\n");
         assert_eq!(lines.events(b"\n"), "id: 17\ndata: d\n\n");
+        assert_eq!(lines.events(b"end"), "");
+        assert_eq!(lines.rest(), "id: 20\ndata: end\n\n");
+        assert_eq!(lines.rest(), "");
     }
 }

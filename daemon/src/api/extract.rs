@@ -51,18 +51,18 @@ impl FromRequestParts<Platform> for Left {
 }
 
 /// Whether a request may have one thing of an app: its address is a key to it, or the account
-/// works on the app.
+/// has that permission on the app.
 pub async fn admit(
     p: &Platform,
     purpose: &str,
     (id, app_id): (Uuid, Uuid),
     key: &addresses::Key,
-    auth: Result<Auth, ApiError>,
+    auth: Result<(Auth, apps::Permission), ApiError>,
 ) -> Result<(), ApiError> {
     if addresses::is_key(p, purpose, id, key) {
         return Ok(());
     }
-    let Auth(actor) = match auth {
+    let (Auth(actor), permission) = match auth {
         Err(_) if key.signature.is_some() => {
             return Err(ApiError::new(
                 StatusCode::FORBIDDEN,
@@ -72,7 +72,7 @@ pub async fn admit(
         }
         auth => auth?,
     };
-    apps::find(p, &actor, &app_id.to_string()).await?;
+    apps::find_for(p, &actor, &app_id.to_string(), permission).await?;
     Ok(())
 }
 
@@ -190,7 +190,10 @@ impl<T: DeserializeOwned> FromRequest<Platform> for Body<T> {
             Err(error) => {
                 let path = error.path().to_string();
                 let inner = error.into_inner();
-                Err(match inner.classify() {
+                // A word that is expected and isn't one (`"stage": 1`) counts as bad syntax for it.
+                let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
+                let kind = if is_json { serde_json::error::Category::Data } else { inner.classify() };
+                Err(match kind {
                     serde_json::error::Category::Data if path == "." => {
                         ApiError::invalid(format!("The request's body is not as expected: {inner}."))
                     }

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::ops::{
     self, Platform,
+    apps::{Permission, WORK},
     dynos::{Run, Which},
     formation::{Quantity, Update},
 };
@@ -55,7 +56,7 @@ async fn index(
     Path(app): Path<String>,
     headers: HeaderMap,
 ) -> ApiResult<Page<wire::Formation>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let items = ops::formation::list(&p, &app).await?.iter().map(|process| view::formation(&app, process)).collect();
     Ok(list(&headers, "type", items, |item: &wire::Formation| item.kind.clone()))
 }
@@ -65,7 +66,7 @@ async fn info(
     Auth(actor): Auth,
     Path((app, kind)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::Formation>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     Ok(Json(view::formation(&app, &ops::formation::find(&p, &app, &kind).await?)))
 }
 
@@ -75,7 +76,7 @@ async fn batch(
     Path(app): Path<String>,
     Body(body): Body<wire::FormationBatchUpdate>,
 ) -> ApiResult<Json<Vec<wire::Formation>>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_any(&p, &actor, &app, &WORK).await?;
     let updates = body.updates.iter().map(|update| wanted(None, update)).collect::<ApiResult<Vec<_>>>()?;
     let all = ops::formation::update(&p, &actor, &app, &updates).await?;
     let changed = |kind: &str| updates.iter().any(|update| update.process_type == kind);
@@ -93,7 +94,7 @@ async fn update(
     Path((app, kind)): Path<(String, String)>,
     Body(body): Body<wire::FormationUpdate>,
 ) -> ApiResult<Json<wire::Formation>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_any(&p, &actor, &app, &WORK).await?;
     ops::formation::update(&p, &actor, &app, &[wanted(Some(&kind), &body)?]).await?;
     Ok(Json(view::formation(&app, &ops::formation::find(&p, &app, &kind).await?)))
 }
@@ -104,7 +105,7 @@ async fn dynos(
     Path(app): Path<String>,
     headers: HeaderMap,
 ) -> ApiResult<Page<wire::Dyno>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let items = ops::dynos::list(&p, &app).await?.iter().map(|row| view::dyno(&app, row, None)).collect();
     Ok(list(&headers, "name", items, |item: &wire::Dyno| item.name.clone()))
 }
@@ -114,7 +115,7 @@ async fn dyno(
     Auth(actor): Auth,
     Path((app, name)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::Dyno>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     Ok(Json(view::dyno(&app, &ops::dynos::find(&p, &app, &name).await?, None)))
 }
 
@@ -124,7 +125,7 @@ async fn run(
     Path(app): Path<String>,
     Body(body): Body<wire::DynoCreate>,
 ) -> ApiResult<Created<wire::Dyno>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_any(&p, &actor, &app, &WORK).await?;
     let attach = body.attach.unwrap_or(false);
     let wanted = Run {
         command: body.command,
@@ -147,7 +148,7 @@ async fn accepted(
     actor: &ops::Actor,
     stop: bool,
 ) -> ApiResult<Accepted<serde_json::Value>> {
-    let app = ops::apps::find(p, actor, app).await?;
+    let app = ops::apps::find_for(p, actor, app, Permission::Operate).await?;
     if stop {
         ops::dynos::stop(p, actor, &app, &which).await?;
     } else {

@@ -8,7 +8,7 @@ use super::{
     error::ApiResult,
     extract::{Auth, Body, Path},
 };
-use crate::ops::{self, Platform};
+use crate::ops::{self, Platform, apps::WORK};
 
 pub(super) fn routes() -> Endpoints {
     Endpoints::new().post("/apps/{app}/log-sessions", create)
@@ -20,7 +20,7 @@ async fn create(
     Path(app): Path<String>,
     Body(body): Body<wire::LogSessionCreate>,
 ) -> ApiResult<Created<wire::LogSession>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_any(&p, &actor, &app, &WORK).await?;
     let wanted = ops::logs::Wanted {
         process: body.dyno.or(body.kind),
         source: body.source,

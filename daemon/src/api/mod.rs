@@ -11,6 +11,8 @@ mod apps;
 mod attachments;
 mod buildpack_installations;
 mod builds;
+mod collaborators;
+mod couplings;
 pub mod endpoints;
 pub mod error;
 pub mod extract;
@@ -18,13 +20,21 @@ mod formation;
 pub mod hyper_schema;
 mod limit;
 mod list;
+mod log_drains;
 mod logs;
 mod misc;
 pub mod openapi;
+mod pipelines;
+mod promotions;
 mod redis;
 mod releases;
 mod slugs;
 mod sources;
+mod team_apps;
+mod team_members;
+mod teams;
+mod telemetry_drains;
+mod transfers;
 mod transport;
 mod view;
 
@@ -50,15 +60,25 @@ pub fn endpoints() -> Endpoints {
         .merge(attachments::routes())
         .merge(buildpack_installations::routes())
         .merge(builds::routes())
+        .merge(couplings::routes())
+        .merge(collaborators::routes())
         .merge(formation::routes())
+        .merge(log_drains::routes())
         .merge(logs::routes())
         .merge(misc::routes())
         .get("/openapi.json", openapi::show)
         .get("/schema", hyper_schema::show)
+        .merge(pipelines::routes())
+        .merge(promotions::routes())
         .merge(redis::routes())
         .merge(releases::routes())
         .merge(slugs::routes())
         .merge(sources::routes())
+        .merge(team_apps::routes())
+        .merge(team_members::routes())
+        .merge(teams::routes())
+        .merge(transfers::routes())
+        .merge(telemetry_drains::routes())
 }
 
 /// The router of all of them, with what all of them share.

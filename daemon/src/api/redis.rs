@@ -37,6 +37,8 @@ async fn info(
 ) -> ApiResult<Json<redis_wire::RedisInfo>> {
     let shown = find_redis(&p, &actor, &name, &query).await?;
     let (provider, instance) = ops::addons::instance(&p, &shown.addon).await?;
+    // Its address has its password in it.
+    let may_use = ops::addons::check_may_use(&p, &actor, &shown).await.is_ok();
     let rows = if shown.addon.state == "provisioned" {
         provider.info(p.engine.as_ref(), &instance).await.map_err(crate::error::Error::from)?
     } else {
@@ -53,7 +55,11 @@ async fn info(
         plan: shown.plan.name.into(),
         port: 6379,
         prefer_native_tls: false,
-        resource_url: instance.secrets.values.get("URL").cloned().unwrap_or_default(),
+        resource_url: if may_use {
+            instance.secrets.values.get("URL").cloned().unwrap_or_default()
+        } else {
+            String::new()
+        },
         version,
     }))
 }
@@ -143,6 +149,7 @@ async fn cli(
     Body(body): Body<redis_wire::RedisCliCreate>,
 ) -> ApiResult<Json<redis_wire::RedisCli>> {
     let shown = find_redis(&p, &actor, &name, &query).await?;
+    ops::addons::check_may_use(&p, &actor, &shown).await?;
     if shown.addon.state != "provisioned" {
         return Err(ApiError::invalid(format!("{} is not ready yet: {}.", shown.addon.name, shown.addon.state)));
     }

@@ -14,7 +14,10 @@ use super::{
     view,
 };
 use crate::{
-    ops::{self, Platform},
+    ops::{
+        self, Platform,
+        apps::{Permission, WORK},
+    },
     store::{apps::App, releases::Release, users},
 };
 
@@ -40,7 +43,7 @@ async fn index(
     Path(app): Path<String>,
     headers: HeaderMap,
 ) -> ApiResult<Page<wire::Release>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let current = ops::releases::current(&p, &app).await?.map(|release| release.version);
     let users: HashMap<Uuid, users::User> =
         users::list(&mut p.db.read().await?).await?.into_iter().map(|user| (user.id, user)).collect();
@@ -57,7 +60,7 @@ async fn info(
     Auth(actor): Auth,
     Path((app, release)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::Release>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let row = ops::releases::find(&p, &app, &release).await?;
     Ok(Json(show(&p, &app, &row).await?))
 }
@@ -68,7 +71,8 @@ async fn create(
     Path(app): Path<String>,
     Body(body): Body<wire::ReleaseCreate>,
 ) -> ApiResult<Created<wire::Release>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let needed: &[Permission] = if body.release.is_some() { &WORK } else { &[Permission::Deploy] };
+    let app = ops::apps::find_any(&p, &actor, &app, needed).await?;
     let row = match (&body.release, &body.slug) {
         (Some(release), _) => {
             let to = ops::releases::find(&p, &app, release).await?;

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    ops::{self, Platform, addresses, slugs},
+    ops::{self, Platform, addresses, apps::Permission, slugs},
     slugs::LARGEST,
     store::slugs::Slug,
 };
@@ -78,7 +78,7 @@ async fn info(
     Auth(actor): Auth,
     Path((app, slug)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::Slug>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::Deploy).await?;
     Ok(show(&p, &slugs::find(&p, &app, &slug).await?))
 }
 
@@ -88,7 +88,7 @@ async fn create(
     Path(app): Path<String>,
     Body(body): Body<wire::SlugCreate>,
 ) -> ApiResult<Created<wire::Slug>> {
-    let app = ops::apps::find(&p, &actor, &app).await?;
+    let app = ops::apps::find_for(&p, &actor, &app, Permission::Deploy).await?;
     let new = slugs::New {
         process_types: body.process_types,
         buildpack_description: body.buildpack_provided_description,
@@ -113,7 +113,7 @@ async fn upload(
     body: HttpBody,
 ) -> ApiResult<StatusCode> {
     let slug = found(&p, &id).await?;
-    admit(&p, UPLOAD, (slug.id, slug.app_id), &key, auth).await?;
+    admit(&p, UPLOAD, (slug.id, slug.app_id), &key, auth.map(|auth| (auth, Permission::Deploy))).await?;
     if slug.sha256.is_some() {
         return Err(Error::Conflict("That slug has been uploaded already; make a new one.".into()).into());
     }
@@ -140,7 +140,7 @@ async fn download(
     Query(key): Query<addresses::Key>,
 ) -> ApiResult<Response> {
     let slug = found(&p, &id).await?;
-    admit(&p, DOWNLOAD, (slug.id, slug.app_id), &key, auth).await?;
+    admit(&p, DOWNLOAD, (slug.id, slug.app_id), &key, auth.map(|auth| (auth, Permission::Deploy))).await?;
     let sha256 = slug.sha256.as_deref().ok_or_else(|| Error::not_found("slug", id))?;
     let reader = p.slug_store.get(sha256).await.map_err(|e| Error::internal("The slug can't be read.", e))?;
     let mut response = HttpBody::from_stream(ReaderStream::new(reader)).into_response();

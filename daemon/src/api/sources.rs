@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    ops::{self, Platform, sources},
+    ops::{self, Platform, apps::Permission, sources},
 };
 
 /// Largest source, in bytes, compressed.
@@ -48,7 +48,7 @@ async fn create_for_app(
     Auth(actor): Auth,
     Path(app): Path<String>,
 ) -> ApiResult<Created<wire::Source>> {
-    ops::apps::find(&p, &actor, &app).await?;
+    ops::apps::find_for(&p, &actor, &app, Permission::Deploy).await?;
     Ok(show(&p, sources::create(&p).await?))
 }
 

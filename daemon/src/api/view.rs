@@ -32,6 +32,15 @@ pub(super) fn user_ref(user: &User) -> UserRef {
     UserRef { id: user.id, email: user.email.clone() }
 }
 
+/// Whose an app is, as Heroku's clients know: a team has an address by which they tell it from
+/// an account.
+pub(super) fn owner_ref(owned: &OwnedApp) -> UserRef {
+    match &owned.team {
+        Some(team) => UserRef { id: team.id, email: format!("{}@herokumanager.com", team.name) },
+        None => user_ref(&owned.owner),
+    }
+}
+
 pub(super) fn unsigned(value: i64) -> u64 {
     u64::try_from(value).unwrap_or_default()
 }
@@ -45,6 +54,7 @@ pub(super) fn attach_url(config: &Config, secret: &str) -> String {
 
 pub(super) fn app(config: &Config, owned: &OwnedApp) -> wire::App {
     let app = &owned.app;
+    let team = owned.team.as_ref().map(|team| Named { id: team.id, name: team.name.clone() });
     wire::App {
         acm: false,
         archived_at: None,
@@ -58,8 +68,8 @@ pub(super) fn app(config: &Config, owned: &OwnedApp) -> wire::App {
         internal_routing: None,
         maintenance: app.maintenance,
         name: app.name.clone(),
-        organization: None,
-        owner: user_ref(&owned.owner),
+        organization: team.clone(),
+        owner: owner_ref(owned),
         process_tier: Some("production".into()),
         region: named("region", "local"),
         released_at: app.released_at,
@@ -67,7 +77,7 @@ pub(super) fn app(config: &Config, owned: &OwnedApp) -> wire::App {
         slug_size: app.slug_size.map(unsigned),
         space: None,
         stack: named("stack", &app.stack),
-        team: None,
+        team,
         updated_at: app.updated_at,
         web_url: Some(config.web_url(&app.name)),
     }

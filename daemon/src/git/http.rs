@@ -109,7 +109,8 @@ async fn enter(p: &Platform, headers: &HeaderMap, repository: &str) -> Result<(A
         ));
     };
     let name = repository.strip_suffix(".git").unwrap_or(repository);
-    match apps::find(p, &actor, name).await {
+    // Its code is for those who deploy it, to fetch as well as to push.
+    match apps::find_for(p, &actor, name, apps::Permission::Deploy).await {
         Ok(app) => Ok((actor, app)),
         Err(Error::NotFound(_)) => Err(Refusal(
             StatusCode::NOT_FOUND,

@@ -76,6 +76,9 @@ pub trait LogStore: Send + Sync {
     /// `Error L11` in their place.
     fn follow(&self, app_id: Uuid, start: Start, filter: Filter) -> BoxStream<'static, Line>;
 
+    /// The number of the last line that was stored; 0 before the first.
+    async fn end(&self, app_id: Uuid) -> Result<u64>;
+
     /// How far an origin's lines have been stored.
     async fn position(&self, app_id: Uuid, origin: Uuid) -> Result<Option<Position>>;
 

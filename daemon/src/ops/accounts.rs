@@ -23,15 +23,7 @@ const SHORTEST_PASSWORD: usize = 8;
 
 /// Makes an account, or gives the one of that address a new password. Returns it.
 pub async fn create(p: &Platform, email: &str, password: Option<&str>, admin: bool) -> Result<User> {
-    let email = email.trim().to_lowercase();
-    let valid = email.len() <= 254
-        && email
-            .split_once('@')
-            .is_some_and(|(local, host)| !local.is_empty() && !host.is_empty() && !host.contains('@'))
-        && !email.chars().any(|c| c.is_whitespace() || c.is_control());
-    if !valid {
-        return Err(Error::invalid(format!("{email:?} is not an e-mail address.")));
-    }
+    let email = check_email(email)?;
     let password_hash = match password {
         Some(password) => Some(hash(password).await?),
         None => None,
@@ -54,6 +46,22 @@ pub async fn create(p: &Platform, email: &str, password: Option<&str>, admin: bo
     };
     tx.commit(None).await?;
     Ok(user)
+}
+
+/// An e-mail address as it is kept: in lower case.
+pub(super) fn check_email(email: &str) -> Result<String> {
+    let email = email.trim().to_lowercase();
+    let valid = email.len() <= 254
+        && email
+            .split_once('@')
+            .is_some_and(|(local, host)| !local.is_empty() && !host.is_empty() && !host.contains('@'))
+        && !email.chars().any(|c| c.is_whitespace() || c.is_control());
+    if valid { Ok(email) } else { Err(Error::invalid(format!("{email:?} is not an e-mail address."))) }
+}
+
+/// A person's name as it is kept.
+pub(super) fn tidy_name(name: Option<String>) -> Option<String> {
+    name.map(|name| name.trim().chars().take(200).collect()).filter(|name: &String| !name.is_empty())
 }
 
 /// Makes a token for a user; it is shown this once.
@@ -166,7 +174,7 @@ pub async fn revoke(p: &Platform, actor: &Actor, id: &str) -> Result<Authorizati
     Ok(row)
 }
 
-async fn hash(password: &str) -> Result<String> {
+pub(super) async fn hash(password: &str) -> Result<String> {
     if password.chars().count() < SHORTEST_PASSWORD {
         return Err(Error::invalid(format!("The password must have at least {SHORTEST_PASSWORD} characters.")));
     }

@@ -1,18 +1,21 @@
 //! Apps: made, found, renamed, put into maintenance, destroyed.
 
+use std::collections::HashMap;
+
 use paas_domain::name::AppName;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Actor, Platform, releases};
+use super::{Actor, Platform, access, releases};
 use crate::{
     context::new_id,
     error::{Error, Result},
     store::{
-        addons,
+        Conn, addons,
         apps::{self, App},
         cleanups,
         events::Event,
+        teams::{self, Team},
         users::{self, User},
     },
 };
@@ -22,8 +25,10 @@ use crate::{
 pub struct OwnedApp {
     /// The app.
     pub app: App,
-    /// Whose it is.
+    /// Whose it is; for an app of a team, who made it or brought it in.
     pub owner: User,
+    /// The team it belongs to, if to one.
+    pub team: Option<Team>,
 }
 
 /// What may be changed of an app.
@@ -50,52 +55,91 @@ pub enum Permission {
     Manage,
 }
 
+/// What changing what an app runs with takes: either of the two who work on it, by Heroku's list.
+pub const WORK: [Permission; 2] = [Permission::Deploy, Permission::Operate];
+
 /// Finds an app by name or identity, for somebody who may do that with it.
 pub async fn find_for(p: &Platform, actor: &Actor, name: &str, permission: Permission) -> Result<App> {
-    match permission {
-        Permission::View | Permission::Deploy | Permission::Operate => find(p, actor, name).await,
-        Permission::Manage => find_owned(p, actor, name).await,
-    }
+    find_any(p, actor, name, &[permission]).await
 }
 
-/// Finds an app by name or identity, for somebody who may work on it.
-pub async fn find(p: &Platform, actor: &Actor, name: &str) -> Result<App> {
+/// The same, for somebody who may do one of these with it.
+pub async fn find_any(p: &Platform, actor: &Actor, name: &str, permissions: &[Permission]) -> Result<App> {
+    let mut c = p.db.read().await?;
+    let app = by_name(&mut c, name).await?;
+    check(&mut c, actor, &app, permissions).await?;
+    Ok(app)
+}
+
+/// Whether somebody may do one of these with an app; why not, if not.
+pub async fn check(c: &mut Conn, actor: &Actor, app: &App, permissions: &[Permission]) -> Result<()> {
+    let access = access::of(c, &actor.user, app).await?;
+    if access.may_any(permissions) {
+        return Ok(());
+    }
+    if !access.may(Permission::View) {
+        let member = app.locked && access.role.is_some();
+        let hint = if member { " It is locked: somebody who manages it can add you." } else { "" };
+        return Err(Error::Forbidden(format!("You do not have access to the app {}.{hint}", app.name)));
+    }
+    if app.team_id.is_none() {
+        return Err(Error::Forbidden(format!("Only the owner of {} may do this.", app.name)));
+    }
+    let needed: Vec<&str> = permissions.iter().map(|permission| permission.name()).collect();
+    Err(Error::Forbidden(format!(
+        "You do not have the {} permission on the app {}. Somebody who manages it gives it with: paas access:update {} --permissions {} --app {}",
+        needed.join(" or "),
+        app.name,
+        actor.name(),
+        needed.first().unwrap_or(&"view"),
+        app.name
+    )))
+}
+
+/// An app by name or identity, whosever it is.
+pub(super) async fn by_name(c: &mut Conn, name: &str) -> Result<App> {
     if name.contains('\0') {
         return Err(Error::not_found("app", "a name with a NUL"));
     }
-    let mut c = p.db.read().await?;
     let app = match name.parse::<Uuid>() {
-        Ok(id) => apps::by_id(&mut c, id).await?,
-        Err(_) => apps::by_name(&mut c, name).await?,
+        Ok(id) => apps::by_id(c, id).await?,
+        Err(_) => apps::by_name(c, name).await?,
     };
-    let app = app.filter(|app| !app.deleting).ok_or_else(|| Error::not_found("app", name))?;
-    let member = actor.user.admin
-        || app.owner_id == actor.user.id
-        || apps::is_collaborator(&mut c, app.id, actor.user.id).await?;
-    if !member {
-        return Err(Error::Forbidden(format!("You do not have access to the app {}.", app.name)));
-    }
-    Ok(app)
+    app.filter(|app| !app.deleting).ok_or_else(|| Error::not_found("app", name))
 }
 
-/// The same, for what only its owner may do.
-pub async fn find_owned(p: &Platform, actor: &Actor, name: &str) -> Result<App> {
-    let app = find(p, actor, name).await?;
-    if app.owner_id != actor.user.id && !actor.user.admin {
-        return Err(Error::Forbidden(format!("Only the owner of {} may do this.", app.name)));
-    }
-    Ok(app)
+/// Finds an app by name or identity, for somebody who may see it.
+pub async fn find(p: &Platform, actor: &Actor, name: &str) -> Result<App> {
+    find_for(p, actor, name, Permission::View).await
 }
 
-/// Adds the owner to an app.
+/// Adds to an app whose it is.
 pub async fn with_owner(p: &Platform, app: App) -> Result<OwnedApp> {
-    let owner = users::by_id(&mut p.db.read().await?, app.owner_id)
+    let mut c = p.db.read().await?;
+    let owner = users::by_id(&mut c, app.owner_id)
         .await?
         .ok_or_else(|| Error::internal("The app's owner is missing.", "no such row in users"))?;
-    Ok(OwnedApp { app, owner })
+    let team = match app.team_id {
+        Some(id) => teams::by_id(&mut c, id).await?,
+        None => None,
+    };
+    Ok(OwnedApp { app, owner, team })
 }
 
-/// The apps that somebody may work on, by name; an administrator sees all.
+/// Adds to several apps whose they are.
+pub async fn with_owners(c: &mut Conn, found: Vec<App>) -> Result<Vec<OwnedApp>> {
+    let owners: HashMap<Uuid, User> = users::list(c).await?.into_iter().map(|user| (user.id, user)).collect();
+    let teams: HashMap<Uuid, Team> = teams::list(c).await?.into_iter().map(|team| (team.id, team)).collect();
+    Ok(found
+        .into_iter()
+        .filter_map(|app| {
+            let team = app.team_id.and_then(|id| teams.get(&id).cloned());
+            owners.get(&app.owner_id).cloned().map(|owner| OwnedApp { app, owner, team })
+        })
+        .collect())
+}
+
+/// The apps that somebody may see, by name; an administrator sees all.
 pub async fn list(p: &Platform, actor: &Actor) -> Result<Vec<OwnedApp>> {
     let mut c = p.db.read().await?;
     let found = if actor.user.admin {
@@ -103,18 +147,44 @@ pub async fn list(p: &Platform, actor: &Actor) -> Result<Vec<OwnedApp>> {
     } else {
         apps::of_user(&mut c, actor.user.id).await?
     };
-    let owners: std::collections::HashMap<Uuid, User> =
-        users::list(&mut c).await?.into_iter().map(|user| (user.id, user)).collect();
-    Ok(found
-        .into_iter()
-        .filter_map(|app| owners.get(&app.owner_id).cloned().map(|owner| OwnedApp { app, owner }))
-        .collect())
+    with_owners(&mut c, found).await
 }
 
-/// Makes an app, with a name of its own or a made-up one, and its first release.
+/// The apps of no team that somebody owns or works on, by name. Only an administrator may ask
+/// that of others.
+pub async fn list_of(p: &Platform, actor: &Actor, who: &str) -> Result<Vec<OwnedApp>> {
+    let mut c = p.db.read().await?;
+    let user = access::find_user(&mut c, actor, who).await?;
+    if user.id != actor.user.id && !actor.user.admin {
+        return Err(Error::not_found("user", who));
+    }
+    let found = apps::personal(&mut c, user.id).await?;
+    with_owners(&mut c, found).await
+}
+
+/// What a new app is.
+#[derive(Debug, Clone, Default)]
+pub struct New<'n> {
+    /// Its name; one is made up where none is given.
+    pub name: Option<&'n str>,
+    /// Its stack; the platform's own where none is given.
+    pub stack: Option<&'n str>,
+    /// The team it belongs to; none: to who makes it.
+    pub team: Option<Uuid>,
+    /// Members of the team can't join it by themselves.
+    pub locked: bool,
+}
+
+/// Makes an app of one's own.
 pub async fn create(p: &Platform, actor: &Actor, name: Option<&str>, stack: Option<&str>) -> Result<OwnedApp> {
-    let stack = check_stack(p, stack.unwrap_or(&p.cx.config().stack))?;
-    let chosen = name.map(AppName::parse).transpose().map_err(|e| Error::invalid(sentence(&e)))?;
+    create_as(p, actor, New { name, stack, ..New::default() }).await
+}
+
+/// Makes an app, with a name of its own or a made-up one, and its first release. Who makes an
+/// app of a team works on it.
+pub async fn create_as(p: &Platform, actor: &Actor, new: New<'_>) -> Result<OwnedApp> {
+    let stack = check_stack(p, new.stack.unwrap_or(&p.cx.config().stack))?;
+    let chosen = new.name.map(AppName::parse).transpose().map_err(|e| Error::invalid(sentence(&e)))?;
     for attempt in 0..20 {
         let name = chosen.clone().unwrap_or_else(|| AppName::random(rand::random::<u64>));
         check_free(p, name.as_str())?;
@@ -123,6 +193,8 @@ pub async fn create(p: &Platform, actor: &Actor, name: Option<&str>, stack: Opti
             id: new_id(),
             name: name.to_string(),
             owner_id: actor.user.id,
+            team_id: new.team,
+            locked: new.team.is_some() && new.locked,
             stack: stack.clone(),
             build_stack: stack.clone(),
             maintenance: false,
@@ -145,6 +217,10 @@ pub async fn create(p: &Platform, actor: &Actor, name: Option<&str>, stack: Opti
                 return Err(Error::invalid(format!("Name {name} is already taken.")));
             }
             Err(e) => return Err(e.into()),
+        }
+        if new.team.is_some() {
+            let all = Permission::join(&Permission::ALL);
+            apps::add_collaborator(&mut tx, new_id(), (app.id, actor.user.id), Some(&all), now).await?;
         }
         tx.commit(None).await?;
         let mut change = p.change(app.id).await?;
@@ -233,7 +309,7 @@ pub async fn destroy(p: &Platform, actor: &Actor, app: &App) -> Result<OwnedApp>
 }
 
 /// The app's row as it stands inside a change.
-pub(super) async fn current(c: &mut crate::store::Conn, id: Uuid) -> Result<App> {
+pub(super) async fn current(c: &mut Conn, id: Uuid) -> Result<App> {
     let row = apps::by_id(c, id).await?;
     row.filter(|app| !app.deleting).ok_or_else(|| Error::not_found("app", id.to_string()))
 }

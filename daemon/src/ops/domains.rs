@@ -68,8 +68,9 @@ async fn check_covered(c: &mut Conn, app: &App, hostname: &Hostname) -> Result<(
         if !covered {
             continue;
         }
-        let owner = apps::by_id(c, other.app_id).await?.map(|other| other.owner_id);
-        if owner.is_some_and(|owner| owner != app.owner_id) {
+        // An app of a team is the team's, whoever made it.
+        let owner = |app: &App| app.team_id.unwrap_or(app.owner_id);
+        if apps::by_id(c, other.app_id).await?.is_some_and(|other| owner(&other) != owner(app)) {
             return Err(Error::invalid(format!(
                 "{hostname} can't be added: {} is currently in use by an app of another owner.",
                 other.hostname

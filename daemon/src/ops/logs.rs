@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Actor, Platform};
+use super::{Actor, Platform, access, apps::WORK};
 use crate::{
     context::new_id,
     error::{Error, Result},
@@ -118,7 +118,7 @@ pub async fn open(p: &Platform, secret: &str, again: bool) -> Result<Opened> {
     let mut c = p.db.read().await?;
     let app = store::apps::by_id(&mut c, sealed.app).await?.ok_or_else(gone)?;
     let user = store::users::by_id(&mut c, sealed.user).await?.ok_or_else(gone)?;
-    if !user.admin && app.owner_id != user.id && !store::apps::is_collaborator(&mut c, app.id, user.id).await? {
+    if !access::of(&mut c, &user, &app).await?.may_any(&WORK) {
         return Err(gone());
     }
     let filter = Filter { source: sealed.source.as_deref().and_then(Source::parse), process: sealed.process };

@@ -5,6 +5,7 @@
 //! with what effect is told here. Start with [`releases`]: every change of what an app
 //! runs is a release. [`Platform`] is what each function gets; [`Actor`] is who asks.
 
+pub mod access;
 pub mod accounts;
 pub mod addons;
 pub mod addresses;
@@ -17,11 +18,17 @@ pub mod disk;
 pub mod domains;
 pub mod dynos;
 pub mod formation;
+pub mod log_drains;
 pub mod logs;
+pub mod members;
+pub mod pipelines;
 pub mod releases;
 pub mod slugs;
 pub mod sources;
 pub mod spec;
+pub mod teams;
+pub mod telemetry_drains;
+pub mod transfers;
 
 use std::sync::Arc;
 

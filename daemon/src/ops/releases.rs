@@ -208,10 +208,20 @@ pub async fn current(p: &Platform, app: &App) -> Result<Option<Release>> {
     Ok(releases::current(&mut p.db.read().await?, app.id).await?)
 }
 
-/// Releases a slug that an app of the same user has built: deploy, promotion, API.
+/// Releases a slug of the app, or of another app that the user may see.
 pub async fn deploy(p: &Platform, actor: &Actor, app: &App, slug_id: Uuid, description: &str) -> Result<Release> {
+    let missing = || Error::not_found("slug", slug_id.to_string());
+    let slug = slugs::by_id(&mut p.db.read().await?, slug_id).await?.ok_or_else(missing)?;
+    if slug.app_id != app.id {
+        match apps::find_for(p, actor, &slug.app_id.to_string(), apps::Permission::View).await {
+            Ok(_) => {}
+            Err(Error::NotFound(_) | Error::Forbidden(_)) => return Err(missing()),
+            Err(error) => return Err(error),
+        }
+    }
     let mut change = p.change(app.id).await?;
-    let release = insert(p, &mut change, actor, New::slug(description, slug_id)).await?;
+    let slug = own_slug(p, &mut change, app, slug_id).await?;
+    let release = insert(p, &mut change, actor, New::slug(description, slug.id)).await?;
     finish_insert(p, change, actor, app, release).await
 }
 
@@ -258,7 +268,14 @@ pub async fn rollback(p: &Platform, actor: &Actor, app: &App, to: &Release) -> R
     finish_insert(p, change, actor, app, release).await
 }
 
-async fn finish_insert(p: &Platform, change: Change, actor: &Actor, app: &App, release: Release) -> Result<Release> {
+/// Ends the change that a release was made in, and tells of it.
+pub(super) async fn finish_insert(
+    p: &Platform,
+    change: Change,
+    actor: &Actor,
+    app: &App,
+    release: Release,
+) -> Result<Release> {
     let event = json!({"version": release.version, "description": release.description, "status": release.status});
     p.commit(change, Event::new("release.create", actor.name(), event)).await?;
     p.tell(app.id, format!("{} by user {}", release.description, actor.name()));
@@ -272,6 +289,32 @@ pub async fn slug_of(c: &mut Conn, release: &Release) -> Result<Option<Slug>> {
         Some(id) => slugs::by_id(c, id).await?,
         None => None,
     })
+}
+
+/// An app's own slug: the one of that identity, or its copy of another app's, made when there
+/// is none yet. A copy has the same bytes and does not mind when the original goes.
+pub(super) async fn own_slug(p: &Platform, change: &mut Change, app: &App, id: Uuid) -> Result<Slug> {
+    // Held, so that the bytes stay until the copy is there to keep them.
+    let slug = slugs::hold(change, id).await?.ok_or_else(|| Error::not_found("slug", id.to_string()))?;
+    if slug.app_id == app.id {
+        return Ok(slug);
+    }
+    if slug.sha256.is_none() {
+        return Err(Error::invalid("That slug has not been uploaded yet."));
+    }
+    let original = slugs::original(change, slug.id).await?.unwrap_or(slug.id);
+    // It may have come from this app in the first place.
+    if let Some(own) = slugs::by_id(change, original).await?.filter(|own| own.app_id == app.id) {
+        return Ok(own);
+    }
+    if let Some(copy) = slugs::copy_of(change, app.id, original).await? {
+        return Ok(copy);
+    }
+    let now = p.cx.now();
+    let copy = Slug { id: new_id(), app_id: app.id, created_at: now, updated_at: now, ..slug };
+    slugs::insert(change, &copy).await?;
+    slugs::set_original(change, copy.id, original).await?;
+    Ok(copy)
 }
 
 async fn find_slug(c: &mut Conn, app: &App, id: Uuid) -> Result<Slug> {

@@ -16,8 +16,12 @@ pub struct App {
     pub id: Uuid,
     /// Its name, which is its host name too.
     pub name: String,
-    /// The account it belongs to.
+    /// The account it belongs to; for an app of a team, who made it or brought it in.
     pub owner_id: Uuid,
+    /// The team it belongs to, if to one.
+    pub team_id: Option<Uuid>,
+    /// Members of its team can't join it by themselves.
+    pub locked: bool,
     /// The stack of its current release.
     pub stack: String,
     /// The stack of its next build.
@@ -50,10 +54,12 @@ pub struct App {
 pub async fn insert(c: &mut Conn, app: &App) -> StoreResult<()> {
     execute!(
         c,
-        "insert into apps (id, name, owner_id, stack, build_stack, created_at, updated_at) values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into apps (id, name, owner_id, team_id, locked, stack, build_stack, created_at, updated_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         app.id,
         &app.name,
         app.owner_id,
+        app.team_id,
+        app.locked,
         &app.stack,
         &app.build_stack,
         app.created_at,
@@ -77,15 +83,45 @@ pub async fn list(c: &mut Conn) -> StoreResult<Vec<App>> {
     rows!(c, App, fetch_all, "select * from apps order by name")
 }
 
-/// Those that a user owns or works on, by name.
+/// Those that a user may see without being an administrator, by name: their own, those that they
+/// work on, and those of their teams that are not locked.
 pub async fn of_user(c: &mut Conn, user_id: Uuid) -> StoreResult<Vec<App>> {
     rows!(
         c,
         App,
         fetch_all,
-        "select * from apps where not deleting and (owner_id = $1 or id in (select app_id from collaborators where user_id = $1)) order by name",
+        "select * from apps where not deleting and ((team_id is null and owner_id = $1) or id in (select app_id from collaborators where user_id = $1) or team_id in (select team_id from team_members where user_id = $1 and role = 'admin') or (not locked and (team_id in (select team_id from team_members where user_id = $1 and role <> 'collaborator') or team_id in (select id from teams where built_in)))) order by name",
         user_id
     )
+}
+
+/// Those of no team that a user owns or works on, by name.
+pub async fn personal(c: &mut Conn, user_id: Uuid) -> StoreResult<Vec<App>> {
+    rows!(
+        c,
+        App,
+        fetch_all,
+        "select * from apps where not deleting and team_id is null and (owner_id = $1 or id in (select app_id from collaborators where user_id = $1)) order by name",
+        user_id
+    )
+}
+
+/// Those of a team, by name.
+pub async fn of_team(c: &mut Conn, team_id: Uuid) -> StoreResult<Vec<App>> {
+    rows!(c, App, fetch_all, "select * from apps where team_id = $1 and not deleting order by name", team_id)
+}
+
+/// How many rows of apps a team has, those going away among them.
+pub async fn count_of_team(c: &mut Conn, team_id: Uuid) -> StoreResult<i64> {
+    let (count,): (i64,) = rows!(c, (i64,), fetch_one, "select count(*) from apps where team_id = $1", team_id)?;
+    Ok(count)
+}
+
+/// The apps that a user works on besides those that are their own.
+pub async fn joined(c: &mut Conn, user_id: Uuid) -> StoreResult<Vec<Uuid>> {
+    let ids: Vec<(Uuid,)> =
+        rows!(c, (Uuid,), fetch_all, "select app_id from collaborators where user_id = $1", user_id)?;
+    Ok(ids.into_iter().map(|(id,)| id).collect())
 }
 
 /// Identities of all, those going away too.
@@ -98,7 +134,7 @@ pub async fn ids(c: &mut Conn) -> StoreResult<Vec<Uuid>> {
 pub async fn update(c: &mut Conn, app: &App) -> StoreResult<()> {
     execute!(
         c,
-        "update apps set name = $2, owner_id = $3, stack = $4, build_stack = $5, maintenance = $6, buildpack_description = $7, deleting = $8, repo_size = $9, slug_size = $10, updated_at = $11, released_at = $12 where id = $1",
+        "update apps set name = $2, owner_id = $3, stack = $4, build_stack = $5, maintenance = $6, buildpack_description = $7, deleting = $8, repo_size = $9, slug_size = $10, updated_at = $11, released_at = $12, team_id = $13, locked = $14 where id = $1",
         app.id,
         &app.name,
         app.owner_id,
@@ -110,7 +146,9 @@ pub async fn update(c: &mut Conn, app: &App) -> StoreResult<()> {
         app.repo_size,
         app.slug_size,
         app.updated_at,
-        app.released_at
+        app.released_at,
+        app.team_id,
+        app.locked
     )?;
     Ok(())
 }
@@ -143,6 +181,10 @@ pub struct Collaborator {
     pub collaborator_id: Uuid,
     /// Since when.
     pub collaborator_since: DateTime<Utc>,
+    /// When that last changed.
+    pub collaborator_updated_at: DateTime<Utc>,
+    /// What they may do in an app of a team, separated by commas.
+    pub permissions: Option<String>,
     /// Who.
     #[sqlx(flatten)]
     pub user: User,
@@ -154,40 +196,58 @@ pub async fn collaborators(c: &mut Conn, app_id: Uuid) -> StoreResult<Vec<Collab
         c,
         Collaborator,
         fetch_all,
-        "select c.id as collaborator_id, c.created_at as collaborator_since, u.* from collaborators c join users u on u.id = c.user_id where c.app_id = $1 order by u.email",
+        "select c.id as collaborator_id, c.created_at as collaborator_since, c.updated_at as collaborator_updated_at, c.permissions, u.* from collaborators c join users u on u.id = c.user_id where c.app_id = $1 order by u.email",
         app_id
     )
 }
 
-/// Whether a user works on an app.
-pub async fn is_collaborator(c: &mut Conn, app_id: Uuid, user_id: Uuid) -> StoreResult<bool> {
-    let row: Option<(Uuid,)> = rows!(
+/// Whether a user works on an app, and what they may do then, if it is said.
+pub async fn collaboration(c: &mut Conn, app_id: Uuid, user_id: Uuid) -> StoreResult<Option<Option<String>>> {
+    let row: Option<(Option<String>,)> = rows!(
         c,
-        (Uuid,),
+        (Option<String>,),
         fetch_optional,
-        "select id from collaborators where app_id = $1 and user_id = $2",
+        "select permissions from collaborators where app_id = $1 and user_id = $2",
         app_id,
         user_id
     )?;
-    Ok(row.is_some())
+    Ok(row.map(|(permissions,)| permissions))
 }
 
 /// Lets a user work on an app.
 pub async fn add_collaborator(
     c: &mut Conn,
     id: Uuid,
-    app_id: Uuid,
-    user_id: Uuid,
+    (app_id, user_id): (Uuid, Uuid),
+    permissions: Option<&str>,
     now: DateTime<Utc>,
 ) -> StoreResult<()> {
     execute!(
         c,
-        "insert into collaborators (id, app_id, user_id, created_at, updated_at) values ($1, $2, $3, $4, $4)",
+        "insert into collaborators (id, app_id, user_id, permissions, created_at, updated_at) values ($1, $2, $3, $4, $5, $5)",
         id,
         app_id,
         user_id,
+        permissions,
         now
     )?;
+    Ok(())
+}
+
+/// Changes what a user may do; whether they work on the app.
+pub async fn set_permissions(
+    c: &mut Conn,
+    (app_id, user_id): (Uuid, Uuid),
+    permissions: Option<&str>,
+    now: DateTime<Utc>,
+) -> StoreResult<bool> {
+    let sql = "update collaborators set permissions = $3, updated_at = $4 where app_id = $1 and user_id = $2";
+    Ok(execute!(c, sql, app_id, user_id, permissions, now)? > 0)
+}
+
+/// Ends everybody's work on an app.
+pub async fn remove_collaborators(c: &mut Conn, app_id: Uuid) -> StoreResult<()> {
+    execute!(c, "delete from collaborators where app_id = $1", app_id)?;
     Ok(())
 }
 

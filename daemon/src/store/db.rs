@@ -275,6 +275,12 @@ impl Tx {
         }
         Ok(())
     }
+
+    /// The same, with the event of a change that belongs to no app.
+    pub async fn commit_with(mut self, event: Event, now: DateTime<Utc>) -> Result<(), StoreError> {
+        super::events::insert(&mut self.conn, None, 0, &event, now).await?;
+        self.commit(Some(Wake { app_id: None, kind: event.kind })).await
+    }
 }
 
 impl std::ops::Deref for Tx {

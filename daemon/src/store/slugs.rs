@@ -79,3 +79,34 @@ pub async fn count_of_sha256(c: &mut Conn, sha256: &str) -> StoreResult<i64> {
     let (count,): (i64,) = rows!(c, (i64,), fetch_one, "select count(*) from slugs where sha256 = $1", sha256)?;
     Ok(count)
 }
+
+/// Holds a slug's row until the transaction ends, so that its bytes can't go meanwhile.
+/// Nothing where it is gone.
+pub async fn hold(c: &mut Conn, id: Uuid) -> StoreResult<Option<Slug>> {
+    rows!(c, Slug, fetch_optional, "update slugs set updated_at = updated_at where id = $1 returning *", id)
+}
+
+/// What a slug is a copy of; nothing where it is none.
+pub async fn original(c: &mut Conn, id: Uuid) -> StoreResult<Option<Uuid>> {
+    let found: Option<(Uuid,)> =
+        rows!(c, (Uuid,), fetch_optional, "select original_id from slug_copies where slug_id = $1", id)?;
+    Ok(found.map(|(id,)| id))
+}
+
+/// An app's own copy of another app's slug, if it has one.
+pub async fn copy_of(c: &mut Conn, app_id: Uuid, original: Uuid) -> StoreResult<Option<Slug>> {
+    rows!(
+        c,
+        Slug,
+        fetch_optional,
+        "select s.* from slugs s join slug_copies c on c.slug_id = s.id where s.app_id = $1 and c.original_id = $2 order by s.id limit 1",
+        app_id,
+        original
+    )
+}
+
+/// Notes that a slug is a copy.
+pub async fn set_original(c: &mut Conn, id: Uuid, original: Uuid) -> StoreResult<()> {
+    execute!(c, "insert into slug_copies (slug_id, original_id) values ($1, $2)", id, original)?;
+    Ok(())
+}

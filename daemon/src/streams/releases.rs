@@ -1,5 +1,9 @@
 //! `GET /streams/releases/ID`: what a release's command said, or says while it runs, as plain
-//! text. As with builds, the address is the key to it: Heroku's clients send no credentials.
+//! text or as server-sent events. As with builds, the address is the key to it: Heroku's
+//! clients send no credentials.
+//!
+//! Whoever was cut off goes on where they were: in text by bytes (`Range: bytes=N-`), in
+//! events by `Last-Event-ID`, which is a line's number.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -7,10 +11,11 @@ use axum::{
     Router,
     body::Body,
     extract::{Path, State},
-    http::header,
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
+use bytes::Bytes;
 use chrono::TimeDelta;
 use futures_util::{
     StreamExt as _,
@@ -35,22 +40,44 @@ pub(super) fn routes() -> Router<Platform> {
     Router::new().route("/streams/releases/{release}", get(read))
 }
 
-async fn read(State(p): State<Platform>, Path(release): Path<String>) -> Result<Response, Refusal> {
+async fn read(State(p): State<Platform>, Path(release): Path<String>, headers: HeaderMap) -> Result<Response, Refusal> {
     let gone = || Error::not_found("release", release.clone());
     let id: Uuid = release.parse().map_err(|_| gone())?;
     let release = ops::releases::by_id(&p, id).await?.filter(|release| release.phase).ok_or_else(gone)?;
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let events = text("accept").is_some_and(|accept| accept.contains("text/event-stream"));
+    let after: Option<u64> = text("last-event-id").filter(|_| events).and_then(|id| id.trim().parse().ok());
+    let range: Option<usize> = text("range")
+        .filter(|_| !events)
+        .and_then(|range| range.strip_prefix("bytes=")?.split('-').next()?.trim().parse().ok());
     let filter = Filter { source: Some(Source::App), process: Some(ops::releases::phase_dyno(release.version)) };
     let store = p.logs.store();
     let over = release.status != "pending" && p.cx.now() - release.updated_at > TimeDelta::seconds(10);
     let lines: BoxStream<'static, Line> = if over {
         let past = store.recent(release.app_id, MOST_LINES, filter).await;
-        stream::iter(past.map_err(|error| Error::Unavailable(error.to_string()))?).boxed()
+        let past = past.map_err(|error| Error::Unavailable(error.to_string()))?;
+        stream::iter(past.into_iter().filter(move |line| after.is_none_or(|after| line.seq > after))).boxed()
     } else {
-        store.follow(release.app_id, Start::Backlog(MOST_LINES), filter).take_until(end(p.clone(), id)).boxed()
+        let start = after.map_or(Start::Backlog(MOST_LINES), Start::After);
+        store.follow(release.app_id, start, filter).take_until(end(p.clone(), id)).boxed()
     };
-    let body = Body::from_stream(lines.map(|line| Ok::<_, Infallible>(format!("{}\n", line.message))));
-    let head = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
-    Ok((head, body).into_response())
+    let body = if events {
+        Body::from_stream(lines.map(|line| {
+            // A line has no line ends in it, so it can't end an event early.
+            Ok::<_, Infallible>(Bytes::from(format!("id: {}\ndata: {}\n\n", line.seq, line.message)))
+        }))
+    } else {
+        let mut skip = range.unwrap_or_default();
+        Body::from_stream(lines.map(move |line| {
+            let mut text = Bytes::from(format!("{}\n", line.message));
+            let had = text.split_to(skip.min(text.len()));
+            skip -= had.len();
+            Ok::<_, Infallible>(text)
+        }))
+    };
+    let kind = if events { "text/event-stream" } else { "text/plain; charset=utf-8" };
+    let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    Ok((status, [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")], body).into_response())
 }
 
 /// Waits until a release phase has ended and its lines are there.

@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// How often it looks; Heroku's period for R14 and for samples.
-const PERIOD: Duration = Duration::from_secs(20);
+pub(super) const PERIOD: Duration = Duration::from_secs(20);
 
 /// Dynos measured at once.
 const AT_ONCE: usize = 8;
@@ -50,11 +50,16 @@ const MB: f64 = 1024.0 * 1024.0;
 
 /// Averages of running processes over 1, 5 and 15 minutes.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Load([f64; 3]);
+pub(super) struct Load([f64; 3]);
 
 impl Load {
+    /// Over 1, 5 and 15 minutes.
+    pub(super) fn averages(&self) -> [f64; 3] {
+        self.0
+    }
+
     /// Takes in what was seen now, `PERIOD` after the last.
-    fn take(&mut self, runnable: u64) {
+    pub(super) fn take(&mut self, runnable: u64) {
         for (average, minutes) in self.0.iter_mut().zip([1.0, 5.0, 15.0]) {
             let kept = (-PERIOD.as_secs_f64() / (minutes * 60.0)).exp();
             *average = *average * kept + runnable as f64 * (1.0 - kept);

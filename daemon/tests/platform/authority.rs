@@ -12,13 +12,17 @@ use paas_daemon::api::{
 };
 use serde_json::{Value, json};
 
-use crate::util::{Answer, TestApp};
+use crate::{
+    people::Person,
+    util::{Answer, TestApp},
+};
 
 /// Open to everybody: method, path, why.
 const PUBLIC: &[(&str, &str, &str)] = &[
     ("GET", "/health", "for load balancers, tells nothing"),
     ("GET", "/openapi.json", "documentation"),
     ("GET", "/schema", "documentation"),
+    ("GET", "/teams/invitations/{token}", "the token is the key: who is invited need not have an account"),
     ("PUT", "/sources/{source}", "the address, a random number, is the key"),
     ("GET", "/sources/{source}", "the address, a random number, is the key"),
 ];
@@ -33,7 +37,8 @@ const CATALOGUE: &[(&str, &str)] = &[
 ];
 
 /// What a collaborator is refused.
-const OWNERS: &[(&str, &str)] = &[("DELETE", "/apps/{app}"), ("DELETE", "/apps/{app}/collaborators/{who}")];
+const OWNERS: &[(&str, &str)] =
+    &[("DELETE", "/apps/{app}"), ("POST", "/apps/{app}/collaborators"), ("DELETE", "/apps/{app}/collaborators/{who}")];
 
 /// One owner with an app and what belongs to it.
 struct World {
@@ -42,6 +47,12 @@ struct World {
     authorization: String,
     addon: String,
     attachment: String,
+    /// `world` at staging, and `world-next` at production of it.
+    pipeline: String,
+    coupling: String,
+    promotion: String,
+    log_drain: String,
+    telemetry_drain: String,
 }
 
 impl World {
@@ -58,10 +69,36 @@ impl World {
             t.other(email).await;
             t.post("/apps/world/collaborators", json!({"user": email})).await.ok();
         }
+        let next = t.create("world-next").await;
+        let pipeline = t.post("/pipelines", json!({"name": "line"})).await.ok();
+        let couple = |app: &str, stage: &str| json!({"pipeline": pipeline["id"], "app": app, "stage": stage});
+        let coupling = t.post("/pipeline-couplings", couple("world", "staging")).await.ok();
+        t.post("/pipeline-couplings", couple("world-next", "production")).await.ok();
+        let source = json!({"app": {"id": coupling["app"]["id"]}});
+        let promotion =
+            json!({"pipeline": {"id": pipeline["id"]}, "source": source, "targets": [{"app": {"id": next["id"]}}]});
+        let promotion = t.post("/pipeline-promotions", promotion).await.ok();
+        // A team that none of them is in.
+        Person::admin(&t, "root").await.post("/teams", json!({"name": "crew"})).await.ok();
+        let log_drain = t.post("/apps/world/log-drains", json!({"url": "syslog://logs.invalid:514"})).await.ok();
+        let exporter = json!({"type": "otlphttp", "endpoint": "https://otel.invalid"});
+        let drain = json!({"owner": {"id": "world", "type": "app"}, "signals": ["logs"], "exporter": exporter});
+        let telemetry_drain = t.post("/telemetry-drains", drain).await.ok();
         let owner = t.get("/account").await.ok();
         let authorization = t.get("/oauth/authorizations").await.ok()[0]["id"].as_str().unwrap().to_owned();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        Self { owner, authorization, addon: text(&addon["name"]), attachment: text(&attachments[0]["id"]), t }
+        Self {
+            owner,
+            authorization,
+            addon: text(&addon["name"]),
+            attachment: text(&attachments[0]["id"]),
+            pipeline: text(&pipeline["id"]),
+            coupling: text(&coupling["id"]),
+            promotion: text(&promotion["id"]),
+            log_drain: text(&log_drain["id"]),
+            telemetry_drain: text(&telemetry_drain["id"]),
+            t,
+        }
     }
 
     /// What stands for a parameter of a path.
@@ -73,6 +110,8 @@ impl World {
             ("id", "oauth") => self.authorization.clone(),
             ("addon", _) => self.addon.clone(),
             ("attachment", _) => self.attachment.clone(),
+            ("drain", "telemetry-drains") => self.telemetry_drain.clone(),
+            ("drain", _) => self.log_drain.clone(),
             ("service", _) => "redis".into(),
             ("plan", "plans") => "redis:mini".into(),
             ("plan", _) => "mini".into(),
@@ -81,8 +120,15 @@ impl World {
             ("dyno", _) => "worker.1".into(),
             ("release", "streams") => nothing,
             ("release", _) => "2".into(),
-            ("who", _) => "second@example.com".into(),
+            ("who" | "member", _) => "second@example.com".into(),
+            ("team", _) => "crew".into(),
+            ("feature", "teams") => "org-access-controls".into(),
+            ("invitation" | "invoice" | "token" | "transfer", _) => nothing,
             ("name", _) => "www.example.com".into(),
+            ("pipeline", _) => self.pipeline.clone(),
+            ("coupling", _) => self.coupling.clone(),
+            ("promotion", _) => self.promotion.clone(),
+            ("stage", _) => "test".into(),
             ("build" | "slug" | "source", _) => nothing,
             _ => panic!("{path}: say in World::value what stands for {{{parameter}}}"),
         }
@@ -112,7 +158,15 @@ impl World {
 /// A body that the endpoint's handler takes.
 fn body(endpoint: &Endpoint) -> Value {
     match (endpoint.method.as_str(), endpoint.path) {
-        ("POST", "/apps/{app}/collaborators") => json!({"user": "third@example.com"}),
+        ("POST", "/apps/{app}/collaborators" | "/teams/apps/{app}/collaborators") => {
+            json!({"user": "third@example.com"})
+        }
+        ("PATCH", "/teams/apps/{app}/collaborators/{who}") => json!({"permissions": ["view"]}),
+        ("PUT" | "POST" | "PATCH", "/teams/{team}/members") => json!({"email": "second@example.com", "role": "member"}),
+        ("PUT", "/teams/{team}/invitations") => json!({"email": "third@example.com", "role": "member"}),
+        ("POST", "/teams/{team}/allowed-addon-services") => json!({"addon_service": "redis"}),
+        ("PATCH", "/account/app-transfers/{transfer}") => json!({"state": "accepted"}),
+        ("POST", "/account/app-transfers") => json!({"app": "world", "recipient": "second@example.com"}),
         ("POST", "/apps/{app}/domains") => json!({"hostname": "other.example.com"}),
         ("POST", "/apps/{app}/addons") => json!({"plan": "redis:mini"}),
         ("PATCH", "/apps/{app}/addons/{addon}" | "/addons/{addon}") => json!({"plan": "redis:mini"}),
@@ -122,11 +176,17 @@ fn body(endpoint: &Endpoint) -> Value {
         ("PATCH", "/apps/{app}/formation") => json!({"updates": [{"type": "worker", "quantity": 1}]}),
         ("PATCH", "/apps/{app}/formation/{type}") => json!({"quantity": 1}),
         ("POST", "/apps/{app}/dynos") => json!({"command": "true"}),
+        ("POST", "/apps/{app}/log-drains") | ("PUT", "/addons/{addon}/log-drains/{drain}") => {
+            json!({"url": "syslog://other.invalid:514"})
+        }
         ("PUT", "/apps/{app}/buildpack-installations") => json!({"updates": []}),
         ("POST", "/apps/{app}/releases") => json!({"release": "2"}),
         ("POST", "/apps/{app}/slugs") => json!({"process_types": {"worker": "work"}}),
         ("POST", "/apps/{app}/builds") => json!({"source_blob": {"url": "http://127.0.0.1:1/source.tgz"}}),
         ("POST", "/redis/v0/databases/{addon}/cli") => json!({"command": ["PING"]}),
+        ("POST", "/pipelines") => json!({"name": "another"}),
+        ("POST", "/pipeline-couplings") => json!({"pipeline": "line", "app": "world", "stage": "staging"}),
+        ("PATCH", "/pipelines/{pipeline}/stage/{stage}/config-vars") => json!({"A": "1"}),
         _ => json!({}),
     }
 }

@@ -4,6 +4,14 @@
 #[path = "../util/mod.rs"]
 mod util;
 
+mod access;
 mod authority;
+mod drains;
+mod log_streams;
+mod people;
+mod pipelines;
+mod promotions;
 mod table;
+mod teams;
+mod transfers;
 mod transport;

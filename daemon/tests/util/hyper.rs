@@ -13,11 +13,14 @@ use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value, json};
 
 /// What is otherwise here, and why: a resource and one of its definitions or properties, whose
-/// pattern or format is not held.
+/// pattern, format or list of values is not held.
 const OTHERWISE: &[(&str, &str, &str)] = &[
     ("app", "git_url", "repositories are on this server, not on Heroku's"),
     ("app", "web_url", "apps are on this server's domain"),
     ("domain", "hostname", "Heroku's own host names are no URIs either"),
+    ("team", "role", "its list of roles forgets viewers, whom its list for members has"),
+    ("team-app", "git_url", "repositories are on this server, not on Heroku's"),
+    ("team-app", "web_url", "apps are on this server's domain"),
     ("dyno", "attach_url", "an attached dyno's address is this server's"),
 ];
 
@@ -98,6 +101,7 @@ impl Schema {
                     if let Some(found) = found.and_then(Value::as_object_mut) {
                         found.remove("pattern");
                         found.remove("format");
+                        found.remove("enum");
                     }
                 }
             }

@@ -9,6 +9,7 @@ mod app;
 mod config_key;
 mod dyno;
 mod hostname;
+mod pipeline;
 mod words;
 
 pub use addon::{AddonName, AddonNameError};
@@ -16,6 +17,7 @@ pub use app::{AppName, AppNameError};
 pub use config_key::{CONFIG_LIMIT, ConfigError, ConfigKey, ConfigKeyError, check_config};
 pub use dyno::{DynoName, DynoNameError, ProcessType, ProcessTypeError};
 pub use hostname::{Hostname, HostnameError};
+pub use pipeline::{PipelineName, PipelineNameError};
 
 /// What every name has: a `str` view, order, printing, parsing and serde, all through the
 /// one checking constructor that the type writes itself.

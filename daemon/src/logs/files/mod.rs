@@ -204,6 +204,11 @@ impl LogStore for FileLogs {
         follow(Arc::clone(&self.shared), app, start, filter)
     }
 
+    async fn end(&self, app_id: Uuid) -> Result<u64> {
+        let app = self.app(app_id)?;
+        blocking(move || app.view(|view| view.next_seq.saturating_sub(1))).await
+    }
+
     async fn position(&self, app_id: Uuid, origin: Uuid) -> Result<Option<Position>> {
         let app = self.app(app_id)?;
         blocking(move || app.view(|view| view.positions.get(&origin).copied())).await

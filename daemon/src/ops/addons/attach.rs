@@ -86,7 +86,7 @@ async fn replace(c: &mut Conn, addon: &Addon, before: &Attachment, app: &App, co
 
 /// Detaches it. The last attachment stays: that is what destroy is for.
 pub async fn detach(p: &Platform, actor: &Actor, attachment: &Attachment) -> Result<()> {
-    apps::find(p, actor, &attachment.app_id.to_string()).await?;
+    apps::find_any(p, actor, &attachment.app_id.to_string(), &apps::WORK).await?;
     let mut change = p.change(attachment.app_id).await?;
     let addon = addons::locked(&mut change, attachment.addon_id)
         .await?

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 pub use attach::{attach, detach};
 pub use due::settle;
-pub use show::{Shown, attachments, check_may_change, find, list, list_all, resolve, show, within};
+pub use show::{Shown, attachments, check_may_change, check_may_use, find, list, list_all, resolve, show, within};
 
 use super::{Actor, Platform, apps, apps::sentence, config, releases};
 use crate::{

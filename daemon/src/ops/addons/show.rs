@@ -6,7 +6,11 @@ use super::resolve_plan;
 use crate::{
     addons::{Plan, Provider},
     error::{Error, Result},
-    ops::{Actor, Platform, apps, config},
+    ops::{
+        Actor, Platform, access,
+        apps::{self, Permission, WORK},
+        config,
+    },
     store::{
         addons::{self, Addon, Attachment},
         apps::App,
@@ -80,17 +84,29 @@ pub async fn list_all(p: &Platform, actor: &Actor) -> Result<Vec<Shown>> {
     Ok(all)
 }
 
+/// Whoever works on an app that an add-on is attached to may use it, and see its secrets: they
+/// are among the app's config vars.
+pub async fn check_may_use(p: &Platform, actor: &Actor, shown: &Shown) -> Result<()> {
+    let mut c = p.db.read().await?;
+    for (_, app) in &shown.attachments {
+        if access::of(&mut c, &actor.user, app).await?.may_any(&WORK) {
+            return Ok(());
+        }
+    }
+    apps::check(&mut c, actor, &shown.app, &WORK).await
+}
+
 /// Whoever may work on an add-on's own app may change it. To have it attached to another app
 /// is not enough.
 pub async fn check_may_change(p: &Platform, actor: &Actor, shown: &Shown) -> Result<()> {
-    match apps::find(p, actor, &shown.addon.app_id.to_string()).await {
-        Ok(_) => Ok(()),
-        Err(Error::Forbidden(_)) => Err(Error::Forbidden(format!(
+    let mut c = p.db.read().await?;
+    if !access::of(&mut c, &actor.user, &shown.app).await?.may(Permission::View) {
+        return Err(Error::Forbidden(format!(
             "{} belongs to the app {}, to which you do not have access. Ask somebody who works on it.",
             shown.addon.name, shown.app.name
-        ))),
-        Err(error) => Err(error),
+        )));
     }
+    apps::check(&mut c, actor, &shown.app, &WORK).await
 }
 
 /// The attachments to apps that somebody may work on, with their add-ons and apps.
@@ -109,7 +125,7 @@ pub async fn attachments(p: &Platform, actor: &Actor) -> Result<Vec<(Shown, Atta
 /// said, and the name within it.
 pub async fn within<'a>(p: &Platform, actor: &Actor, text: &'a str) -> Result<(Option<App>, &'a str)> {
     match text.split_once("::") {
-        Some((app, name)) => Ok((Some(apps::find(p, actor, app).await?), name)),
+        Some((app, name)) => Ok((Some(apps::find_for(p, actor, app, Permission::View).await?), name)),
         None => Ok((None, text)),
     }
 }

@@ -1,0 +1,75 @@
+//! Whose a pipeline is: an account's or a team's.
+
+use uuid::Uuid;
+
+use crate::{
+    error::{Error, Result},
+    ops::{Actor, Platform},
+    store::{pipelines::Pipeline, users},
+};
+
+/// Whose a pipeline is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// An account's.
+    User(Uuid),
+    /// A team's.
+    Team(Uuid),
+}
+
+impl Owner {
+    /// That of a pipeline.
+    pub fn of(pipeline: &Pipeline) -> Option<Self> {
+        match pipeline.owner_type.as_str() {
+            "user" => Some(Self::User(pipeline.owner_id)),
+            "team" => Some(Self::Team(pipeline.owner_id)),
+            _ => None,
+        }
+    }
+
+    /// `user` or `team`.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::User(_) => "user",
+            Self::Team(_) => "team",
+        }
+    }
+
+    /// Which of them.
+    pub fn id(self) -> Uuid {
+        match self {
+            Self::User(id) | Self::Team(id) => id,
+        }
+    }
+}
+
+/// Whether somebody decides for an owner: for oneself, and for a team that one belongs to.
+pub(super) async fn stands_for(_: &Platform, actor: &Actor, owner: Owner) -> Result<bool> {
+    match owner {
+        Owner::User(id) => Ok(id == actor.user.id),
+        // There are no teams yet.
+        Owner::Team(_) => Ok(false),
+    }
+}
+
+/// That an owner is there.
+pub(super) async fn check(p: &Platform, owner: Owner) -> Result<()> {
+    let there = match owner {
+        Owner::User(id) => users::by_id(&mut p.db.read().await?, id).await?.is_some(),
+        Owner::Team(_) => false,
+    };
+    if there {
+        return Ok(());
+    }
+    let noun = match owner {
+        Owner::User(_) => "account",
+        Owner::Team(_) => "team",
+    };
+    Err(Error::invalid(format!("owner: there is no {noun} with the id {}.", owner.id())))
+}
+
+/// A team by name or identity, for somebody who belongs to it.
+pub async fn find_team(_: &Platform, _: &Actor, name: &str) -> Result<Uuid> {
+    // There are no teams yet.
+    Err(Error::not_found("team", name))
+}

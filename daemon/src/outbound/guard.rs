@@ -1,0 +1,88 @@
+//! Where users may not have things sent.
+//!
+//! Private networks are where a self-hosted server's collectors are, so they are allowed. Not
+//! allowed are this machine's own addresses, loopback and others: behind them are the
+//! daemon's own sockets, the engine's, and whatever else counts on nobody but the machine's
+//! own users reaching it. Link-local addresses (the metadata services of clouds) and those
+//! that are no single machine's are not allowed either. The ports of the router are: what
+//! answers there is public, and an app may be another's collector.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use crate::config::Config;
+
+/// Says which addresses are allowed.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    open: bool,
+    router_ports: [u16; 2],
+}
+
+impl Guard {
+    /// By the daemon's settings.
+    pub fn new(config: &Config) -> Self {
+        Self { open: config.allow_loopback, router_ports: [config.http_listen.port(), config.https_listen.port()] }
+    }
+
+    /// Whether a connection may be opened to this address. It asks the system which of its
+    /// own addresses it would come from; no packet is sent.
+    pub fn allows(&self, address: SocketAddr) -> bool {
+        let ip = address.ip().to_canonical();
+        if self.open || (self.router_ports.contains(&address.port()) && is_own(ip)) {
+            return true;
+        }
+        !is_special(ip) && !is_own(ip)
+    }
+}
+
+/// Addresses that are no machine's, or every machine's.
+fn is_special(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_unspecified()
+                || ip.is_multicast()
+                || ip.is_broadcast()
+                || ip.octets()[0] == 0
+        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified() || ip.is_multicast(),
+    }
+}
+
+/// Whether it is one of this machine's own.
+fn is_own(ip: IpAddr) -> bool {
+    if ip.is_loopback() || ip.is_unspecified() {
+        return true;
+    }
+    let any: IpAddr = if ip.is_ipv4() { [0u8; 4].into() } else { [0u16; 8].into() };
+    let from = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect((ip, 9))?;
+        socket.local_addr()
+    });
+    from.is_ok_and(|from| from.ip().to_canonical() == ip)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn own_sockets_are_no_receivers_but_the_router_and_private_networks_are() {
+        let guard = Guard { open: false, router_ports: [80, 443] };
+        let allows = |address: &str| guard.allows(address.parse().unwrap());
+        for own in ["127.0.0.1:5000", "127.9.9.9:2375", "[::1]:514", "[::ffff:127.0.0.1]:514", "0.0.0.0:514", "[::]:1"]
+        {
+            assert!(!allows(own), "{own}");
+        }
+        for special in ["169.254.169.254:80", "[fe80::1]:514", "224.0.0.1:514", "255.255.255.255:514", "0.1.2.3:1"] {
+            assert!(!allows(special), "{special}");
+        }
+        for good in ["10.250.250.250:514", "192.0.2.7:6514", "203.0.113.9:443", "127.0.0.1:80", "[::1]:443"] {
+            assert!(allows(good), "{good}");
+        }
+        let open = Guard { open: true, ..guard };
+        assert!(open.allows("127.0.0.1:514".parse().unwrap()));
+    }
+}
