@@ -23,11 +23,31 @@ const RUNNER: &[u8] = include_bytes!("runner/run.sh");
 /// Our packs, in the order in which they are asked whether the source is theirs: what is sure
 /// of its language first, what takes nearly anything last.
 const OURS: [Ours; 5] = [
-    Ours { dir: "ruby", name: "heroku/ruby", aliases: &["ruby"] },
-    Ours { dir: "node", name: "heroku/nodejs", aliases: &["node", "nodejs", "heroku/node"] },
-    Ours { dir: "python", name: "heroku/python", aliases: &["python"] },
-    Ours { dir: "static", name: "paas/static", aliases: &["static", "heroku/static", "heroku-community/static"] },
-    Ours { dir: "procfile", name: "paas/procfile", aliases: &["procfile", "heroku/procfile"] },
+    Ours { dir: "ruby", name: "heroku/ruby", aliases: &["ruby"], about: "Ruby, with Bundler and Rails" },
+    Ours {
+        dir: "node",
+        name: "heroku/nodejs",
+        aliases: &["node", "nodejs", "heroku/node"],
+        about: "Node.js, with npm, Yarn or pnpm",
+    },
+    Ours {
+        dir: "python",
+        name: "heroku/python",
+        aliases: &["python"],
+        about: "Python, with pip, uv, Pipenv or Poetry",
+    },
+    Ours {
+        dir: "static",
+        name: "paas/static",
+        aliases: &["static", "heroku/static", "heroku-community/static"],
+        about: "Files that are served as they are",
+    },
+    Ours {
+        dir: "procfile",
+        name: "paas/procfile",
+        aliases: &["procfile", "heroku/procfile"],
+        about: "A Procfile whose commands need no build",
+    },
 ];
 
 /// Where Heroku's registry keeps the packs that are named `namespace/name`.
@@ -39,6 +59,28 @@ struct Ours {
     /// What Heroku calls it, so that clients and app.json files know it.
     name: &'static str,
     aliases: &'static [&'static str],
+    /// What it is for.
+    about: &'static str,
+}
+
+/// A buildpack of ours, for those who look for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// `heroku/ruby`.
+    pub name: &'static str,
+    /// What it is for, in a few words.
+    pub about: &'static str,
+    /// Its own page, as Markdown.
+    pub readme: String,
+}
+
+/// All of ours.
+pub fn described() -> Vec<Described> {
+    let readme = |dir: &str| {
+        let file = Embedded::get(&format!("{dir}/README.md"));
+        file.map(|file| String::from_utf8_lossy(&file.data).into_owned()).unwrap_or_default()
+    };
+    OURS.iter().map(|ours| Described { name: ours.name, about: ours.about, readme: readme(ours.dir) }).collect()
 }
 
 /// A buildpack as somebody named it.
@@ -249,6 +291,13 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+
+    #[test]
+    fn each_of_ours_has_a_page_about_itself() {
+        for pack in described() {
+            assert!(pack.readme.starts_with(&format!("# {}\n", pack.name)), "{}", pack.name);
+        }
+    }
 
     #[test]
     fn names_and_aliases() {

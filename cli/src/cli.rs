@@ -4,9 +4,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, ci_config, config, domains, drains, dynos, git,
-    heroku, local, logs, maintenance, members, pipelines, redis, regions, releases, run, scale, stack, teams,
-    telemetry, transfers,
+    access, account, addons, apps, authorizations, buildpacks, builds, certs, ci, ci_config, config, container, diff,
+    domains, drains, dynos, git, heroku, inside, local, logs, maintenance, members, pipelines, redis, regions,
+    registry, releases, reviewapps, run, scale, setups, stack, status, teams, telemetry, transfers, webhooks,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -43,9 +43,18 @@ pub(crate) enum Command {
     #[command(flatten)]
     Builds(builds::Command),
     #[command(flatten)]
+    Certs(certs::Command),
+    #[command(flatten)]
+    Ci(ci::Command),
+    #[command(flatten)]
     CiConfig(ci_config::Command),
     #[command(flatten)]
     Config(config::Command),
+    #[command(flatten)]
+    Container(container::Command),
+    /// Show in what two apps differ
+    #[command(name = "apps:diff")]
+    Diff(diff::DiffArgs),
     #[command(flatten)]
     Domains(domains::Command),
     #[command(flatten)]
@@ -54,6 +63,8 @@ pub(crate) enum Command {
     Dynos(dynos::Command),
     #[command(flatten)]
     Git(git::Command),
+    #[command(flatten)]
+    Inside(inside::Command),
     /// Show what the app and the platform said
     #[command(name = "logs")]
     Logs(logs::LogsArgs),
@@ -69,19 +80,31 @@ pub(crate) enum Command {
     #[command(name = "regions")]
     Regions(regions::RegionsArgs),
     #[command(flatten)]
+    Registry(registry::Command),
+    #[command(flatten)]
     Releases(releases::Command),
+    #[command(flatten)]
+    Reviewapps(reviewapps::Command),
     #[command(flatten)]
     Run(run::Command),
     #[command(flatten)]
     Scale(scale::Command),
+    /// Make an app from a source with an app.json
+    #[command(name = "apps:setup")]
+    Setup(setups::SetupArgs),
     #[command(flatten)]
     Stack(stack::Command),
+    /// Show how the platform is
+    #[command(name = "status")]
+    Status(status::StatusArgs),
     #[command(flatten)]
     Teams(teams::Command),
     #[command(flatten)]
     Transfers(transfers::Command),
     #[command(flatten)]
     Telemetry(telemetry::Command),
+    #[command(flatten)]
+    Webhooks(webhooks::Command),
     #[command(flatten)]
     Here(Here),
 }
@@ -159,25 +182,35 @@ impl Command {
             Self::Authorizations(command) => command.run(context).await,
             Self::Buildpacks(command) => command.run(context).await,
             Self::Builds(command) => command.run(context).await,
+            Self::Certs(command) => command.run(context).await,
+            Self::Ci(command) => command.run(context).await,
             Self::CiConfig(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
+            Self::Container(command) => command.run(),
+            Self::Diff(arguments) => arguments.run(context).await,
             Self::Domains(command) => command.run(context).await,
             Self::Drains(command) => command.run(context).await,
             Self::Dynos(command) => command.run(context).await,
             Self::Git(command) => command.run(context).await,
+            Self::Inside(command) => command.run(context).await,
             Self::Logs(arguments) => arguments.run(context).await,
             Self::Maintenance(command) => command.run(context).await,
             Self::Pipelines(command) => command.run(context).await,
             Self::Members(command) => command.run(context).await,
             Self::Redis(command) => command.run(context).await,
             Self::Regions(arguments) => arguments.run(context).await,
+            Self::Registry(command) => command.run(context).await,
             Self::Releases(command) => command.run(context).await,
+            Self::Reviewapps(command) => command.run(context).await,
             Self::Run(command) => command.run(context).await,
             Self::Scale(command) => command.run(context).await,
+            Self::Setup(arguments) => arguments.run(context).await,
             Self::Stack(command) => command.run(context).await,
+            Self::Status(arguments) => arguments.run(context).await,
             Self::Teams(command) => command.run(context).await,
             Self::Transfers(command) => command.run(context).await,
             Self::Telemetry(command) => command.run(context).await,
+            Self::Webhooks(command) => command.run(context).await,
             Self::Here(command) => command.run(),
         }
     }

@@ -121,6 +121,19 @@ impl Client {
         self.call(self.request(method, path)?.json(body)).await
     }
 
+    /// The same, with the value of a header of the answer.
+    pub(crate) async fn send_json_for_header<B: Serialize + ?Sized, T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &B,
+        header: &str,
+    ) -> anyhow::Result<(T, Option<String>)> {
+        let response = self.send(self.request(method, path)?.json(body).timeout(TIMEOUT)).await?;
+        let value = text_header(response.headers(), header);
+        Ok((self.json(response).await?, value))
+    }
+
     /// Any request without a body.
     pub(crate) async fn send_empty<T: DeserializeOwned>(&self, method: Method, path: &str) -> anyhow::Result<T> {
         self.call(self.request(method, path)?).await
@@ -335,10 +348,13 @@ fn where_listed(resource: &str) -> Option<&'static str> {
     Some(match resource {
         "app" => "`paas apps` lists the apps that you can use.",
         "add_on" => "`paas addons --all` lists the add-ons that you can use.",
-        "attachment" => "`paas addons` lists the app's add-ons and by which names it has them.",
+        "attachment" | "add_on attachment" => "`paas addons` lists the app's add-ons and by which names it has them.",
         "authorization" => "`paas authorizations` lists your tokens.",
         "build" => "`paas builds` lists the app's builds.",
         "collaborator" => "`paas access` lists who may work on the app.",
+        "sni_endpoint" => "`paas certs` lists the app's certificates.",
+        "webhook" => "`paas webhooks` lists the app's webhooks.",
+        "webhook_delivery" | "webhook_event" => "`paas webhooks:deliveries` lists what was sent.",
         "domain" => "`paas domains` lists the app's domains.",
         "dyno" => "`paas ps` lists the app's dynos.",
         "formation" => "`paas ps:scale` lists the app's process types.",

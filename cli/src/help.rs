@@ -22,6 +22,7 @@ const TOPICS: &[(&str, &str)] = &[
     ("authorizations", "API tokens for programs"),
     ("buildpacks", "what turns source into an app"),
     ("builds", "builds and their output"),
+    ("certs", "certificates that visitors of an app get"),
     ("ci", "tests of a pipeline"),
     ("completions", "command completion for your shell"),
     ("config", "config vars, an app's settings"),
@@ -39,11 +40,14 @@ const TOPICS: &[(&str, &str)] = &[
     ("redis", "look into an app's Redis"),
     ("regions", "where apps can run"),
     ("releases", "releases, and back to an earlier one"),
+    ("reviewapps", "branches as apps of their own"),
     ("run", "run a command in a one-off dyno"),
     ("stack", "the system that an app is built and run on"),
+    ("status", "how the platform is"),
     ("teams", "people who share apps"),
     ("telemetry", "where logs, metrics and traces are sent in OpenTelemetry's form"),
     ("version", "the version of this program"),
+    ("webhooks", "who is told of what happens to an app"),
 ];
 
 /// A command as help shows it.
@@ -58,6 +62,7 @@ struct Entry {
 fn topic(name: &str) -> &str {
     match name {
         "login" | "logout" => "auth",
+        "console" | "rake" => "run",
         name => name.split(':').next().unwrap_or(name),
     }
 }

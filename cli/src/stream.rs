@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Read as _, Write as _};
 use anyhow::Context as _;
 use paas_wire::attach::{self, Frame};
 use reqwest::Response;
-use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -73,6 +73,64 @@ pub(crate) async fn attach(client: &Client, attach_url: &str, tty: bool) -> anyh
     }
 }
 
+/// Connects a program that waits with these instead of the terminal, and gives its exit code.
+/// What it says on stderr goes to ours.
+pub(crate) async fn pipe(
+    client: &Client,
+    attach_url: &str,
+    mut input: impl AsyncRead + Unpin,
+    mut output: impl AsyncWrite + Unpin,
+) -> anyhow::Result<i32> {
+    let secret =
+        attach::secret(attach_url).with_context(|| format!("The API answered a bad attach URL: {attach_url}"))?;
+    let stream = client.upgrade(&format!("{}{secret}", attach::PATH), attach::PROTOCOL).await?;
+    let (mut from, mut to) = tokio::io::split(stream);
+    let mut received = Vec::new();
+    let (mut buffer, mut typed) = (vec![0; 16 * 1024], vec![0; 16 * 1024]);
+    let mut input_open = true;
+    loop {
+        tokio::select! {
+            read = from.read(&mut buffer) => {
+                let count = read.context("The connection to the dyno broke off")?;
+                if count == 0 {
+                    return Err(Failure::new("The connection to the dyno ended before the program did.").into());
+                }
+                received.extend_from_slice(&buffer[..count]);
+                let mut used = 0;
+                while let Some((frame, length)) = Frame::decode(&received[used..])? {
+                    used += length;
+                    match frame {
+                        Frame::Stdout(data) => output.write_all(&data).await.context("Its output has no place")?,
+                        Frame::Stderr(data) => complain(&data),
+                        Frame::Exit(code) => {
+                            output.flush().await.context("Its output has no place")?;
+                            return Ok(code);
+                        }
+                        Frame::Error(text) => return Err(Failure::new(text).into()),
+                        Frame::Stdin(_) | Frame::StdinEof | Frame::Resize { .. } => {}
+                    }
+                }
+                received.drain(..used);
+                output.flush().await.context("Its output has no place")?;
+            }
+            read = input.read(&mut typed), if input_open => {
+                let frame = match read {
+                    Ok(count @ 1..) => Frame::Stdin(typed[..count].to_vec()),
+                    Ok(0) | Err(_) => { input_open = false; Frame::StdinEof }
+                };
+                // When this fails, the reading side is about to say why.
+                let _ = to.write_all(&frame.encode()).await;
+                let _ = to.flush().await;
+            }
+        }
+    }
+}
+
+fn complain(data: &[u8]) {
+    let mut stderr = std::io::stderr().lock();
+    let _ = stderr.write_all(data).and_then(|()| stderr.flush());
+}
+
 /// Shows what has arrived; the exit code once it is there.
 fn show_frames(received: &mut Vec<u8>) -> anyhow::Result<Option<i32>> {
     let mut used = 0;
@@ -80,10 +138,7 @@ fn show_frames(received: &mut Vec<u8>) -> anyhow::Result<Option<i32>> {
         used += length;
         match frame {
             Frame::Stdout(data) => output::raw(&data),
-            Frame::Stderr(data) => {
-                let mut stderr = std::io::stderr().lock();
-                let _ = stderr.write_all(&data).and_then(|()| stderr.flush());
-            }
+            Frame::Stderr(data) => complain(&data),
             Frame::Exit(code) => return Ok(Some(code)),
             Frame::Error(text) => return Err(Failure::new(text).into()),
             Frame::Stdin(_) | Frame::StdinEof | Frame::Resize { .. } => {}

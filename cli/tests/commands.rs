@@ -2,13 +2,23 @@
 //! `!` marks stderr, `=` an exit code other than 0.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "platform/certs.rs"]
+mod certs;
 #[path = "platform/drains.rs"]
 mod drains;
+#[path = "topics/dynos.rs"]
+mod dynos_topic;
 #[path = "commands/pipelines.rs"]
 mod pipelines;
+#[path = "topics/platform.rs"]
+mod platform_topic;
+#[path = "commands/setups.rs"]
+mod setups;
 #[path = "commands/teams.rs"]
 mod teams;
 mod util;
+#[path = "platform/webhooks.rs"]
+mod webhooks;
 
 use paas_wire::domain::DomainKind;
 use paas_wire::*;
@@ -205,13 +215,6 @@ fn dynos() {
         "ps",
         "ps worker",
         "ps -a empty",
-        "pipelines:add",
-        "pipelines:destroy",
-        "pipelines:open",
-        "pipelines:remove",
-        "pipelines:rename",
-        "pipelines:transfer",
-        "pipelines:update",
         "ps:restart",
         "ps:restart web",
         "restart web.2",
@@ -550,14 +553,26 @@ const NO_LISTING: &[&str] = &[
     "builds:cancel",
     "builds:create",
     "builds:output",
+    "certs:auto:disable",
+    "certs:auto:enable",
+    "certs:auto:refresh",
+    "certs:generate",
+    "certs:remove",
+    "ci:cancel",
     "ci:config:set",
     "ci:config:unset",
+    "ci:debug",
+    "ci:info",
+    "ci:last",
+    "ci:rerun",
+    "ci:run",
     "completions",
     "config:edit",
     "config:set",
     "config:unset",
     "domains:clear",
     "domains:remove",
+    "domains:update",
     "domains:wait",
     "git:clone",
     "git:remote",
@@ -570,6 +585,15 @@ const NO_LISTING: &[&str] = &[
     "logs",
     "maintenance:off",
     "maintenance:on",
+    "pipelines:add",
+    "pipelines:connect",
+    "pipelines:destroy",
+    "pipelines:disconnect",
+    "pipelines:open",
+    "pipelines:remove",
+    "pipelines:rename",
+    "pipelines:transfer",
+    "pipelines:update",
     "members:accept",
     "members:add",
     "members:remove",
@@ -582,6 +606,10 @@ const NO_LISTING: &[&str] = &[
     "redis:wait",
     "releases:output",
     "releases:rollback",
+    "reviewapps:destroy",
+    "reviewapps:disable",
+    "reviewapps:enable",
+    "reviewapps:wait",
     "run",
     "run:detached",
     "stack:set",
@@ -589,6 +617,7 @@ const NO_LISTING: &[&str] = &[
     "teams:destroy",
     "teams:rename",
     "version",
+    "webhooks:remove",
 ];
 
 #[test]
@@ -598,6 +627,23 @@ fn whatever_lists_or_shows_has_json() {
     let domains = [domain("www.example.com", DomainKind::Custom)];
     let none = Vec::<Value>::new();
     let now = [formation("web", 1, "Basic")];
+    let (hook, event, delivery) = (id(20).to_string(), id(21).to_string(), id(22).to_string());
+    let webhook = format!("/apps/myapp/webhooks/{hook}");
+    let endpoint = certs::endpoint("brave-river-1");
+    world
+        .stub
+        .json("GET /apps/myapp/sni-endpoints", &[&endpoint])
+        .json("POST /apps/myapp/sni-endpoints", &endpoint)
+        .json("PATCH /apps/myapp/sni-endpoints/brave-river-1", &endpoint)
+        .json("PATCH /apps/myapp/domains/www.example.com", &domains[0])
+        .json("GET /apps/myapp/webhooks", &[webhooks::webhook()])
+        .json("POST /apps/myapp/webhooks", &webhooks::webhook())
+        .json(&format!("GET {webhook}"), &webhooks::webhook())
+        .json(&format!("PATCH {webhook}"), &webhooks::webhook())
+        .json("GET /apps/myapp/webhook-events", &[webhooks::event()])
+        .json(&format!("GET /apps/myapp/webhook-events/{event}"), &webhooks::event())
+        .json("GET /apps/myapp/webhook-deliveries", &[webhooks::delivery()])
+        .json(&format!("GET /apps/myapp/webhook-deliveries/{delivery}"), &webhooks::delivery());
     world
         .stub
         .json("GET /account", &account())
@@ -632,6 +678,7 @@ fn whatever_lists_or_shows_has_json() {
         .json("POST /apps/myapp/domains", &domains[0])
         .json("POST /oauth/authorizations", &authorization(Some("t")));
     pipelines::for_all(&world);
+    setups::for_all(&world);
     let mut without = Vec::new();
     let table = world.run(&["docs:table"]).stdout;
     for call in table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()) {
@@ -643,13 +690,22 @@ fn whatever_lists_or_shows_has_json() {
         let argument = match name {
             "addons:info" => Some("redis"),
             "addons:plans" | "addons:create" => Some("redis"),
+            "certs:add" => Some("/dev/null /dev/null --domain www.example.com"),
+            "certs:update" => Some("/dev/null /dev/null --confirm myapp"),
+            "webhooks:add" => Some("-i api:app -l sync -u https://example.com"),
+            "webhooks:info" | "webhooks:update" => Some(hook.as_str()),
+            "webhooks:deliveries:info" => Some(delivery.as_str()),
+            "webhooks:events:info" => Some(event.as_str()),
+            "apps:setup" => Some("--source=https://example.com/source.tgz"),
             "config:get" | "ci:config:get" => Some("A"),
+            "reviewapps:create" => Some("--branch=fix"),
             "members" => Some("--team=crew"),
             "domains:add" | "domains:info" => Some("www.example.com"),
             "pipelines:info" => Some("shop"),
             _ => None,
         };
-        let arguments: Vec<&str> = std::iter::once(name).chain(argument).chain(["--json"]).collect();
+        let words = argument.into_iter().flat_map(|words| words.split(' '));
+        let arguments: Vec<&str> = std::iter::once(name).chain(words).chain(["--json"]).collect();
         let run = world.run(&arguments);
         if run.code != 0 || serde_json::from_str::<Value>(&run.stdout).is_err() {
             without.push(format!("{arguments:?} = {}: {}{}", run.code, run.stderr, run.stdout));

@@ -14,6 +14,9 @@ pub enum Error {
     /// The request can be read but what it asks for is not allowed; the text names the field.
     #[error("{0}")]
     Invalid(String),
+    /// A name means more than one thing; the text tells which.
+    #[error("{0}")]
+    MultipleMatches(String),
     /// It contradicts what is there now (a name that is taken, a build that has ended).
     #[error("{0}")]
     Conflict(String),
@@ -59,13 +62,17 @@ impl std::fmt::Display for NotFound {
         let noun = match self.resource {
             "app" => "app",
             "add_on" => "add-on",
-            "attachment" => "add-on attachment",
+            "attachment" | "add_on attachment" => "add-on attachment",
+            "dyno size" | "dyno_size" => "dyno size",
             "addon_service" => "add-on service",
             "config_var" => "config var",
             "domain" => "domain name",
             "pipeline_coupling" => "pipeline coupling",
             "pipeline_promotion" => "promotion",
             "release" => "release",
+            "sni_endpoint" => "certificate (SNI endpoint)",
+            "webhook_event" => "webhook event",
+            "webhook_delivery" => "webhook delivery",
             "formation" => "process type",
             "log_drain" => "log drain",
             "telemetry_drain" => "telemetry drain",

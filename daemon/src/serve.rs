@@ -110,6 +110,7 @@ async fn open(config: Config, engine: Option<Arc<dyn Engine>>, first: bool) -> R
         slugs: Arc::new(slugs),
         slug_store,
         attachments: Default::default(),
+        board: Default::default(),
     })
 }
 
@@ -180,8 +181,12 @@ impl Daemon {
         jobs.spawn(tasks::promotions::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::drains::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::slugs::run(platform.clone(), stopped.clone()));
+        jobs.spawn(tasks::webhooks::run(platform.clone(), stopped.clone()));
         let git = Arc::new(git::Git::default());
-        jobs.spawn(tasks::build::run(builder(&platform, cx.instance()).await?, stopped.clone()));
+        let builder = builder(&platform, cx.instance()).await?;
+        jobs.spawn(tasks::reviews::run(platform.clone(), stopped.clone()));
+        jobs.spawn(tasks::setups::run(builder.clone(), stopped.clone()));
+        jobs.spawn(tasks::build::run(builder, stopped.clone()));
         jobs.spawn(hooks(platform.clone(), git.clone(), stopped.clone()));
         if router_mode == RouterMode::Managed {
             jobs.spawn(tasks::router::run(cx.clone(), stopped.clone()));
@@ -189,7 +194,10 @@ impl Daemon {
         let app = api::routes(&platform).merge(streams::routes()).merge(git::routes(git)).with_state(platform.clone());
         let rendezvous: web::Rendezvous = {
             let platform = platform.clone();
-            Arc::new(move |secret, stream| Box::pin(streams::rendezvous(platform.clone(), secret, stream)))
+            Arc::new(move |secret, stream| match secret {
+                web::Secret::Rendezvous(secret) => Box::pin(streams::rendezvous(platform.clone(), secret, stream)),
+                web::Secret::Redis(secret) => Box::pin(streams::redis(platform.clone(), secret, stream)),
+            })
         };
         jobs.spawn(web::serve(listener, app, tls, rendezvous, stopped));
         tracing::info!(api = %address, data_dir = %cx.config().data_dir.display(), database = platform.db.name(), "paasd is up");

@@ -135,6 +135,18 @@ pub struct AddonUpdate {
     pub plan: Option<Identity>,
 }
 
+/// `GET /apps/{app}/addons/{addon}/sso`: how to get into an add-on's dashboard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AddonSso {
+    /// Where to go.
+    pub action: String,
+    /// `get` or `post`.
+    pub method: String,
+    /// What to send along.
+    #[serde(default)]
+    pub params: BTreeMap<String, String>,
+}
+
 /// Body of `DELETE /apps/{app}/addons/{addon}`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AddonDelete {
@@ -147,7 +159,6 @@ pub struct AddonDelete {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AddonResolve {
     /// Add-on name, attachment name, or `APP::ATTACHMENT`.
-    #[serde(default)]
     pub addon: String,
     /// The app whose attachments count.
     #[serde(default, skip_serializing_if = "Option::is_none")]

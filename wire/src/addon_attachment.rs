@@ -77,7 +77,6 @@ pub struct AttachmentCreate {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AttachmentResolve {
     /// Attachment name, add-on name, or `APP::ATTACHMENT`.
-    #[serde(default)]
     pub addon_attachment: String,
     /// The app whose attachments count.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -77,10 +77,19 @@ impl BuildStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BuildBuildpack {
     /// Where it comes from.
+    #[serde(default)]
     pub url: String,
-    /// Its name in the catalog, e.g. `ruby`.
+    /// Its name in the catalog, e.g. `heroku/ruby`; clients may send this alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+}
+
+impl BuildBuildpack {
+    /// What a client has given: the address, else the name.
+    #[must_use]
+    pub fn given(&self) -> &str {
+        if self.url.is_empty() { self.name.as_deref().unwrap_or_default() } else { &self.url }
+    }
 }
 
 /// The source of a build: a gzipped tar.

@@ -61,6 +61,11 @@ pub struct FormationUpdate {
     /// Size by name or id. Clients say `dyno_size` or `size`, as text or `{name}`.
     #[serde(default, alias = "size", skip_serializing_if = "Option::is_none")]
     pub dyno_size: Option<Identity>,
+    /// A Docker image to run, or `null` for none any more (Heroku's `container:release` and
+    /// `container:rm`): it is seen to be there, and refused.
+    #[serde(default, deserialize_with = "crate::loose::present", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub docker_image: Option<serde_json::Value>,
 }
 
 /// How many dynos: a number (2), a text ("2"), or a change ("+1", "-1").

@@ -88,4 +88,60 @@ pub struct PlanRef {
     /// What it costs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
+    /// The rest of it; there when the client asked to expand it.
+    #[serde(flatten)]
+    pub rest: Option<PlanRest>,
+}
+
+impl From<Plan> for PlanRef {
+    fn from(plan: Plan) -> Self {
+        Self {
+            id: plan.id,
+            name: plan.name,
+            human_name: Some(plan.human_name),
+            description: Some(plan.description),
+            price: Some(plan.price),
+            rest: Some(PlanRest {
+                addon_service: plan.addon_service,
+                compliance: plan.compliance,
+                created_at: plan.created_at,
+                default: plan.default,
+                installable_inside_private_network: plan.installable_inside_private_network,
+                installable_outside_private_network: plan.installable_outside_private_network,
+                space_default: plan.space_default,
+                state: plan.state,
+                updated_at: plan.updated_at,
+                visible: plan.visible,
+            }),
+        }
+    }
+}
+
+/// What an expanded plan has besides its names and price; as in [`Plan`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanRest {
+    /// Its service.
+    pub addon_service: AddonServiceRef,
+    /// Rules of law it keeps.
+    pub compliance: Option<Vec<String>>,
+    /// When it was made.
+    #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
+    pub created_at: DateTime<Utc>,
+    /// Whether it is taken when no plan is named.
+    pub default: bool,
+    /// Whether it can be had in a private network.
+    pub installable_inside_private_network: bool,
+    /// Whether it can be had outside of one.
+    pub installable_outside_private_network: bool,
+    /// Whether it is the default in a private network.
+    pub space_default: bool,
+    /// `alpha`, `beta`, `ga` …
+    pub state: String,
+    /// When it last changed.
+    #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
+    pub updated_at: DateTime<Utc>,
+    /// Whether it is listed.
+    pub visible: bool,
 }

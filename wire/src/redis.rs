@@ -7,6 +7,7 @@
 //! | `GET …/{addon}/config` (ours) | [`RedisConfig`] |
 //! | `POST …/{addon}/credentials_rotation` | [`RedisMessage`] |
 //! | `POST …/{addon}/stats/reset` | [`RedisMessage`] |
+//! | `POST …/{addon}/upgrade` with [`RedisUpgrade`] | [`RedisMessage`] |
 //! | `GET …/{addon}/wait` | [`RedisWait`] |
 //! | `POST …/{addon}/cli` with [`RedisCliCreate`] (ours) | [`RedisCli`] |
 
@@ -126,6 +127,13 @@ pub const MAXMEMORY_POLICIES: [(&str, &str); 8] = [
 pub struct RedisMessage {
     /// The sentence.
     pub message: String,
+}
+
+/// `POST …/upgrade`
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct RedisUpgrade {
+    /// The version of Redis that is wanted, e.g. `7`.
+    pub version: String,
 }
 
 /// Whether a Redis can be used.

@@ -96,6 +96,9 @@ pub struct ReleaseCreate {
     /// Id of a slug to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slug: Option<String>,
+    /// An OCI image to run: it is seen to be there, and refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oci_image: Option<String>,
     /// Why, for a slug.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,

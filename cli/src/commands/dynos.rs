@@ -1,6 +1,8 @@
-//! Running dynos: `ps`, `ps:restart`, `ps:stop`, `ps:kill`.
+//! Running dynos: `ps`, `ps:restart`, `ps:stop`, `ps:kill`, `ps:wait`.
 
-use clap::Subcommand;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
 use paas_wire::{Dyno, DynoState};
 use reqwest::Method;
 use serde_json::Value;
@@ -34,17 +36,53 @@ pub(crate) enum Command {
         #[arg(value_name = "DYNO")]
         dyno: Option<String>,
         #[command(flatten)]
+        named: Named,
+        #[command(flatten)]
         app: AppArgs,
     },
     /// Stop dynos: those of a type (run) or one (run.1234)
     #[command(name = "ps:stop", visible_alias = "ps:kill", visible_alias = "dyno:stop", visible_alias = "dyno:kill")]
     Stop {
         /// Process type or dyno
-        #[arg(value_name = "DYNO")]
-        dyno: String,
+        #[arg(value_name = "DYNO", required_unless_present_any = ["dyno_name", "process_type"])]
+        dyno: Option<String>,
+        #[command(flatten)]
+        named: Named,
         #[command(flatten)]
         app: AppArgs,
     },
+    /// Wait until every dyno runs the latest release
+    #[command(name = "ps:wait")]
+    Wait {
+        /// Only dynos of this process type
+        #[arg(short = 't', long = "type", value_name = "TYPE", conflicts_with = "with_run")]
+        kind: Option<String>,
+        /// One-off dynos too
+        #[arg(short = 'R', long)]
+        with_run: bool,
+        /// Seconds between questions
+        #[arg(short, long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+        wait_interval: u64,
+        #[command(flatten)]
+        app: AppArgs,
+    },
+}
+
+/// Heroku's own way to say which dynos.
+#[derive(Args, Debug)]
+pub(crate) struct Named {
+    /// One dyno, such as web.1
+    #[arg(short = 'd', long, value_name = "DYNO", conflicts_with = "dyno")]
+    dyno_name: Option<String>,
+    /// All dynos of a process type
+    #[arg(short = 'p', long, value_name = "TYPE", conflicts_with_all = ["dyno", "dyno_name"])]
+    process_type: Option<String>,
+}
+
+impl Named {
+    fn or(self, dyno: Option<String>) -> Option<String> {
+        dyno.or(self.dyno_name).or(self.process_type)
+    }
 }
 
 impl Command {
@@ -54,13 +92,21 @@ impl Command {
                 let (app, client) = context.app(&app)?;
                 list(client, &app, &types, json).await
             }
-            Self::Restart { dyno, app } => {
+            Self::Restart { dyno, named, app } => {
                 let (app, client) = context.app(&app)?;
-                restart(client, &app, dyno.as_deref()).await
+                restart(client, &app, named.or(dyno).as_deref()).await
             }
-            Self::Stop { dyno, app } => {
+            Self::Stop { dyno, named, app } => {
                 let (app, client) = context.app(&app)?;
-                stop(client, &app, &dyno).await
+                stop(client, &app, &named.or(dyno).unwrap_or_default()).await
+            }
+            Self::Wait { kind, with_run, wait_interval, app } => {
+                let (app, client) = context.app(&app)?;
+                let meant = |dyno: &Dyno| match &kind {
+                    Some(kind) => dyno.kind == *kind,
+                    None => dyno.kind != "release" && (with_run || dyno.kind != "run"),
+                };
+                wait(client, &app, meant, Duration::from_secs(wait_interval)).await
             }
         }
     }
@@ -150,6 +196,24 @@ async fn stop(client: &Client, app: &str, name: &str) -> anyhow::Result<()> {
         ));
     }
     Ok(())
+}
+
+async fn wait(client: &Client, app: &str, meant: impl Fn(&Dyno) -> bool, interval: Duration) -> anyhow::Result<()> {
+    let latest = super::releases::latest(client, app, 1).await?;
+    let Some(version) = latest.first().map(|release| release.version) else { return Ok(()) };
+    let mut action = Action::start(format!("Waiting for every dyno to run v{version}"));
+    loop {
+        let mut dynos: Vec<Dyno> = client.list(&app_path(app, "/dynos")).await?;
+        dynos.retain(&meant);
+        let there = dynos.iter().filter(|dyno| dyno.state == DynoState::Up && dyno.release.version >= version).count();
+        let of = format!("{there} / {}", dynos.len());
+        if there == dynos.len() {
+            action.end(of);
+            return Ok(());
+        }
+        action.status(&of);
+        tokio::time::sleep(interval).await;
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Releases: `releases`, `:info`, `:output`, `:rollback`.
+//! Releases: `releases`, `:info`, `:output`, `:retry`, `:rollback`.
 
 use clap::Subcommand;
 use paas_wire::range::Order;
-use paas_wire::{Range, Release, ReleaseCreate, ReleaseStatus};
+use paas_wire::{Formation, Range, Release, ReleaseCreate, ReleaseStatus};
 use reqwest::Method;
 
 use crate::app::AppArgs;
@@ -47,6 +47,12 @@ pub(crate) enum Command {
         #[command(flatten)]
         app: AppArgs,
     },
+    /// Run the release phase of the latest release once more, by a new release of the same code
+    #[command(name = "releases:retry")]
+    Retry {
+        #[command(flatten)]
+        app: AppArgs,
+    },
     /// Go back to an earlier release
     #[command(name = "releases:rollback", visible_alias = "rollback")]
     Rollback {
@@ -73,6 +79,10 @@ impl Command {
                 let (app, client) = context.app(&app)?;
                 show_output(client, &app, release.as_deref()).await
             }
+            Self::Retry { app } => {
+                let (app, client) = context.app(&app)?;
+                retry(client, &app).await
+            }
             Self::Rollback { release, app } => {
                 let (app, client) = context.app(&app)?;
                 rollback(client, &app, release.as_deref()).await
@@ -81,7 +91,7 @@ impl Command {
     }
 }
 
-async fn latest(client: &Client, app: &str, count: u32) -> anyhow::Result<Vec<Release>> {
+pub(super) async fn latest(client: &Client, app: &str, count: u32) -> anyhow::Result<Vec<Release>> {
     let range =
         Range { property: Some("version".to_owned()), max: Some(count), order: Some(Order::Desc), ..Range::default() };
     let mut releases: Vec<Release> = client.page(&app_path(app, "/releases"), &range).await?;
@@ -161,6 +171,36 @@ async fn show_output(client: &Client, app: &str, release: Option<&str>) -> anyho
     }
     if release.status == ReleaseStatus::Failed {
         output::complain(&format!("The release command of v{} failed; what ran before goes on.", release.version));
+    }
+    Ok(())
+}
+
+async fn retry(client: &Client, app: &str) -> anyhow::Result<()> {
+    let last = find(client, app, None).await?;
+    let formation: Vec<Formation> = client.list(&app_path(app, "/formation")).await?;
+    let (true, Some(slug)) = (formation.iter().any(|entry| entry.kind == "release"), last.slug) else {
+        return Err(Failure::new(format!("{app} has no release phase to run again."))
+            .hint("A line `release: COMMAND` in the Procfile makes one.")
+            .into());
+    };
+    let action = Action::start(format!("Retrying v{} on {}", last.version, output::app(app)));
+    let body = ReleaseCreate {
+        slug: Some(slug.id.to_string()),
+        description: Some(format!("Retry of v{}: {}", last.version, last.description)),
+        ..ReleaseCreate::default()
+    };
+    let made: Release = client.send_json(Method::POST, &app_path(app, "/releases"), &body).await?;
+    action.done_with(format_args!("v{}", made.version));
+    let Some(url) = &made.output_stream_url else { return Ok(()) };
+    output::line("Running release command...");
+    if let Some(stream) = client.text(url).await? {
+        stream::show(stream).await?;
+    }
+    let ended = find(client, app, Some(&made.version.to_string())).await?;
+    if ended.status == ReleaseStatus::Failed {
+        return Err(
+            Failure::new(format!("The release command of v{} failed; what ran before goes on.", made.version)).into()
+        );
     }
     Ok(())
 }

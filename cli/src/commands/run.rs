@@ -30,6 +30,33 @@ pub(crate) enum Command {
         #[arg(short = 'x', long)]
         exit_code: bool,
     },
+    /// Run the app's console in a one-off dyno
+    #[command(name = "console")]
+    Console {
+        /// Arguments for it
+        #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+        #[command(flatten)]
+        app: AppArgs,
+        /// Size of the dyno
+        #[arg(short, long, value_name = "SIZE")]
+        size: Option<String>,
+    },
+    /// Run a rake task in a one-off dyno
+    #[command(name = "rake")]
+    Rake {
+        /// The task and its arguments
+        #[arg(value_name = "TASK", trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+        #[command(flatten)]
+        app: AppArgs,
+        /// Size of the dyno
+        #[arg(short, long, value_name = "SIZE")]
+        size: Option<String>,
+        /// Connect pipes instead of the terminal
+        #[arg(long)]
+        no_tty: bool,
+    },
     /// Run a command in a one-off dyno and leave it alone; its output goes to the logs
     #[command(name = "run:detached")]
     Detached {
@@ -61,6 +88,14 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// A process type of the app's, with arguments.
+    fn of(kind: &str, arguments: Vec<String>, app: AppArgs, size: Option<String>) -> Self {
+        let command = std::iter::once(kind.to_owned()).chain(arguments).collect();
+        let mut options = Self { command, app, env: Vec::new(), size, kind: None };
+        options.settle();
+        options
+    }
+
     /// Takes `--app` and `--remote` from the end of the command, unless `--` says that all of it
     /// is the command's.
     fn settle(&mut self) {
@@ -97,6 +132,12 @@ impl Command {
                 options.settle();
                 attached(context, &options, no_tty).await
             }
+            Self::Console { arguments, app, size } => {
+                attached(context, &Options::of("console", arguments, app, size), false).await
+            }
+            Self::Rake { arguments, app, size, no_tty } => {
+                attached(context, &Options::of("rake", arguments, app, size), no_tty).await
+            }
             Self::Detached { mut options, tail } => {
                 options.settle();
                 detached(context, &options, tail).await
@@ -132,7 +173,7 @@ async fn attached(context: &Context, options: &Options, no_tty: bool) -> anyhow:
     }
 }
 
-fn add_terminal(env: &mut BTreeMap<String, String>, settings: &Settings) {
+pub(super) fn add_terminal(env: &mut BTreeMap<String, String>, settings: &Settings) {
     if let Some(term) = &settings.term {
         env.entry("TERM".to_owned()).or_insert_with(|| term.clone());
     }

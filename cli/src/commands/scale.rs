@@ -78,7 +78,12 @@ fn parse_scale(change: &str) -> Result<FormationUpdate, Failure> {
     if kind.is_empty() || !kind.chars().all(name) {
         return Err(wrong());
     }
-    Ok(FormationUpdate { kind: Some(kind.to_owned()), quantity: Some(quantity), dyno_size: size.map(Identity::from) })
+    Ok(FormationUpdate {
+        kind: Some(kind.to_owned()),
+        quantity: Some(quantity),
+        dyno_size: size.map(Identity::from),
+        docker_image: None,
+    })
 }
 
 async fn formation(client: &Client, app: &str) -> anyhow::Result<Vec<Formation>> {
@@ -147,6 +152,7 @@ async fn sizes(client: &Client, app: &str, changes: &[String]) -> anyhow::Result
         kind: Some(kind.to_owned()),
         quantity: None,
         dyno_size: Some(Identity::from(size)),
+        docker_image: None,
     };
     if let [size] = changes
         && !size.contains('=')

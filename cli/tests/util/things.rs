@@ -171,7 +171,7 @@ pub(crate) fn domain(hostname: &str, kind: DomainKind) -> Domain {
 pub(crate) fn addon(name: &str, state: AddonState) -> Addon {
     Addon {
         actions: Vec::new(),
-        addon_service: AddonServiceRef { id: id(20), name: "redis".to_owned(), human_name: None },
+        addon_service: AddonServiceRef { id: id(20), name: "redis".to_owned(), human_name: None, rest: None },
         app: named("myapp"),
         billed_price: None,
         billing_entity: Some(BillingEntity { id: id(1), name: "myapp".to_owned(), kind: "app".to_owned() }),
@@ -189,7 +189,14 @@ pub(crate) fn addon(name: &str, state: AddonState) -> Addon {
 }
 
 pub(crate) fn plan(name: &str) -> PlanRef {
-    PlanRef { id: id(22), name: name.to_owned(), human_name: None, description: None, price: Some(Price::default()) }
+    PlanRef {
+        id: id(22),
+        name: name.to_owned(),
+        human_name: None,
+        description: None,
+        price: Some(Price::default()),
+        rest: None,
+    }
 }
 
 pub(crate) fn attachment(name: &str, addon: &str, owner: &str) -> AddonAttachment {

@@ -56,6 +56,16 @@ impl Service {
         format!("{}-{}", self.name, &hex[hex.len() - 12..])
     }
 
+    /// Its own name, and the others.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        std::iter::once(self.name).chain(self.aliases.iter().map(|(alias, _)| *alias))
+    }
+
+    /// The plan that one of its names stands for.
+    pub fn default_plan_of(&self, name: &str) -> &'static str {
+        self.aliases.iter().find(|(alias, _)| *alias == name).map_or(self.default_plan, |(_, plan)| *plan)
+    }
+
     /// A plan by its name or alias.
     pub fn plan(&self, name: &str) -> Option<&'static Plan> {
         let name = self.plan_aliases.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, real)| *real);
@@ -133,6 +143,9 @@ pub trait Provider: Send + Sync {
     /// An option that a user gives, as it is kept in [`Secrets::private`]; the error is a
     /// sentence that names the option and what is allowed.
     fn option(&self, name: &str, value: &str) -> Result<serde_json::Value, String>;
+
+    /// The options as they stand, for users: name and value.
+    fn options(&self, secrets: &Secrets) -> BTreeMap<String, String>;
 
     /// Brings the instance to what is wanted: made, running, on its networks. Idempotent.
     async fn provision(&self, engine: &dyn Engine, instance: &Instance) -> Result<(), EngineError>;

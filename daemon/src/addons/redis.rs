@@ -1,6 +1,6 @@
 //! Redis: a server of its own per add-on, with append-only persistence on a volume.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
@@ -15,6 +15,9 @@ use crate::{
 
 /// The image that it runs in, made by `buildpacks/stack/build`.
 const IMAGE: &str = "paas/redis:7";
+
+/// The version of Redis in it.
+pub const MAJOR: &str = "7";
 
 /// Where Redis keeps its data in the container.
 const DATA: &str = "/data";
@@ -38,6 +41,9 @@ const LONGEST_TIMEOUT: u64 = 86_400;
 
 /// What happens when memory is full, unless set otherwise: Heroku's default.
 const DEFAULT_POLICY: &str = "noeviction";
+
+/// The letters that stand for classes of events of keys.
+const EVENTS: &str = "KEg$lshzxetdmnA";
 
 /// The policies that Redis knows.
 pub const POLICIES: [&str; 8] = [
@@ -85,6 +91,11 @@ pub fn policy(secrets: &Secrets) -> &str {
     secrets.private.get("maxmemory_policy").and_then(|v| v.as_str()).unwrap_or(DEFAULT_POLICY)
 }
 
+/// Which events of keys are published, as letters; none: nothing is.
+pub fn keyspace_events(secrets: &Secrets) -> &str {
+    secrets.private.get("notify_keyspace_events").and_then(|v| v.as_str()).unwrap_or_default()
+}
+
 /// Seconds after which idle clients are cut off; 0: never. Heroku's default is 300.
 pub fn timeout(secrets: &Secrets) -> u64 {
     secrets.private.get("timeout").and_then(serde_json::Value::as_u64).unwrap_or(300)
@@ -99,6 +110,19 @@ pub fn cli(secrets: &Secrets, args: &[&str], tty: bool) -> ExecSpec {
         tty,
         size: None,
     }
+}
+
+/// Carries bytes between its standard streams and the server, as the user that it serves.
+const CARRY: &str = r#"exec 3<>/dev/tcp/127.0.0.1/6379 4<&0 || exit 1
+printf 'AUTH %s\r\n' "$REDISCLI_AUTH" >&3
+(cat <&4 >&3; sleep 2; kill $$) >/dev/null 2>&1 &
+cat <&3
+kill $! 2>/dev/null
+exit 0"#;
+
+/// Connects a client beside the server that speaks its protocol itself, logged in already.
+pub fn carry(secrets: &Secrets) -> ExecSpec {
+    ExecSpec { argv: ["bash", "-c", CARRY].map(str::to_owned).into(), ..cli(secrets, &[], false) }
 }
 
 impl Redis {
@@ -141,10 +165,26 @@ impl Provider for Redis {
                 Ok(seconds) if seconds <= LONGEST_TIMEOUT => Ok(seconds.into()),
                 Ok(_) | Err(_) => Err(format!("timeout: must be from 0 to {LONGEST_TIMEOUT} seconds.")),
             },
-            "notify_keyspace_events" if value.is_empty() => Ok(value.into()),
-            "notify_keyspace_events" => Err("notify_keyspace_events: can't be set yet.".into()),
-            _ => Err(format!("{name}: is not an option of Redis. There are: maxmemory_policy, timeout.")),
+            "notify_keyspace_events" if value.len() <= EVENTS.len() && value.chars().all(|c| EVENTS.contains(c)) => {
+                Ok(value.into())
+            }
+            "notify_keyspace_events" => Err(format!(
+                "notify_keyspace_events: may have the letters {EVENTS} only, such as AKE; none turns it off."
+            )),
+            _ => Err(format!(
+                "{name}: is not an option of Redis. There are: maxmemory_policy, notify_keyspace_events, timeout."
+            )),
         }
+    }
+
+    fn options(&self, secrets: &Secrets) -> BTreeMap<String, String> {
+        [
+            ("maxmemory_policy", policy(secrets).to_owned()),
+            ("notify_keyspace_events", keyspace_events(secrets).to_owned()),
+            ("timeout", timeout(secrets).to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
     }
 
     async fn provision(&self, engine: &dyn Engine, instance: &Instance) -> Result<(), EngineError> {
@@ -164,6 +204,11 @@ impl Provider for Redis {
         let mut command: Vec<String> = ["bash", "-c", START, "redis"].map(str::to_owned).into();
         for (name, value) in options {
             command.extend([name.to_owned(), value]);
+        }
+        // Left out when not set: a server is remade, and restarts, for every change of this.
+        let events = keyspace_events(&instance.secrets);
+        if !events.is_empty() {
+            command.extend(["--notify-keyspace-events".to_owned(), events.to_owned()]);
         }
         engine
             .service_start(&ServiceSpec {
@@ -258,6 +303,11 @@ async fn ask(engine: &dyn Engine, instance: &Instance, args: &[&str]) -> Result<
     }
 }
 
+/// Sets the server's own counters back; what it says to that, `None` when it says nothing.
+pub async fn reset_stats(engine: &dyn Engine, instance: &Instance) -> Result<Option<String>, EngineError> {
+    ask(engine, instance, &["config", "resetstat"]).await
+}
+
 /// What an answer to PING tells. A server that refuses because it is busy is there.
 fn heard(answer: Option<&str>) -> Status {
     let answer = answer.map_or(SILENT, str::trim);
@@ -306,7 +356,13 @@ mod tests {
     fn options_are_checked() {
         assert_eq!(Redis.option("maxmemory_policy", "allkeys-lru").unwrap(), "allkeys-lru");
         assert_eq!(Redis.option("timeout", "0").unwrap(), 0);
-        for (name, value) in [("maxmemory_policy", "none"), ("timeout", "-1"), ("timeout", "86401"), ("fork", "a")] {
+        for (name, value) in [
+            ("maxmemory_policy", "none"),
+            ("timeout", "-1"),
+            ("timeout", "86401"),
+            ("fork", "a"),
+            ("notify_keyspace_events", "AKE!"),
+        ] {
             assert!(Redis.option(name, value).unwrap_err().starts_with(&format!("{name}: ")), "{name}={value}");
         }
     }

@@ -2,20 +2,19 @@
 
 use axum::{Json, extract::State, http::HeaderMap};
 use paas_wire as wire;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
 use super::{
     endpoints::{Created, Endpoints, Page},
     error::{ApiError, ApiResult},
+    expand::{self, Expand},
     extract::{Auth, Body, Path, Query},
     list::list,
-    view,
 };
 use crate::{
-    addons::{Plan, Service},
-    error::Error,
+    error::{Error, NotFound},
     ops::{
         self, Actor, Platform,
         addons::Shown,
@@ -34,21 +33,22 @@ pub(super) fn routes() -> Endpoints {
         .get("/addons/{addon}", info_anywhere)
         .patch("/addons/{addon}", update_anywhere)
         .get("/addons/{addon}/config", addon_config)
+        .patch("/addons/{addon}/config", set_addon_config)
+        .post("/addons/{addon}/actions/provision", provision)
+        .post("/addons/{addon}/actions/deprovision", deprovision)
+        .get("/users/{id}/addons", index_of_user)
         .get("/apps/{app}/addons", index)
         .post("/apps/{app}/addons", create)
         .get("/apps/{app}/addons/{addon}", info)
         .patch("/apps/{app}/addons/{addon}", update)
         .delete("/apps/{app}/addons/{addon}", destroy)
+        .get("/apps/{app}/addons/{addon}/sso", sso)
         .post("/actions/addons/resolve", resolve)
-        .get("/addon-services", services)
-        .get("/addon-services/{service}", service)
-        .get("/addon-services/{service}/plans", plans)
-        .get("/addon-services/{service}/plans/{plan}", plan)
-        .get("/plans/{plan}", plan_by_name)
 }
 
 async fn all(State(p): State<Platform>, Auth(actor): Auth, headers: HeaderMap) -> ApiResult<Page<wire::Addon>> {
-    let items = ops::addons::list_all(&p, &actor).await?.iter().map(view::addon).collect();
+    let expand = Expand::asked(&headers);
+    let items = ops::addons::list_all(&p, &actor).await?.iter().map(|shown| expand::addon(shown, expand)).collect();
     Ok(list(&headers, "id", items, |item: &wire::Addon| item.id.to_string()))
 }
 
@@ -59,7 +59,8 @@ async fn index(
     headers: HeaderMap,
 ) -> ApiResult<Page<wire::Addon>> {
     let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
-    let items = ops::addons::list(&p, &app).await?.iter().map(view::addon).collect();
+    let expand = Expand::asked(&headers);
+    let items = ops::addons::list(&p, &app).await?.iter().map(|shown| expand::addon(shown, expand)).collect();
     Ok(list(&headers, "id", items, |item: &wire::Addon| item.id.to_string()))
 }
 
@@ -67,6 +68,7 @@ async fn create(
     State(p): State<Platform>,
     Auth(actor): Auth,
     Path(app): Path<String>,
+    headers: HeaderMap,
     Body(body): Body<wire::AddonCreate>,
 ) -> ApiResult<Created<wire::Addon>> {
     let app = ops::apps::find_any(&p, &actor, &app, &WORK).await?;
@@ -84,7 +86,7 @@ async fn create(
         Some(row) => ops::addons::show(&p, row).await?,
         None => made,
     };
-    Ok(Created(view::addon(&shown)))
+    Ok(Created(expand::addon(&shown, Expand::asked(&headers))))
 }
 
 /// Waits a little until nothing is under way for an add-on: it is made, and the apps have the
@@ -120,21 +122,28 @@ async fn info(
     State(p): State<Platform>,
     Auth(actor): Auth,
     Path((app, addon)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> ApiResult<Json<wire::Addon>> {
     let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
-    Ok(Json(view::addon(&ops::addons::find(&p, &actor, Some(&app), &addon).await?)))
+    let shown = ops::addons::find(&p, &actor, Some(&app), &addon).await?;
+    Ok(Json(expand::addon(&shown, Expand::asked(&headers))))
 }
 
 async fn info_anywhere(
     State(p): State<Platform>,
     Auth(actor): Auth,
     Path(addon): Path<String>,
+    headers: HeaderMap,
 ) -> ApiResult<Json<wire::Addon>> {
-    Ok(Json(view::addon(&ops::addons::find(&p, &actor, None, &addon).await?)))
+    let shown = ops::addons::find(&p, &actor, None, &addon).await?;
+    Ok(Json(expand::addon(&shown, Expand::asked(&headers))))
 }
 
-async fn change(p: &Platform, actor: &Actor, shown: Shown, body: wire::AddonUpdate) -> ApiResult<Json<wire::Addon>> {
+async fn change(p: &Platform, actor: &Actor, shown: Shown, body: wire::AddonUpdate) -> ApiResult<Shown> {
     ops::addons::check_may_change(p, actor, &shown).await?;
+    if body.plan.is_none() && body.name.is_none() {
+        return Err(ApiError::invalid("plan: give the new plan, or name: the new name."));
+    }
     let mut shown = shown;
     if let Some(plan) = &body.plan {
         let (provider, instance) = ops::addons::instance(p, &shown.addon).await?;
@@ -145,34 +154,39 @@ async fn change(p: &Platform, actor: &Actor, shown: Shown, body: wire::AddonUpda
     if let Some(name) = &body.name {
         shown = ops::addons::rename(p, actor, &shown, name).await?;
     }
-    Ok(Json(view::addon(&shown)))
+    Ok(shown)
 }
 
 async fn update(
     State(p): State<Platform>,
     Auth(actor): Auth,
     Path((app, addon)): Path<(String, String)>,
+    headers: HeaderMap,
     Body(body): Body<wire::AddonUpdate>,
 ) -> ApiResult<Json<wire::Addon>> {
     let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let shown = ops::addons::find(&p, &actor, Some(&app), &addon).await?;
-    change(&p, &actor, shown, body).await
+    let shown = change(&p, &actor, shown, body).await?;
+    Ok(Json(expand::addon(&shown, Expand::asked(&headers))))
 }
 
 async fn update_anywhere(
     State(p): State<Platform>,
     Auth(actor): Auth,
     Path(addon): Path<String>,
+    headers: HeaderMap,
     Body(body): Body<wire::AddonUpdate>,
 ) -> ApiResult<Json<wire::Addon>> {
     let shown = ops::addons::find(&p, &actor, None, &addon).await?;
-    change(&p, &actor, shown, body).await
+    let shown = change(&p, &actor, shown, body).await?;
+    Ok(Json(expand::addon(&shown, Expand::asked(&headers))))
 }
 
 async fn destroy(
     State(p): State<Platform>,
     Auth(actor): Auth,
     Path((app, addon)): Path<(String, String)>,
+    headers: HeaderMap,
     Body(body): Body<wire::addon::AddonDelete>,
 ) -> ApiResult<Json<wire::Addon>> {
     let app = ops::apps::find_any(&p, &actor, &app, &WORK).await?;
@@ -184,9 +198,78 @@ async fn destroy(
         ))
         .into());
     }
-    Ok(Json(view::addon(&ops::addons::destroy(&p, &actor, &shown, body.force.unwrap_or(false)).await?)))
+    let gone = ops::addons::destroy(&p, &actor, &shown, body.force.unwrap_or(false)).await?;
+    Ok(Json(expand::addon(&gone, Expand::asked(&headers))))
 }
 
+/// The add-ons of the apps that one owns.
+async fn index_of_user(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> ApiResult<Page<wire::Addon>> {
+    if id != "~" && id != actor.user.id.to_string() && !id.eq_ignore_ascii_case(&actor.user.email) {
+        return Err(Error::not_found("user", id).into());
+    }
+    let expand = Expand::asked(&headers);
+    let all = ops::addons::list_all(&p, &actor).await?;
+    let own = all.iter().filter(|shown| shown.app.owner_id == actor.user.id);
+    let items = own.map(|shown| expand::addon(shown, expand)).collect();
+    Ok(list(&headers, "id", items, |item: &wire::Addon| item.id.to_string()))
+}
+
+/// Sees to it that an add-on is made: the platform does that by itself, so this waits for it.
+async fn provision(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(addon): Path<String>,
+    headers: HeaderMap,
+) -> ApiResult<Json<wire::Addon>> {
+    let shown = ops::addons::find(&p, &actor, None, &addon).await?;
+    ops::addons::check_may_change(&p, &actor, &shown).await?;
+    let row = settled(&p, p.db.wakes(), shown.addon.id).await?;
+    let row = row.ok_or_else(|| Error::not_found("add_on", addon))?;
+    Ok(Json(expand::addon(&ops::addons::show(&p, row).await?, Expand::asked(&headers))))
+}
+
+/// Destroys an add-on that no other app uses.
+async fn deprovision(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(addon): Path<String>,
+    headers: HeaderMap,
+) -> ApiResult<Json<wire::Addon>> {
+    let shown = ops::addons::find(&p, &actor, None, &addon).await?;
+    let gone = ops::addons::destroy(&p, &actor, &shown, false).await?;
+    Ok(Json(expand::addon(&gone, Expand::asked(&headers))))
+}
+
+/// The way into an add-on's dashboard. None of ours has one.
+async fn sso(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path((app, addon)): Path<(String, String)>,
+) -> ApiResult<Json<wire::addon::AddonSso>> {
+    let app = ops::apps::find(&p, &actor, &app).await?;
+    let shown = ops::addons::find(&p, &actor, Some(&app), &addon).await?;
+    let asked = format!(
+        "Couldn't find a dashboard of {}: {} has none. `paas addons:info {}` shows it.",
+        shown.addon.name,
+        shown.provider.service().human_name,
+        shown.addon.name
+    );
+    Err(Error::NotFound(NotFound { resource: "sso", asked }).into())
+}
+
+fn config_view(p: &Platform, shown: &Shown) -> ApiResult<Vec<wire::AddonConfig>> {
+    let secrets = ops::config::open_addon(p, &shown.addon)?;
+    let options = shown.provider.options(&secrets);
+    let all = secrets.values.into_iter().chain(options);
+    Ok(all.map(|(name, value)| wire::AddonConfig { name, value: Some(value) }).collect())
+}
+
+/// What an add-on gives to its apps, and its options.
 async fn addon_config(
     State(p): State<Platform>,
     Auth(actor): Auth,
@@ -194,13 +277,44 @@ async fn addon_config(
 ) -> ApiResult<Json<Vec<wire::AddonConfig>>> {
     let shown = ops::addons::find(&p, &actor, None, &addon).await?;
     ops::addons::check_may_use(&p, &actor, &shown).await?;
-    let secrets = ops::config::open_addon(&p, &shown.addon)?;
-    Ok(Json(secrets.values.into_iter().map(|(name, value)| wire::AddonConfig { name, value: Some(value) }).collect()))
+    Ok(Json(config_view(&p, &shown)?))
+}
+
+/// Sets options. What an add-on gives to its apps is its own to say.
+async fn set_addon_config(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(addon): Path<String>,
+    Body(body): Body<wire::AddonConfigUpdate>,
+) -> ApiResult<Json<Vec<wire::AddonConfig>>> {
+    let shown = ops::addons::find(&p, &actor, None, &addon).await?;
+    ops::addons::check_may_change(&p, &actor, &shown).await?;
+    let now = config_view(&p, &shown)?;
+    let given = ops::config::open_addon(&p, &shown.addon)?.values;
+    let mut options = BTreeMap::new();
+    for wire::AddonConfig { name, value } in body.config {
+        if now.iter().any(|item| item.name == name && item.value == value) {
+            continue;
+        }
+        if given.contains_key(&name) {
+            return Err(ApiError::invalid(format!(
+                "config: {name} is given by {} and can't be set; reset its credentials for another.",
+                shown.addon.name
+            )));
+        }
+        options.insert(name, value.unwrap_or_default());
+    }
+    if options.is_empty() {
+        return Ok(Json(now));
+    }
+    let shown = ops::addons::configure(&p, &actor, &shown, &options).await?;
+    Ok(Json(config_view(&p, &shown)?))
 }
 
 async fn resolve(
     State(p): State<Platform>,
     Auth(actor): Auth,
+    headers: HeaderMap,
     Body(body): Body<wire::AddonResolve>,
 ) -> ApiResult<Json<Vec<wire::Addon>>> {
     let app = match &body.app {
@@ -220,97 +334,8 @@ async fn resolve(
     if found.is_empty() {
         return Err(Error::not_found("add_on", body.addon).into());
     }
-    Ok(Json(found.iter().map(view::addon).collect()))
-}
-
-fn long_ago() -> chrono::DateTime<chrono::Utc> {
-    chrono::DateTime::UNIX_EPOCH
-}
-
-fn service_view(service: &Service) -> wire::AddonService {
-    wire::AddonService {
-        cli_plugin_name: None,
-        created_at: long_ago(),
-        human_name: service.human_name.into(),
-        id: view::id_of("addon-service", service.name),
-        name: service.name.into(),
-        state: "ga".into(),
-        supported_generations: Vec::new(),
-        supports_multiple_installations: true,
-        supports_sharing: true,
-        updated_at: long_ago(),
-    }
-}
-
-fn plan_view(service: &Service, plan: &Plan) -> wire::Plan {
-    let name = format!("{}:{}", service.name, plan.name);
-    wire::Plan {
-        addon_service: wire::addon_service::AddonServiceRef {
-            id: view::id_of("addon-service", service.name),
-            name: service.name.into(),
-            human_name: Some(service.human_name.into()),
-        },
-        compliance: None,
-        created_at: long_ago(),
-        default: plan.name == service.default_plan,
-        description: plan.description.into(),
-        human_name: plan.name.into(),
-        id: view::id_of("plan", &name),
-        installable_inside_private_network: true,
-        installable_outside_private_network: true,
-        name,
-        price: wire::Price::default(),
-        space_default: false,
-        state: "ga".into(),
-        updated_at: long_ago(),
-        visible: true,
-    }
-}
-
-async fn services(State(p): State<Platform>, Auth(_): Auth) -> Json<Vec<wire::AddonService>> {
-    Json(p.catalog.all().iter().map(|provider| service_view(provider.service())).collect())
-}
-
-fn find_service(p: &Platform, name: &str) -> ApiResult<&'static Service> {
-    match p.catalog.find(name) {
-        Some((provider, _)) => Ok(provider.service()),
-        None => Err(ops::addons::resolve_plan(p, name)
-            .err()
-            .unwrap_or_else(|| Error::not_found("addon_service", name))
-            .into()),
-    }
-}
-
-async fn service(
-    State(p): State<Platform>,
-    Auth(_): Auth,
-    Path(name): Path<String>,
-) -> ApiResult<Json<wire::AddonService>> {
-    Ok(Json(service_view(find_service(&p, &name)?)))
-}
-
-async fn plans(State(p): State<Platform>, Auth(_): Auth, Path(name): Path<String>) -> ApiResult<Json<Vec<wire::Plan>>> {
-    let service = find_service(&p, &name)?;
-    Ok(Json(service.plans.iter().map(|plan| plan_view(service, plan)).collect()))
-}
-
-async fn plan(
-    State(p): State<Platform>,
-    Auth(_): Auth,
-    Path((service, plan)): Path<(String, String)>,
-) -> ApiResult<Json<wire::Plan>> {
-    let short = plan.rsplit(':').next().unwrap_or_default();
-    let (provider, plan) = ops::addons::resolve_plan(&p, &format!("{service}:{short}"))?;
-    Ok(Json(plan_view(provider.service(), plan)))
-}
-
-async fn plan_by_name(
-    State(p): State<Platform>,
-    Auth(_): Auth,
-    Path(plan): Path<String>,
-) -> ApiResult<Json<wire::Plan>> {
-    let (provider, plan) = ops::addons::resolve_plan(&p, &plan)?;
-    Ok(Json(plan_view(provider.service(), plan)))
+    let expand = Expand::asked(&headers);
+    Ok(Json(found.iter().map(|shown| expand::addon(shown, expand)).collect()))
 }
 
 /// For addresses that take `?app=`.

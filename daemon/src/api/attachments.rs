@@ -19,7 +19,7 @@ use super::{
     view,
 };
 use crate::{
-    error::Error,
+    error::{Error, Result},
     ops::{
         self, Actor, Platform,
         addons::Shown,
@@ -40,7 +40,12 @@ pub(super) fn routes() -> Endpoints {
         .post("/actions/addon-attachments/resolve", resolve)
 }
 
-fn attachment_view(p: &Platform, shown: &Shown, row: &Attachment, app: &App) -> ApiResult<wire::AddonAttachment> {
+pub(super) fn attachment_view(
+    p: &Platform,
+    shown: &Shown,
+    row: &Attachment,
+    app: &App,
+) -> Result<wire::AddonAttachment> {
     let secrets = ops::config::open_addon(p, &shown.addon)?;
     Ok(view::attachment(shown, row, app, secrets.vars(&row.name).into_keys().collect()))
 }
@@ -107,7 +112,7 @@ async fn find_attachment(
         .collect();
     match found.len() {
         1 => Ok(found.remove(0)),
-        0 => Err(Error::not_found("attachment", name).into()),
+        0 => Err(Error::not_found("add_on attachment", name).into()),
         _ => Err(ApiError::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             wire::error::MULTIPLE_MATCHES,
@@ -186,7 +191,7 @@ async fn resolve(
         }
     }
     if items.is_empty() {
-        return Err(Error::not_found("attachment", name).into());
+        return Err(Error::not_found("add_on attachment", name).into());
     }
     Ok(Json(items))
 }

@@ -46,12 +46,21 @@ pub(super) fn routes() -> Endpoints {
         .get("/streams/builds/{build}", output)
 }
 
-pub(super) fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build {
-    let status = match row.status.as_str() {
+/// Where the output of a build is to be had for a while.
+pub(super) fn output_url(p: &Platform, id: Uuid) -> String {
+    format!("{}/streams/builds/{id}?{}", p.cx.config().api_url(), addresses::sign(p, OUTPUT, id, LASTS))
+}
+
+/// How a build's row is called on the wire.
+pub(super) fn status(row: &Build) -> BuildStatus {
+    match row.status.as_str() {
         "queued" | "pending" => BuildStatus::Pending,
         "succeeded" => BuildStatus::Succeeded,
         _ => BuildStatus::Failed,
-    };
+    }
+}
+
+pub(super) fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build {
     let packs = row.buildpacks.0.iter();
     let packs =
         packs.map(|url| wire::build::BuildBuildpack { url: url.clone(), name: Some(ops::builds::pack_name(url)) });
@@ -61,12 +70,7 @@ pub(super) fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build
         created_at: row.created_at,
         generation: Some("cedar".into()),
         id: row.id,
-        output_stream_url: format!(
-            "{}/streams/builds/{}?{}",
-            p.cx.config().api_url(),
-            row.id,
-            addresses::sign(p, OUTPUT, row.id, LASTS)
-        ),
+        output_stream_url: output_url(p, row.id),
         release: row.release_id.map(|id| IdRef { id }),
         slug: row.slug_id.map(|id| IdRef { id }),
         source_blob: wire::build::SourceBlob {
@@ -76,16 +80,23 @@ pub(super) fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build
             version_description: row.source_description.clone(),
         },
         stack: row.stack.clone(),
-        status,
+        status: status(row),
         updated_at: row.updated_at,
         user: view::user_ref(user),
     }
 }
 
+/// What the source's checksum is to be, as clients write it.
+async fn checksum(p: &Platform, row: &Build) -> ApiResult<Option<String>> {
+    Ok(ops::builds::wanted_checksum(p, row.id).await?.map(|sum| format!("SHA256:{sum}")))
+}
+
 async fn shown(p: &Platform, row: &Build) -> ApiResult<Json<wire::Build>> {
     let user = users::by_id(&mut p.db.read().await.map_err(Error::from)?, row.user_id).await.map_err(Error::from)?;
     let user = user.ok_or_else(|| Error::not_found("user", row.user_id.to_string()))?;
-    Ok(Json(show(p, row, &user)))
+    let mut shown = show(p, row, &user);
+    shown.source_blob.checksum = checksum(p, row).await?;
+    Ok(Json(shown))
 }
 
 async fn index(
@@ -98,7 +109,13 @@ async fn index(
     let rows = users::list(&mut p.db.read().await.map_err(Error::from)?).await.map_err(Error::from)?;
     let users: HashMap<Uuid, users::User> = rows.into_iter().map(|user| (user.id, user)).collect();
     let rows = ops::builds::list(&p, &app).await?;
-    let items = rows.iter().filter_map(|row| Some(show(&p, row, users.get(&row.user_id)?))).collect();
+    let mut items = Vec::new();
+    for row in &rows {
+        let Some(user) = users.get(&row.user_id) else { continue };
+        let mut shown = show(&p, row, user);
+        shown.source_blob.checksum = checksum(&p, row).await?;
+        items.push(shown);
+    }
     Ok(list(&headers, "started_at", items, |item: &wire::Build| item.created_at.to_rfc3339()))
 }
 
@@ -131,9 +148,9 @@ async fn create(
         url: Some(blob.url),
         version: blob.version,
         description: blob.version_description,
-        buildpacks: packs.into_iter().map(|pack| pack.url).collect(),
+        buildpacks: packs.into_iter().map(|pack| pack.given().to_owned()).collect(),
     };
-    let row = ops::builds::create(&p, &actor, &app, new_id(), new).await?;
+    let row = ops::builds::create_checked(&p, &actor, &app, (new_id(), blob.checksum.as_deref()), new).await?;
     Ok(Created(shown(&p, &row).await?.0))
 }
 

@@ -317,6 +317,13 @@ impl<T: JsonSchema> Gives for Page<T> {
     }
 }
 
+/// An answer with headers of its own.
+impl<T: Gives> Gives for (HeaderMap, T) {
+    fn answer() -> Answer {
+        T::answer()
+    }
+}
+
 impl Gives for Response {
     fn answer() -> Answer {
         Answer::PLAIN

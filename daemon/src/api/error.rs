@@ -47,6 +47,9 @@ impl From<Error> for ApiError {
                 ..Self::new(StatusCode::NOT_FOUND, "not_found", what.to_string())
             },
             Error::Invalid(message) => Self::invalid(message),
+            Error::MultipleMatches(message) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, paas_wire::error::MULTIPLE_MATCHES, message)
+            }
             Error::Conflict(message) => Self::new(StatusCode::CONFLICT, "conflict", message),
             Error::Forbidden(message) => Self::new(StatusCode::FORBIDDEN, "forbidden", message),
             Error::Unauthorized(message) => Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message),

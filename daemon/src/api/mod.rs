@@ -7,14 +7,19 @@
 
 mod account;
 mod addons;
+mod app_setups;
 mod apps;
 mod attachments;
 mod buildpack_installations;
+mod buildpack_registry;
 mod builds;
 mod collaborators;
 mod couplings;
+mod domains;
+mod dynos;
 pub mod endpoints;
 pub mod error;
+mod expand;
 pub mod extract;
 mod formation;
 pub mod hyper_schema;
@@ -27,16 +32,26 @@ pub mod openapi;
 mod pipelines;
 mod promotions;
 mod redis;
+mod refused;
+mod regions;
 mod releases;
+mod reviews;
+mod services;
+pub mod shown;
 mod slugs;
+mod sni_endpoints;
 mod sources;
+mod stacks;
+mod status;
 mod team_apps;
 mod team_members;
 mod teams;
 mod telemetry_drains;
+mod test_runs;
 mod transfers;
 mod transport;
 mod view;
+mod webhooks;
 
 use axum::{
     Router,
@@ -56,10 +71,14 @@ pub fn endpoints() -> Endpoints {
     Endpoints::new()
         .merge(account::routes())
         .merge(addons::routes())
+        .merge(app_setups::routes())
         .merge(apps::routes())
         .merge(attachments::routes())
         .merge(buildpack_installations::routes())
+        .merge(buildpack_registry::routes())
         .merge(builds::routes())
+        .merge(domains::routes())
+        .merge(dynos::routes())
         .merge(couplings::routes())
         .merge(collaborators::routes())
         .merge(formation::routes())
@@ -71,14 +90,23 @@ pub fn endpoints() -> Endpoints {
         .merge(pipelines::routes())
         .merge(promotions::routes())
         .merge(redis::routes())
+        .merge(refused::routes())
+        .merge(regions::routes())
         .merge(releases::routes())
+        .merge(reviews::routes())
+        .merge(services::routes())
         .merge(slugs::routes())
+        .merge(sni_endpoints::routes())
         .merge(sources::routes())
+        .merge(stacks::routes())
+        .merge(status::routes())
         .merge(team_apps::routes())
         .merge(team_members::routes())
         .merge(teams::routes())
         .merge(transfers::routes())
         .merge(telemetry_drains::routes())
+        .merge(webhooks::routes())
+        .merge(test_runs::routes())
 }
 
 /// The router of all of them, with what all of them share.

@@ -1,4 +1,8 @@
 //! `/redis/v0/databases`: the data API of the Redis add-on.
+//!
+//! Asked for by name, a Redis is shown with the address that its apps have, which counts within
+//! their networks only. Asked for by id, as `heroku redis:cli` does, it is shown with one that
+//! leads through this API over TLS: for one connection, within a minute.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +18,9 @@ use super::{
     view,
 };
 use crate::{
-    addons::redis,
+    addons::{Secrets, redis},
     engine::Target,
+    error::Error,
     ops::{self, Platform, addons::Shown},
 };
 
@@ -26,6 +31,8 @@ pub(super) fn routes() -> Endpoints {
         .get("/redis/v0/databases/{addon}/config", config)
         .patch("/redis/v0/databases/{addon}/config", configure)
         .post("/redis/v0/databases/{addon}/credentials_rotation", rotate)
+        .post("/redis/v0/databases/{addon}/stats/reset", reset_stats)
+        .post("/redis/v0/databases/{addon}/upgrade", upgrade)
         .post("/redis/v0/databases/{addon}/cli", cli)
 }
 
@@ -45,6 +52,10 @@ async fn info(
         vec![("Status".to_owned(), shown.addon.message.clone().unwrap_or_else(|| shown.addon.state.clone()))]
     };
     let version = rows.iter().find(|(name, _)| name == "Version").map(|(_, value)| value.clone()).unwrap_or_default();
+    let inside = instance.secrets.values.get("URL").cloned().unwrap_or_default();
+    let ready = shown.addon.state == "provisioned";
+    let through =
+        (ready && may_use && name == shown.addon.id.to_string()).then(|| through_api(&p, &shown, &instance.secrets));
     Ok(Json(redis_wire::RedisInfo {
         addon_id: shown.addon.id,
         created_at: shown.addon.created_at,
@@ -54,14 +65,19 @@ async fn info(
         name: shown.addon.name.clone(),
         plan: shown.plan.name.into(),
         port: 6379,
-        prefer_native_tls: false,
-        resource_url: if may_use {
-            instance.secrets.values.get("URL").cloned().unwrap_or_default()
-        } else {
-            String::new()
-        },
+        prefer_native_tls: through.is_some(),
+        resource_url: through.unwrap_or(if may_use { inside } else { String::new() }),
         version,
     }))
+}
+
+/// The address of a way through this API's TLS port: the password is the secret.
+fn through_api(p: &Platform, shown: &Shown, secrets: &Secrets) -> String {
+    let secret = p.attachments.offer(Target::Service(shown.addon.id), redis::carry(secrets), p.cx.now());
+    let api = url::Url::parse(&p.cx.config().api_url()).ok();
+    let host = api.as_ref().and_then(|api| api.host_str()).unwrap_or("localhost");
+    let port = api.as_ref().and_then(url::Url::port_or_known_default).unwrap_or(443);
+    format!("rediss://h:{secret}@{host}:{port}")
 }
 
 async fn wait(
@@ -89,7 +105,11 @@ fn config_view(p: &Platform, shown: &Shown) -> ApiResult<redis_wire::RedisConfig
             values: wire::redis::MAXMEMORY_POLICIES.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
             ..setting("What happens when the memory is used up", json!(redis::policy(&secrets)), json!("noeviction"))
         },
-        notify_keyspace_events: setting("Which events of keys are published", json!(""), json!("")),
+        notify_keyspace_events: setting(
+            "Which events of keys are published",
+            json!(redis::keyspace_events(&secrets)),
+            json!(""),
+        ),
         timeout: setting(
             "Seconds after which idle clients are cut off; 0: never",
             json!(redis::timeout(&secrets)),
@@ -137,6 +157,54 @@ async fn rotate(
     let shown = find_redis(&p, &actor, &name, &query).await?;
     ops::addons::rotate(&p, &actor, &shown).await?;
     Ok(Json(redis_wire::RedisMessage { message: format!("Credentials of {} have been reset.", shown.addon.name) }))
+}
+
+/// Sets the counters of INFO back.
+async fn reset_stats(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(name): Path<String>,
+    query: Query<AppQuery>,
+) -> ApiResult<Json<redis_wire::RedisMessage>> {
+    let shown = find_redis(&p, &actor, &name, &query).await?;
+    ops::addons::check_may_change(&p, &actor, &shown).await?;
+    let (_, instance) = ops::addons::instance(&p, &shown.addon).await?;
+    let said = redis::reset_stats(p.engine.as_ref(), &instance).await.map_err(Error::from)?;
+    match said.as_deref().map(str::trim) {
+        Some("OK") => {
+            ops::addons::stats_reset(&p, &actor, &shown).await?;
+            Ok(Json(redis_wire::RedisMessage {
+                message: format!("The stats of {} have been reset.", shown.addon.name),
+            }))
+        }
+        said => Err(Error::Unavailable(format!(
+            "The stats of {} could not be reset: {}. Try again in a moment.",
+            shown.addon.name,
+            said.unwrap_or("it does not answer")
+        ))
+        .into()),
+    }
+}
+
+/// Moves it to another version of Redis. There is one here, so this says what there is.
+async fn upgrade(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(name): Path<String>,
+    query: Query<AppQuery>,
+    Body(body): Body<redis_wire::RedisUpgrade>,
+) -> ApiResult<Json<redis_wire::RedisMessage>> {
+    let shown = find_redis(&p, &actor, &name, &query).await?;
+    ops::addons::check_may_change(&p, &actor, &shown).await?;
+    let (has, wanted) = (redis::MAJOR, body.version.trim());
+    let name = &shown.addon.name;
+    if wanted == has || wanted.strip_prefix(has).is_some_and(|rest| rest.starts_with('.')) {
+        return Ok(Json(redis_wire::RedisMessage { message: format!("{name} runs Redis {has} already.") }));
+    }
+    let shown: String = wanted.chars().filter(|c| !c.is_control()).take(20).collect();
+    Err(ApiError::invalid(format!(
+        "version: {name} can't be moved to Redis {shown:?}: this server has Redis {has} only, and {name} runs it."
+    )))
 }
 
 /// Lets a `redis-cli` beside the server wait for its user: nothing is published, the stream

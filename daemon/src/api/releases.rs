@@ -73,6 +73,9 @@ async fn create(
 ) -> ApiResult<Created<wire::Release>> {
     let needed: &[Permission] = if body.release.is_some() { &WORK } else { &[Permission::Deploy] };
     let app = ops::apps::find_any(&p, &actor, &app, needed).await?;
+    if body.oci_image.is_some() {
+        return Err(ApiError::invalid("oci_image: apps here run slugs. Give slug: the identity of one."));
+    }
     let row = match (&body.release, &body.slug) {
         (Some(release), _) => {
             let to = ops::releases::find(&p, &app, release).await?;
@@ -80,7 +83,10 @@ async fn create(
         }
         (None, Some(slug)) => {
             let id: Uuid = slug.parse().map_err(|_| ApiError::invalid("slug: must be the identity of a slug."))?;
-            let description = body.description.clone().unwrap_or_else(|| "Deploy".into());
+            let description = match &body.description {
+                Some(description) => description.clone(),
+                None => ops::releases::description(&p, &app, id).await?,
+            };
             ops::releases::deploy(&p, &actor, &app, id, &description).await?
         }
         (None, None) => {

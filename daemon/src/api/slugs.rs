@@ -94,6 +94,7 @@ async fn create(
         buildpack_description: body.buildpack_provided_description,
         commit: body.commit,
         commit_description: body.commit_description,
+        checksum: body.checksum,
         stack: body.stack.map(|stack| stack.0),
     };
     let slug = slugs::create(&p, &actor, &app, new).await?;

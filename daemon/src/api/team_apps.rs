@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{
     endpoints::{Created, Endpoints, Page},
     error::{ApiError, ApiResult},
+    expand::{self, Expand},
     extract::{Auth, Body, Path},
     list::list,
     view,
@@ -133,7 +134,9 @@ async fn addons(
 ) -> ApiResult<Page<wire::Addon>> {
     let seen = teams::find(&p, &actor, &team).await?;
     let found = ops::addons::list_all(&p, &actor).await?;
-    let items = found.iter().filter(|shown| shown.app.team_id == Some(seen.team.id)).map(view::addon).collect();
+    let expand = Expand::asked(&headers);
+    let of_team = found.iter().filter(|shown| shown.app.team_id == Some(seen.team.id));
+    let items = of_team.map(|shown| expand::addon(shown, expand)).collect();
     Ok(list(&headers, "id", items, |item: &wire::Addon| item.id.to_string()))
 }
 

@@ -13,11 +13,7 @@ use crate::{
 
 /// A stable identity for what has a name but no row: stacks, regions, plans, sizes.
 pub(super) fn id_of(kind: &str, name: &str) -> Uuid {
-    use sha2::{Digest as _, Sha256};
-    let hash = Sha256::digest(format!("{kind}/{name}").as_bytes());
-    let mut bytes = [0u8; 16];
-    bytes.copy_from_slice(&hash[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    crate::ops::stacks::stable_id(kind, name)
 }
 
 pub(super) fn named(kind: &str, name: &str) -> Named {
@@ -56,7 +52,7 @@ pub(super) fn app(config: &Config, owned: &OwnedApp) -> wire::App {
     let app = &owned.app;
     let team = owned.team.as_ref().map(|team| Named { id: team.id, name: team.name.clone() });
     wire::App {
-        acm: false,
+        acm: app.acm,
         archived_at: None,
         build_stack: named("stack", &app.build_stack),
         buildpack_provided_description: app.buildpack_description.clone(),
@@ -180,18 +176,54 @@ pub(super) fn release(
     }
 }
 
-pub(super) fn domain(config: &Config, app: &App, row: &store::domains::Domain) -> wire::Domain {
+/// Why a domain waits for its automatic certificate.
+const NO_ACME: &str = "This server is not set up for ACME yet; bring a certificate with certs:add";
+
+pub(super) fn domain(
+    config: &Config,
+    app: &App,
+    row: &store::domains::Domain,
+    endpoint: Option<&store::sni_endpoints::SniEndpoint>,
+) -> wire::Domain {
+    // One that has a certificate of its own waits for none.
+    let waits = app.acm && endpoint.is_none();
     wire::Domain {
-        acm_status: None,
-        acm_status_reason: None,
+        acm_status: waits.then(|| "pending".into()),
+        acm_status_reason: waits.then(|| NO_ACME.into()),
         app: app_ref(app),
         cname: Some(config.app_host(&app.name)),
         created_at: row.created_at,
         hostname: row.hostname.clone(),
         id: row.id,
         kind: wire::domain::DomainKind::Custom,
-        sni_endpoint: None,
+        sni_endpoint: endpoint.map(|row| Named { id: row.id, name: row.name.clone() }),
         status: "succeeded".into(),
+        updated_at: row.updated_at,
+    }
+}
+
+pub(super) fn sni_endpoint(app: &App, shown: &crate::ops::sni_endpoints::Shown) -> wire::SniEndpoint {
+    let (row, said) = (&shown.row, &shown.said);
+    wire::SniEndpoint {
+        app: app_ref(app),
+        certificate_chain: row.certificate_chain.clone(),
+        created_at: row.created_at,
+        display_name: None,
+        domains: shown.domains.clone(),
+        id: row.id,
+        name: row.name.clone(),
+        ssl_cert: wire::SslCert {
+            acm: false,
+            ca_signed: row.ca_signed,
+            cert_domains: said.names.clone(),
+            expires_at: said.expires_at,
+            fingerprint: Some(said.fingerprint.clone()),
+            id: row.certificate_id,
+            issuer: said.issuer.clone(),
+            self_signed: said.self_signed,
+            starts_at: said.starts_at,
+            subject: said.subject.clone(),
+        },
         updated_at: row.updated_at,
     }
 }
@@ -217,54 +249,9 @@ pub(super) fn own_domain(config: &Config, app: &App) -> wire::Domain {
 pub(super) fn addon_state(state: &str) -> wire::AddonState {
     match state {
         "provisioning" => wire::AddonState::Provisioning,
-        "deprovisioning" => wire::AddonState::Deprovisioning,
-        "deprovisioned" => wire::AddonState::Deprovisioned,
+        // For its users it is gone at once.
+        "deprovisioning" | "deprovisioned" => wire::AddonState::Deprovisioned,
         _ => wire::AddonState::Provisioned,
-    }
-}
-
-pub(super) fn service_ref(shown: &Shown) -> wire::addon_service::AddonServiceRef {
-    let service = shown.provider.service();
-    wire::addon_service::AddonServiceRef {
-        id: id_of("addon-service", service.name),
-        name: service.name.into(),
-        human_name: Some(service.human_name.into()),
-    }
-}
-
-pub(super) fn plan_ref(shown: &Shown) -> wire::plan::PlanRef {
-    let name = format!("{}:{}", shown.addon.service, shown.plan.name);
-    wire::plan::PlanRef {
-        id: id_of("plan", &name),
-        human_name: Some(shown.plan.name.into()),
-        description: Some(shown.plan.description.into()),
-        price: Some(wire::Price::default()),
-        name,
-    }
-}
-
-pub(super) fn addon(shown: &Shown) -> wire::Addon {
-    let addon = &shown.addon;
-    wire::Addon {
-        actions: Vec::new(),
-        addon_service: service_ref(shown),
-        app: app_ref(&shown.app),
-        billed_price: Some(wire::Price::default()),
-        billing_entity: Some(wire::addon::BillingEntity {
-            id: shown.app.id,
-            name: shown.app.name.clone(),
-            kind: "app".into(),
-        }),
-        config_vars: shown.config_vars.clone(),
-        created_at: addon.created_at,
-        id: addon.id,
-        name: addon.name.clone(),
-        plan: plan_ref(shown),
-        provider_id: Some(addon.id.to_string()),
-        provision_message: addon.message.clone().unwrap_or_default(),
-        state: addon_state(&addon.state),
-        updated_at: addon.updated_at,
-        web_url: None,
     }
 }
 
@@ -279,7 +266,7 @@ pub(super) fn attachment(
             app: app_ref(&shown.app),
             id: shown.addon.id,
             name: shown.addon.name.clone(),
-            plan: Some(plan_ref(shown)),
+            plan: Some(super::expand::plan(shown, false)),
         },
         app: app_ref(app),
         config_vars,

@@ -75,7 +75,9 @@ impl From<Error> for Refusal {
             Error::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Error::Forbidden(_) => StatusCode::FORBIDDEN,
             Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Error::Invalid(_) | Error::Conflict(_) | Error::ConfirmationRequired { .. } => StatusCode::BAD_REQUEST,
+            Error::Invalid(_) | Error::MultipleMatches(_) | Error::Conflict(_) | Error::ConfirmationRequired { .. } => {
+                StatusCode::BAD_REQUEST
+            }
             Error::Internal { .. } => {
                 tracing::error!(%error, source = ?std::error::Error::source(&error), "a git request failed");
                 StatusCode::INTERNAL_SERVER_ERROR

@@ -6,7 +6,7 @@ use paas_domain::name::AppName;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Actor, Platform, access, releases};
+use super::{Actor, Platform, access, releases, stacks};
 use crate::{
     context::new_id,
     error::{Error, Result},
@@ -183,7 +183,7 @@ pub async fn create(p: &Platform, actor: &Actor, name: Option<&str>, stack: Opti
 /// Makes an app, with a name of its own or a made-up one, and its first release. Who makes an
 /// app of a team works on it.
 pub async fn create_as(p: &Platform, actor: &Actor, new: New<'_>) -> Result<OwnedApp> {
-    let stack = check_stack(p, new.stack.unwrap_or(&p.cx.config().stack))?;
+    let stack = stacks::parse(p, new.stack.unwrap_or(&p.cx.config().stack))?;
     let chosen = new.name.map(AppName::parse).transpose().map_err(|e| Error::invalid(sentence(&e)))?;
     for attempt in 0..20 {
         let name = chosen.clone().unwrap_or_else(|| AppName::random(rand::random::<u64>));
@@ -205,6 +205,7 @@ pub async fn create_as(p: &Platform, actor: &Actor, new: New<'_>) -> Result<Owne
             repo_size: None,
             slug_size: None,
             route_state: None,
+            acm: false,
             created_at: now,
             updated_at: now,
             released_at: None,
@@ -236,7 +237,7 @@ pub async fn create_as(p: &Platform, actor: &Actor, new: New<'_>) -> Result<Owne
 /// Changes name, maintenance or the stack of the next build.
 pub async fn update(p: &Platform, actor: &Actor, app: &App, changes: Changes) -> Result<OwnedApp> {
     let name = changes.name.map(|name| AppName::parse(&name)).transpose().map_err(|e| Error::invalid(sentence(&e)))?;
-    let build_stack = changes.build_stack.map(|stack| check_stack(p, &stack)).transpose()?;
+    let build_stack = changes.build_stack.map(|stack| stacks::parse(p, &stack)).transpose()?;
     if let Some(name) = &name {
         check_free(p, name.as_str())?;
     }
@@ -332,15 +333,4 @@ fn check_free(p: &Platform, name: &str) -> Result<()> {
         )));
     }
     Ok(())
-}
-
-/// The name of a stack: it becomes part of an image's.
-pub(super) fn check_stack(p: &Platform, stack: &str) -> Result<String> {
-    let good = !stack.is_empty()
-        && stack.len() <= 40
-        && stack.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    if good {
-        return Ok(stack.to_owned());
-    }
-    Err(Error::invalid(format!("{stack:?} is not a stack. The default one here is {}.", p.cx.config().stack)))
 }

@@ -96,6 +96,18 @@ pub async fn clear(p: &Platform, id: Uuid) {
 
 /// Puts a build into the queue. `id` is the caller's, who may have filled its directory.
 pub async fn create(p: &Platform, actor: &Actor, app: &App, id: Uuid, new: New) -> Result<Build> {
+    create_checked(p, actor, app, (id, None), new).await
+}
+
+/// The same for a source whose SHA-256 (`SHA256:` and digits) is told.
+pub async fn create_checked(
+    p: &Platform,
+    actor: &Actor,
+    app: &App,
+    (id, checksum): (Uuid, Option<&str>),
+    new: New,
+) -> Result<Build> {
+    let checksum = checksum.map(|sum| super::slugs::checksum("source_blob.checksum", sum)).transpose()?;
     let directory = directory(p, id);
     tokio::fs::create_dir_all(&directory).await.map_err(|e| Error::internal("The build has no place on disk.", e))?;
     tokio::fs::OpenOptions::new()
@@ -131,6 +143,9 @@ pub async fn create(p: &Platform, actor: &Actor, app: &App, id: Uuid, new: New) 
         updated_at: now,
     };
     builds::insert(&mut change, &build).await?;
+    if let Some(sum) = &checksum {
+        builds::want_checksum(&mut change, id, sum).await?;
+    }
     let event = json!({"id": id, "status": "pending", "version": build.source_version});
     p.commit(change, Event::new("build.create", actor.name(), event)).await?;
     Ok(build)
@@ -139,6 +154,11 @@ pub async fn create(p: &Platform, actor: &Actor, app: &App, id: Uuid, new: New) 
 /// All of an app, oldest first.
 pub async fn list(p: &Platform, app: &App) -> Result<Vec<Build>> {
     Ok(builds::list(&mut p.db.read().await?, app.id).await?)
+}
+
+/// What the SHA-256 of a build's source is to be, if that was said.
+pub async fn wanted_checksum(p: &Platform, id: Uuid) -> Result<Option<String>> {
+    Ok(builds::wanted_checksum(&mut p.db.read().await?, id).await?)
 }
 
 /// One of an app's, by identity.
@@ -307,6 +327,16 @@ pub async fn set_buildpacks(p: &Platform, actor: &Actor, app: &App, names: &[Str
 /// What users see of a buildpack's stored address.
 pub fn pack_name(url: &str) -> String {
     PackRef::parse(url).map_or_else(|_| url.to_owned(), |pack| pack.name)
+}
+
+/// Whether buildpacks can be told apart and are not too many.
+pub fn check_packs(names: &[String]) -> Result<()> {
+    parse_packs(names).map(drop)
+}
+
+/// Whether a build has failed because the daemon ended, and not by a fault of its own.
+pub fn was_interrupted(build: &Build) -> bool {
+    build.message.as_deref().is_some_and(|message| message.starts_with("the platform was "))
 }
 
 fn parse_packs(names: &[String]) -> Result<Vec<PackRef>> {

@@ -19,7 +19,7 @@ use crate::{
         apps::App,
         dynos::{self, Dyno},
         events::Event,
-        formations,
+        formations, scripts,
     },
 };
 
@@ -51,6 +51,8 @@ pub struct Run {
     pub process_type: Option<String>,
     /// Seconds after which it is stopped.
     pub time_to_live: Option<i64>,
+    /// Its identity, chosen by who waits for its end, which is kept (`ops::scripts`).
+    pub script: Option<Uuid>,
 }
 
 /// Most seconds that a one-off may be given to live: a day, Heroku's limit.
@@ -131,9 +133,8 @@ pub async fn stop(p: &Platform, actor: &Actor, app: &App, which: &Which) -> Resu
     Ok(())
 }
 
-/// Runs a one-off dyno. With `attach`, it starts when somebody comes with the secret that
-/// is returned.
-pub async fn run(p: &Platform, actor: &Actor, app: &App, run: Run) -> Result<(Dyno, Option<String>)> {
+/// Refuses what can't be run.
+pub(super) fn check(run: &Run) -> Result<()> {
     let command = run.command.trim();
     if command.is_empty() || command.contains('\0') || command.len() > 128 * 1024 {
         return Err(Error::invalid("The command must not be empty, longer than 128 KB, or have a NUL byte in it."));
@@ -141,6 +142,23 @@ pub async fn run(p: &Platform, actor: &Actor, app: &App, run: Run) -> Result<(Dy
     for key in run.env.keys() {
         ConfigKey::parse(key).map_err(|e| Error::invalid(sentence(&e)))?;
     }
+    Ok(())
+}
+
+/// A command whose first word is a process type is that type's, with the rest behind it.
+pub(super) fn resolve_command(types: &BTreeMap<String, String>, command: &str) -> String {
+    let command = command.trim();
+    let (first, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
+    match types.get(first) {
+        Some(known) => format!("{known} {rest}").trim_end().to_owned(),
+        None => command.to_owned(),
+    }
+}
+
+/// Runs a one-off dyno. With `attach`, it starts when somebody comes with the secret that
+/// is returned.
+pub async fn run(p: &Platform, actor: &Actor, app: &App, run: Run) -> Result<(Dyno, Option<String>)> {
+    check(&run)?;
     let size = match &run.size {
         Some(size) => Size::parse(size).map_err(|e| Error::invalid(sentence(&e)))?,
         None => Size::default(),
@@ -163,11 +181,7 @@ pub async fn run(p: &Platform, actor: &Actor, app: &App, run: Run) -> Result<(Dy
             app.name
         )));
     };
-    let (first, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
-    let command = match slug.process_types.get(first) {
-        Some(known) => format!("{known} {rest}").trim_end().to_owned(),
-        None => command.to_owned(),
-    };
+    let command = resolve_command(&slug.process_types.0, &run.command);
     let taken: Vec<i64> = dynos::list(&mut change, app.id)
         .await?
         .iter()
@@ -179,7 +193,7 @@ pub async fn run(p: &Platform, actor: &Actor, app: &App, run: Run) -> Result<(Dy
         .find(|number| !taken.contains(number))
         .unwrap_or(1000);
     let secret = run.attach.then(secret::random_password);
-    let id = new_id();
+    let id = run.script.unwrap_or_else(new_id);
     let env = serde_json::to_vec(&run.env).map_err(|e| Error::internal("The environment could not be kept.", e))?;
     let dyno = Dyno {
         id,
@@ -219,9 +233,17 @@ pub async fn run(p: &Platform, actor: &Actor, app: &App, run: Run) -> Result<(Dy
         }),
     };
     dynos::insert(&mut change, &dyno).await?;
-    p.commit(change, Event::new("dyno.create", actor.name(), json!({"dyno": dyno.name()}))).await?;
+    if run.script.is_some() {
+        scripts::insert(&mut change, id, app.id, &dyno.name(), now).await?;
+    }
+    p.commit(change, event("dyno.create", actor.name(), &dyno)).await?;
     p.tell(app.id, format!("Starting process with command `{}` by user {}", dyno.command, actor.name()));
     Ok((dyno, secret))
+}
+
+/// What is told of a dyno that begins, comes to another state or is gone: it as it is then.
+pub fn event(kind: &'static str, actor: &str, dyno: &Dyno) -> Event {
+    Event::new(kind, actor, json!({"id": dyno.id, "dyno": dyno.name(), "was": dyno}))
 }
 
 /// The dyno that waits for somebody with this secret.

@@ -46,13 +46,13 @@ pub struct Update {
     pub size: Option<String>,
 }
 
-/// Brings the formation in step with a release's process types: a new type begins at 0,
-/// `web` of the first deploy at 1; a type that is gone keeps its row but has nothing to run.
+/// Brings the formation in step with a release's process types: a new type begins at 0 (and
+/// `release`, which runs by itself, stays there), `web` of the first deploy at 1; a type that is gone keeps its row but has nothing to run.
 pub(super) async fn follow(p: &Platform, change: &mut Change, types: &BTreeMap<String, String>) -> Result<()> {
     let now = p.cx.now();
     let app_id = change.app_id();
     let have = formations::list(change, app_id).await?;
-    for process_type in types.keys().filter(|name| *name != "release") {
+    for process_type in types.keys() {
         if have.iter().any(|row| row.process_type == *process_type) {
             continue;
         }
@@ -103,7 +103,9 @@ pub async fn find(p: &Platform, app: &App, name: &str) -> Result<Process> {
 pub async fn update(p: &Platform, actor: &Actor, app: &App, updates: &[Update]) -> Result<Vec<Process>> {
     let most = i64::from(p.cx.config().max_dynos);
     for update in updates {
-        ProcessType::parse(&update.process_type).map_err(|e| Error::invalid(sentence(&e)))?;
+        if update.process_type.parse::<uuid::Uuid>().is_err() {
+            ProcessType::parse(&update.process_type).map_err(|e| Error::invalid(sentence(&e)))?;
+        }
     }
     let mut all = list(p, app).await?;
     let known: Vec<String> = all.iter().map(|process| process.formation.process_type.clone()).collect();
@@ -133,6 +135,11 @@ pub async fn update(p: &Platform, actor: &Actor, app: &App, updates: &[Update]) 
                 return Err(Error::invalid(format!(
                     "Cannot scale {name} to {wanted}: the quantity must be from 0 to {most}."
                 )));
+            }
+            if name == "release" && wanted != 0 {
+                return Err(Error::invalid(
+                    "Cannot scale release: it runs once with each release. `paas releases:retry` runs it again.",
+                ));
             }
             row.quantity = wanted;
         }

@@ -12,23 +12,35 @@ pub mod addresses;
 pub mod apps;
 pub mod attach;
 pub mod builds;
+pub mod certificate;
 pub mod collaborators;
 pub mod config;
 pub mod disk;
 pub mod domains;
 pub mod dynos;
 pub mod formation;
+pub mod inside;
 pub mod log_drains;
 pub mod logs;
 pub mod members;
+pub mod outward;
 pub mod pipelines;
 pub mod releases;
+pub mod repos;
+pub mod reviews;
+pub mod scripts;
+pub mod setups;
 pub mod slugs;
+pub mod sni_endpoints;
 pub mod sources;
 pub mod spec;
+pub mod stacks;
+pub mod status;
 pub mod teams;
 pub mod telemetry_drains;
+pub mod test_runs;
 pub mod transfers;
+pub mod webhooks;
 
 use std::sync::Arc;
 
@@ -63,6 +75,8 @@ pub struct Platform {
     pub slug_store: Arc<dyn SlugStore>,
     /// Programs that wait for their users.
     pub attachments: attach::Attachments,
+    /// How the platform was when somebody asked last.
+    pub board: status::Board,
 }
 
 impl Platform {

@@ -208,6 +208,13 @@ pub async fn current(p: &Platform, app: &App) -> Result<Option<Release>> {
     Ok(releases::current(&mut p.db.read().await?, app.id).await?)
 }
 
+/// What a release of a slug is called when nobody says: `Deploy 5ec1351`.
+pub async fn description(p: &Platform, app: &App, slug_id: Uuid) -> Result<String> {
+    let slug = find_slug(&mut p.db.read().await?, app, slug_id).await?;
+    let commit: String = slug.commit_id.unwrap_or_default().chars().take(7).collect();
+    Ok(format!("Deploy {commit}").trim_end().to_owned())
+}
+
 /// Releases a slug of the app, or of another app that the user may see.
 pub async fn deploy(p: &Platform, actor: &Actor, app: &App, slug_id: Uuid, description: &str) -> Result<Release> {
     let missing = || Error::not_found("slug", slug_id.to_string());
@@ -330,7 +337,7 @@ async fn addon_plans(c: &mut Conn, app_id: Uuid) -> Result<Vec<String>> {
     let mut plans = Vec::new();
     for attachment in addons::attachments_of_app(c, app_id).await? {
         if let Some(addon) = addons::by_id(c, attachment.addon_id).await? {
-            plans.push(format!("{}:{}", addon.service, addon.plan));
+            plans.push(format!("{}:{}", addon.service_name(), addon.plan));
         }
     }
     plans.sort();

@@ -29,6 +29,8 @@ pub struct New {
     pub commit: Option<String>,
     /// The commit's message.
     pub commit_description: Option<String>,
+    /// `SHA256:` and the digits that its bytes are to have.
+    pub checksum: Option<String>,
     /// The stack; none: that of the app's builds.
     pub stack: Option<String>,
 }
@@ -53,7 +55,8 @@ pub async fn create(p: &Platform, actor: &Actor, app: &App, new: New) -> Result<
             return Err(Error::invalid(format!("process_types: {name:?} is not a process type with a command.")));
         }
     }
-    let stack = new.stack.map(|stack| super::apps::check_stack(p, &stack)).transpose()?;
+    let checksum = new.checksum.as_deref().map(|sum| checksum("checksum", sum)).transpose()?;
+    let stack = new.stack.map(|stack| super::stacks::parse(p, &stack)).transpose()?;
     let now = p.cx.now();
     let slug = Slug {
         id: new_id(),
@@ -70,16 +73,35 @@ pub async fn create(p: &Platform, actor: &Actor, app: &App, new: New) -> Result<
     };
     let mut change = p.change(app.id).await?;
     slugs::insert(&mut change, &slug).await?;
+    if let Some(sum) = &checksum {
+        slugs::want_checksum(&mut change, slug.id, sum).await?;
+    }
     p.commit(change, Event::new("slug.create", actor.name(), json!({"id": slug.id}))).await?;
     Ok(slug)
 }
 
-/// Notes the bytes of a slug: once.
+/// The digits of a checksum, as clients write it: `SHA256:` first, or not.
+pub fn checksum(field: &str, text: &str) -> Result<String> {
+    let digits = text.trim().to_ascii_lowercase();
+    let digits = digits.strip_prefix("sha256:").unwrap_or(&digits);
+    if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(Error::invalid(format!("{field}: must be SHA256: and 64 hexadecimal digits.")));
+    }
+    Ok(digits.to_owned())
+}
+
+/// Notes the bytes of a slug: once, and only those that were announced.
 pub async fn uploaded(p: &Platform, slug: &Slug, blob: &Blob) -> Result<()> {
     let mut change = p.change(slug.app_id).await?;
     let current = slugs::by_id(&mut change, slug.id).await?;
     if current.is_none_or(|slug| slug.sha256.is_some()) {
         return Err(Error::Conflict("That slug has been uploaded already; make a new one.".into()));
+    }
+    if let Some(wanted) = slugs::wanted_checksum(&mut change, slug.id).await?.filter(|sum| *sum != blob.sha256) {
+        return Err(Error::invalid(format!(
+            "The slug's checksum is SHA256:{}, but SHA256:{wanted} was announced. Send it again.",
+            blob.sha256
+        )));
     }
     let size = i64::try_from(blob.size).unwrap_or(i64::MAX);
     slugs::uploaded(&mut change, slug.id, &blob.sha256, size, p.cx.now()).await?;

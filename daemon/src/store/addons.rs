@@ -21,6 +21,8 @@ pub struct Addon {
     pub name: String,
     /// `redis`.
     pub service: String,
+    /// The other name of the service that it was asked for by, if any: `heroku-redis`.
+    pub sold_as: Option<String>,
     /// The plan's short name: `mini`.
     pub plan: String,
     /// `provisioning`, `provisioned`, `deprovisioning`, `deprovisioned`.
@@ -35,8 +37,15 @@ pub struct Addon {
     pub updated_at: DateTime<Utc>,
 }
 
+impl Addon {
+    /// The service's name as whoever made it knows it.
+    pub fn service_name(&self) -> &str {
+        self.sold_as.as_deref().unwrap_or(&self.service)
+    }
+}
+
 /// Where an add-on is attached.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, Serialize, Deserialize, sqlx::FromRow)]
 pub struct Attachment {
     /// Identity.
     pub id: Uuid,
@@ -70,7 +79,7 @@ pub struct ReleaseDue {
 pub async fn insert(c: &mut Conn, a: &Addon) -> StoreResult<()> {
     execute!(
         c,
-        "insert into addons (id, app_id, name, service, plan, state, config, message, created_at, updated_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "insert into addons (id, app_id, name, service, plan, state, config, message, created_at, updated_at, sold_as) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         a.id,
         a.app_id,
         &a.name,
@@ -80,7 +89,8 @@ pub async fn insert(c: &mut Conn, a: &Addon) -> StoreResult<()> {
         &a.config,
         &a.message,
         a.created_at,
-        a.updated_at
+        a.updated_at,
+        &a.sold_as
     )?;
     Ok(())
 }
@@ -89,14 +99,15 @@ pub async fn insert(c: &mut Conn, a: &Addon) -> StoreResult<()> {
 pub async fn update(c: &mut Conn, a: &Addon) -> StoreResult<()> {
     execute!(
         c,
-        "update addons set name = $2, plan = $3, state = $4, config = $5, message = $6, updated_at = $7 where id = $1",
+        "update addons set name = $2, plan = $3, state = $4, config = $5, message = $6, updated_at = $7, sold_as = $8 where id = $1",
         a.id,
         &a.name,
         &a.plan,
         &a.state,
         &a.config,
         &a.message,
-        a.updated_at
+        a.updated_at,
+        &a.sold_as
     )?;
     Ok(())
 }
@@ -165,6 +176,12 @@ pub async fn attach(c: &mut Conn, a: &Attachment) -> StoreResult<()> {
 /// Removes an attachment.
 pub async fn detach(c: &mut Conn, id: Uuid) -> StoreResult<()> {
     execute!(c, "delete from addon_attachments where id = $1", id)?;
+    Ok(())
+}
+
+/// Gives an attachment another name.
+pub async fn rename_attachment(c: &mut Conn, id: Uuid, name: &str) -> StoreResult<()> {
+    execute!(c, "update addon_attachments set name = $2 where id = $1", id, name)?;
     Ok(())
 }
 

@@ -77,6 +77,19 @@ pub async fn find(c: &mut Conn, app_id: Uuid, id: Uuid) -> StoreResult<Option<Bu
     rows!(c, Build, fetch_optional, "select * from builds where app_id = $1 and id = $2", app_id, id)
 }
 
+/// Remembers what the SHA-256 of its source is to be.
+pub async fn want_checksum(c: &mut Conn, id: Uuid, sha256: &str) -> StoreResult<()> {
+    execute!(c, "update builds set source_checksum = $2 where id = $1", id, sha256)?;
+    Ok(())
+}
+
+/// What the SHA-256 of its source is to be, if that was said.
+pub async fn wanted_checksum(c: &mut Conn, id: Uuid) -> StoreResult<Option<String>> {
+    let row: Option<(Option<String>,)> =
+        rows!(c, (Option<String>,), fetch_optional, "select source_checksum from builds where id = $1", id)?;
+    Ok(row.and_then(|(sum,)| sum))
+}
+
 /// By identity.
 pub async fn by_id(c: &mut Conn, id: Uuid) -> StoreResult<Option<Build>> {
     rows!(c, Build, fetch_optional, "select * from builds where id = $1", id)

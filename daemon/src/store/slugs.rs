@@ -68,6 +68,19 @@ pub async fn list(c: &mut Conn, app_id: Uuid) -> StoreResult<Vec<Slug>> {
     rows!(c, Slug, fetch_all, "select * from slugs where app_id = $1 order by created_at desc, id desc", app_id)
 }
 
+/// Remembers what the one who uploads it says its SHA-256 is.
+pub async fn want_checksum(c: &mut Conn, id: Uuid, sha256: &str) -> StoreResult<()> {
+    execute!(c, "update slugs set wanted_checksum = $2 where id = $1", id, sha256)?;
+    Ok(())
+}
+
+/// What its SHA-256 is to be, if that was said.
+pub async fn wanted_checksum(c: &mut Conn, id: Uuid) -> StoreResult<Option<String>> {
+    let row: Option<(Option<String>,)> =
+        rows!(c, (Option<String>,), fetch_optional, "select wanted_checksum from slugs where id = $1", id)?;
+    Ok(row.and_then(|(sum,)| sum))
+}
+
 /// Writes checksum and size after an upload.
 pub async fn uploaded(c: &mut Conn, id: Uuid, sha256: &str, size: i64, now: DateTime<Utc>) -> StoreResult<()> {
     execute!(c, "update slugs set sha256 = $2, size = $3, updated_at = $4 where id = $1", id, sha256, size, now)?;

@@ -21,7 +21,7 @@ use axum::{
 
 use crate::ops::Platform;
 
-pub use rendezvous::rendezvous;
+pub use rendezvous::{redis, rendezvous};
 
 /// Every route of the streams.
 pub fn routes() -> Router<Platform> {
@@ -47,7 +47,7 @@ impl From<crate::error::Error> for Refusal {
                 StatusCode::NOT_FOUND,
                 "There is no such stream, or its time is over. Ask for a new one.".to_owned(),
             ),
-            Error::Invalid(text) | Error::ConfirmationRequired { message: text, .. } => {
+            Error::Invalid(text) | Error::MultipleMatches(text) | Error::ConfirmationRequired { message: text, .. } => {
                 Self(StatusCode::UNPROCESSABLE_ENTITY, text)
             }
             Error::Conflict(text) => Self(StatusCode::CONFLICT, text),

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::session::{self, Input, Output};
 use crate::{
+    engine::OutputStream,
     error::Error,
     ops::{Platform, attach},
 };
@@ -35,12 +36,35 @@ pub async fn rendezvous(p: Platform, secret: String, stream: impl AsyncRead + As
             return;
         }
     };
-    let tty = waiting.tty();
-    session::run(p, waiting, inputs(read, tty), write, encode).await;
+    let ends = !waiting.tty();
+    session::run(p, waiting, inputs(read, ends), write, encode).await;
 }
 
-/// What the client types; ends with the connection.
-fn inputs(read: impl AsyncRead + Unpin + Send, tty: bool) -> impl Stream<Item = Input> + Send {
+/// Carries a client of Redis to the server that its secret stands for. It has said `AUTH` and
+/// hears the server's own answer to that.
+pub async fn redis(p: Platform, secret: String, stream: impl AsyncRead + AsyncWrite + Unpin + Send) {
+    let (read, mut write) = tokio::io::split(stream);
+    match attach::find(&p, &secret).await {
+        Ok(waiting) => session::run(p, waiting, inputs(read, false), write, plain).await,
+        Err(_) => {
+            let text = "-ERR This address was for one connection, soon. Ask for another: run redis:cli again.\r\n";
+            let _ = write.write_all(text.as_bytes()).await;
+            let _ = write.shutdown().await;
+        }
+    }
+}
+
+/// What the server says, and nothing of ours: clients read it as Redis's protocol.
+fn plain(output: Output) -> Vec<u8> {
+    match output {
+        Output::Data(OutputStream::Stdout, data) => data.to_vec(),
+        Output::Data(OutputStream::Stderr, _) | Output::Code(_) => Vec::new(),
+        Output::Trouble(text) => format!("-ERR {}\r\n", text.replace(['\r', '\n'], " ")).into_bytes(),
+    }
+}
+
+/// What the client types; ends with the connection, or with [`END`] where that counts.
+fn inputs(read: impl AsyncRead + Unpin + Send, end_counts: bool) -> impl Stream<Item = Input> + Send {
     let state = (read, BytesMut::with_capacity(8 << 10), false);
     stream::unfold(state, move |(mut read, mut buffer, ends)| async move {
         if ends {
@@ -52,7 +76,7 @@ fn inputs(read: impl AsyncRead + Unpin + Send, tty: bool) -> impl Stream<Item = 
         }
         let mut data: Bytes = buffer.split().freeze();
         // With a terminal it is the terminal's affair.
-        let ends = !tty && data.last() == Some(&END);
+        let ends = end_counts && data.last() == Some(&END);
         if ends {
             data.truncate(data.len() - 1);
         }

@@ -1,7 +1,8 @@
-//! Tells Heroku's rendezvous from HTTP by the first bytes after the TLS handshake.
+//! Tells Heroku's rendezvous, and Redis, from HTTP by the first bytes after the TLS handshake.
 //!
 //! A rendezvous begins with its secret, mostly with a line end behind it: hexadecimal digits
 //! and no blank. An HTTP request has a blank after a method that is shorter than any secret.
+//! A client of Redis says `AUTH` and its secret first.
 
 use std::{
     io,
@@ -15,6 +16,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 /// Digits of a secret.
 const SECRET: usize = 64;
 
+/// How a client of Redis begins.
+const AUTH: &[u8] = b"AUTH ";
+
 /// What a connection begins with.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Hello {
@@ -22,6 +26,8 @@ pub(super) enum Hello {
     Http,
     /// A rendezvous with this secret.
     Rendezvous(String),
+    /// A client of Redis, with this secret.
+    Redis(String),
 }
 
 /// A connection whose first bytes have been looked at; they are read again.
@@ -43,6 +49,10 @@ pub(super) async fn hello<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(He
                 first.advance(secret.len());
                 return Ok((Hello::Rendezvous(secret), Rewound { first, stream, line_end: b"\r\n" }));
             }
+            Some(Hello::Redis(secret)) => {
+                first.advance(AUTH.len() + secret.len());
+                return Ok((Hello::Redis(secret), Rewound { first, stream, line_end: b"\r\n" }));
+            }
             Some(Hello::Http) => return Ok((Hello::Http, Rewound { first, stream, line_end: b"" })),
             None => {
                 if stream.read_buf(&mut first).await? == 0 {
@@ -54,14 +64,25 @@ pub(super) async fn hello<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(He
 }
 
 fn tell(first: &[u8]) -> Option<Hello> {
+    if let Some(rest) = first.strip_prefix(AUTH) {
+        return tell_secret(rest).map(|secret| secret.map_or(Hello::Http, Hello::Redis));
+    }
+    if !first.is_empty() && AUTH.starts_with(first) {
+        return None;
+    }
+    tell_secret(first).map(|secret| secret.map_or(Hello::Http, Hello::Rendezvous))
+}
+
+/// The secret that the bytes are; `Some(None)` when they are none, `None` when more are needed.
+fn tell_secret(first: &[u8]) -> Option<Option<String>> {
     let digits = first.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     if digits < first.len() && digits < SECRET || digits > SECRET {
-        return Some(Hello::Http);
+        return Some(None);
     }
     let secret = first.get(..SECRET).and_then(|secret| std::str::from_utf8(secret).ok())?;
     match first.get(SECRET) {
-        None | Some(b'\r' | b'\n') => Some(Hello::Rendezvous(secret.to_owned())),
-        Some(_) => Some(Hello::Http),
+        None | Some(b'\r' | b'\n') => Some(Some(secret.to_owned())),
+        Some(_) => Some(None),
     }
 }
 
@@ -135,6 +156,12 @@ mod tests {
             assert!(told.iter().all(|hello| *hello == Hello::Rendezvous(secret.clone())), "{text}: {told:?}");
             assert!(!told.is_empty());
         }
+        for text in [format!("AUTH {secret}"), format!("AUTH {secret}\nPING\n")] {
+            let told: Vec<_> = (0..=text.len()).filter_map(|n| tell(&text.as_bytes()[..n])).collect();
+            assert!(told.iter().all(|hello| *hello == Hello::Redis(secret.clone())), "{text}: {told:?}");
+            assert!(!told.is_empty());
+        }
+        assert_eq!(tell(b"AUTH guess\n"), Some(Hello::Http));
         assert_eq!(tell(format!("{secret}0").as_bytes()), Some(Hello::Http));
         assert_eq!(tell(format!("{secret} ").as_bytes()), Some(Hello::Http));
     }

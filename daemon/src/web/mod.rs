@@ -40,8 +40,17 @@ pub struct OverTls(pub bool);
 /// A TLS connection that began with a secret, without it.
 pub type SecretStream = hello::Rewound<tokio_rustls::server::TlsStream<TcpStream>>;
 
+/// What a connection that is no HTTP began with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// Heroku's rendezvous.
+    Rendezvous(String),
+    /// A client of Redis.
+    Redis(String),
+}
+
 /// Takes over a connection that began with a secret; its answer ends with it.
-pub type Rendezvous = Arc<dyn Fn(String, SecretStream) -> BoxFuture<'static, ()> + Send + Sync>;
+pub type Rendezvous = Arc<dyn Fn(Secret, SecretStream) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// Serves `router` on `listener` until `stop` becomes true, then lets requests under way
 /// end for a few seconds. Connections that begin with a secret go to `rendezvous`.
@@ -105,7 +114,11 @@ async fn connection(
         match tokio::time::timeout(HELLO, hello::hello(stream)).await?? {
             (hello::Hello::Http, stream) => http(stream, peer, true, router, builder, watcher).await,
             (hello::Hello::Rendezvous(secret), stream) => {
-                rendezvous(secret, stream).await;
+                rendezvous(Secret::Rendezvous(secret), stream).await;
+                Ok(())
+            }
+            (hello::Hello::Redis(secret), stream) => {
+                rendezvous(Secret::Redis(secret), stream).await;
                 Ok(())
             }
         }

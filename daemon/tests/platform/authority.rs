@@ -22,6 +22,12 @@ const PUBLIC: &[(&str, &str, &str)] = &[
     ("GET", "/health", "for load balancers, tells nothing"),
     ("GET", "/openapi.json", "documentation"),
     ("GET", "/schema", "documentation"),
+    ("GET", "/api/v4/current-status", "whether the platform is well, for people who can't log in"),
+    ("GET", "/buildpacks", "a registry of what anybody can have"),
+    ("GET", "/buildpacks/{buildpack}", "a registry of what anybody can have"),
+    ("GET", "/buildpacks/{buildpack}/readme", "a registry of what anybody can have"),
+    ("GET", "/buildpacks/{buildpack}/revisions", "a registry of what anybody can have"),
+    ("GET", "/buildpacks/{buildpack}/revisions/{revision}", "a registry of what anybody can have"),
     ("GET", "/teams/invitations/{token}", "the token is the key: who is invited need not have an account"),
     ("PUT", "/sources/{source}", "the address, a random number, is the key"),
     ("GET", "/sources/{source}", "the address, a random number, is the key"),
@@ -33,6 +39,12 @@ const CATALOGUE: &[(&str, &str)] = &[
     ("/addon-services/{service}/plans", "what there is to be had"),
     ("/addon-services/{service}/plans/{plan}", "what there is to be had"),
     ("/plans/{plan}", "what there is to be had"),
+    ("/addon-services/{service}/region-capabilities", "what there is to be had"),
+    ("/regions/{region}", "what there is to be had"),
+    ("/regions/{region}/addon-region-capabilities", "what there is to be had"),
+    ("/stacks/{stack}", "what there is to be had"),
+    ("/generations/{generation}", "what there is to be had"),
+    ("/api/v2/{dyno}", "refused to everybody, with what to do instead"),
     ("/dyno-sizes/{size}", "what there is to be had"),
 ];
 
@@ -53,6 +65,9 @@ struct World {
     promotion: String,
     log_drain: String,
     telemetry_drain: String,
+    setup: String,
+    review: String,
+    run: String,
 }
 
 impl World {
@@ -84,6 +99,16 @@ impl World {
         let exporter = json!({"type": "otlphttp", "endpoint": "https://otel.invalid"});
         let drain = json!({"owner": {"id": "world", "type": "app"}, "signals": ["logs"], "exporter": exporter});
         let telemetry_drain = t.post("/telemetry-drains", drain).await.ok();
+        // Nothing has been uploaded there: they end by themselves.
+        let url = t.post("/sources", json!({})).await.ok()["source_blob"]["get_url"].clone();
+        let setup = t.post("/app-setups", json!({"source_blob": {"url": url}})).await.ok();
+        let review = json!({"branch": "b", "pipeline": pipeline["id"], "source_blob": {"url": url}});
+        let review = t.post("/review-apps", review).await.ok();
+        let run = json!({
+            "commit_branch": "b", "commit_message": "m", "commit_sha": "c", "pipeline": pipeline["id"],
+            "source_blob_url": url,
+        });
+        let run = t.post("/test-runs", run).await.ok();
         let owner = t.get("/account").await.ok();
         let authorization = t.get("/oauth/authorizations").await.ok()[0]["id"].as_str().unwrap().to_owned();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -97,6 +122,9 @@ impl World {
             promotion: text(&promotion["id"]),
             log_drain: text(&log_drain["id"]),
             telemetry_drain: text(&telemetry_drain["id"]),
+            setup: text(&setup["id"]),
+            review: text(&review["id"]),
+            run: text(&run["id"]),
             t,
         }
     }
@@ -117,6 +145,12 @@ impl World {
             ("plan", _) => "mini".into(),
             ("size", _) => "standard-1x".into(),
             ("type", _) => "worker".into(),
+            ("region", _) => "local".into(),
+            ("stack", _) => "debian-12".into(),
+            ("generation", _) => "cedar".into(),
+            ("buildpack", _) => "heroku%2Fruby".into(),
+            ("revision", _) => "1".into(),
+            ("image", _) => nothing,
             ("dyno", _) => "worker.1".into(),
             ("release", "streams") => nothing,
             ("release", _) => "2".into(),
@@ -125,11 +159,16 @@ impl World {
             ("feature", "teams") => "org-access-controls".into(),
             ("invitation" | "invoice" | "token" | "transfer", _) => nothing,
             ("name", _) => "www.example.com".into(),
+            ("setup", _) => self.setup.clone(),
+            ("review_app", _) => self.review.clone(),
+            ("test_run", _) => self.run.clone(),
+            ("branch", _) => "main".into(),
+            ("number", _) => "1".into(),
             ("pipeline", _) => self.pipeline.clone(),
             ("coupling", _) => self.coupling.clone(),
             ("promotion", _) => self.promotion.clone(),
             ("stage", _) => "test".into(),
-            ("build" | "slug" | "source", _) => nothing,
+            ("build" | "slug" | "source" | "webhook" | "event" | "delivery" | "endpoint", _) => nothing,
             _ => panic!("{path}: say in World::value what stands for {{{parameter}}}"),
         }
     }
@@ -168,6 +207,13 @@ fn body(endpoint: &Endpoint) -> Value {
         ("PATCH", "/account/app-transfers/{transfer}") => json!({"state": "accepted"}),
         ("POST", "/account/app-transfers") => json!({"app": "world", "recipient": "second@example.com"}),
         ("POST", "/apps/{app}/domains") => json!({"hostname": "other.example.com"}),
+        ("PATCH", "/apps/{app}/domains/{name}") => json!({"sni_endpoint": null}),
+        ("POST", "/apps/{app}/sni-endpoints") | ("PATCH", "/apps/{app}/sni-endpoints/{endpoint}") => {
+            json!({"certificate_chain": "none", "private_key": "none"})
+        }
+        ("POST", "/apps/{app}/webhooks" | "/addons/{addon}/webhooks") => {
+            json!({"url": "http://192.0.2.1/", "include": ["api:app"], "level": "notify"})
+        }
         ("POST", "/apps/{app}/addons") => json!({"plan": "redis:mini"}),
         ("PATCH", "/apps/{app}/addons/{addon}" | "/addons/{addon}") => json!({"plan": "redis:mini"}),
         ("POST", "/addon-attachments") => json!({"addon": "nobody", "app": "world"}),
@@ -175,7 +221,8 @@ fn body(endpoint: &Endpoint) -> Value {
         ("POST", "/actions/addon-attachments/resolve") => json!({"addon_attachment": "nobody", "app": "world"}),
         ("PATCH", "/apps/{app}/formation") => json!({"updates": [{"type": "worker", "quantity": 1}]}),
         ("PATCH", "/apps/{app}/formation/{type}") => json!({"quantity": 1}),
-        ("POST", "/apps/{app}/dynos") => json!({"command": "true"}),
+        ("POST", "/redis/v0/databases/{addon}/upgrade") => json!({"version": "7"}),
+        ("POST", "/apps/{app}/dynos" | "/apps/{app}/dynos/{dyno}") => json!({"command": "true"}),
         ("POST", "/apps/{app}/log-drains") | ("PUT", "/addons/{addon}/log-drains/{drain}") => {
             json!({"url": "syslog://other.invalid:514"})
         }
@@ -184,6 +231,8 @@ fn body(endpoint: &Endpoint) -> Value {
         ("POST", "/apps/{app}/slugs") => json!({"process_types": {"worker": "work"}}),
         ("POST", "/apps/{app}/builds") => json!({"source_blob": {"url": "http://127.0.0.1:1/source.tgz"}}),
         ("POST", "/redis/v0/databases/{addon}/cli") => json!({"command": ["PING"]}),
+        ("POST", "/pipelines/{pipeline}/repo") => json!({"repo_url": "world"}),
+        ("PATCH", "/test-runs/{test_run}") => json!({"status": "cancelled"}),
         ("POST", "/pipelines") => json!({"name": "another"}),
         ("POST", "/pipeline-couplings") => json!({"pipeline": "line", "app": "world", "stage": "staging"}),
         ("PATCH", "/pipelines/{pipeline}/stage/{stage}/config-vars") => json!({"A": "1"}),

@@ -5,13 +5,21 @@
 mod util;
 
 mod access;
+mod addons;
 mod authority;
+mod certificates;
 mod drains;
+mod dynos;
 mod log_streams;
 mod people;
 mod pipelines;
+mod places;
 mod promotions;
+mod reviews;
+mod setups;
 mod table;
 mod teams;
+mod test_runs;
 mod transfers;
 mod transport;
+mod webhooks;

@@ -22,6 +22,7 @@ const OTHERWISE: &[(&str, &str, &str)] = &[
     ("team-app", "git_url", "repositories are on this server, not on Heroku's"),
     ("team-app", "web_url", "apps are on this server's domain"),
     ("dyno", "attach_url", "an attached dyno's address is this server's"),
+    ("region", "provider", "the machine is in none of Amazon's regions"),
 ];
 
 /// Properties that Heroku's schema has and its own API leaves out of these answers.
@@ -101,6 +102,7 @@ impl Schema {
                     if let Some(found) = found.and_then(Value::as_object_mut) {
                         found.remove("pattern");
                         found.remove("format");
+                        found.remove("properties");
                         found.remove("enum");
                     }
                 }

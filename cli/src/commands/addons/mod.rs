@@ -89,6 +89,30 @@ pub(crate) enum Command {
         #[command(flatten)]
         app: AppArgs,
     },
+    /// Open the dashboard of an add-on
+    #[command(name = "addons:open")]
+    Open {
+        /// Name of the add-on or attachment
+        #[arg(value_name = "ADDON")]
+        addon: String,
+        #[command(flatten)]
+        app: AppArgs,
+        /// Show the address, and open nothing
+        #[arg(long)]
+        show_url: bool,
+    },
+    /// Show where the manual of a service, or of an add-on's service, is
+    #[command(name = "addons:docs")]
+    Docs {
+        /// Name of the service or add-on
+        #[arg(value_name = "ADDON")]
+        addon: String,
+        #[command(flatten)]
+        app: AppArgs,
+        /// Show the address, and open nothing
+        #[arg(long)]
+        show_url: bool,
+    },
     /// Give an add-on another name
     #[command(name = "addons:rename")]
     Rename {
@@ -170,6 +194,24 @@ impl Command {
                 let (app, client) = context.app(&app)?;
                 change::detach(client, &app, &attachment).await
             }
+            Self::Open { addon, app, show_url } => {
+                let app = app.name_if_any(settings)?;
+                let addon = find(context.client()?, app, &addon).await?;
+                let Some(url) = addon.web_url else {
+                    let (name, service) = (&addon.name, &addon.addon_service.name);
+                    return Err(Failure::new(format!("{name} has no dashboard: {service} is looked at from here."))
+                        .hint(format!("`paas addons:info {name}` shows it."))
+                        .into());
+                };
+                open(context, &url, show_url);
+                Ok(())
+            }
+            Self::Docs { addon, app, show_url } => {
+                let app = app.name_if_any(settings)?;
+                let url = show::manual(context.client()?, app, &addon).await?;
+                open(context, &url, show_url);
+                Ok(())
+            }
             Self::Rename { addon, name } => change::rename(context.client()?, addon, name).await,
             Self::Plans { service, json } => show::plans(context.client()?, &service, json).await,
             Self::Services { json } => show::services(context.client()?, json).await,
@@ -191,6 +233,14 @@ impl Command {
                 Ok(())
             }
         }
+    }
+}
+
+/// Shows an address and, unless that is all, opens it.
+fn open(context: &Context, url: &str, only_show: bool) {
+    crate::output::line(url);
+    if !only_show {
+        super::apps::browse(context, url);
     }
 }
 

@@ -2,7 +2,9 @@
 
 use paas_wire::{Addon, AddonAttachment, AddonService, AddonState, Plan, Price};
 
-use crate::client::{Client, app_path, segment};
+use reqwest::StatusCode;
+
+use crate::client::{Client, app_path, segment, status_of};
 use crate::{output, when};
 
 /// Add-ons of an app.
@@ -134,4 +136,21 @@ pub(super) async fn services(client: &Client, json: bool) -> anyhow::Result<()> 
     output::table(&["Service", "Name", "State"], rows.collect());
     output::line("\nPlans of one: paas addons:plans SERVICE");
     Ok(())
+}
+
+/// `addons:docs`: the address of a service's manual.
+pub(super) async fn manual(client: &Client, app: Option<String>, name: &str) -> anyhow::Result<String> {
+    let service = name.split(':').next().unwrap_or(name);
+    let found = client.get::<AddonService>(&format!("/addon-services/{}", segment(service))).await;
+    let service = match found {
+        Ok(service) => service.name,
+        Err(error) if status_of(&error) == Some(StatusCode::NOT_FOUND) => {
+            super::find(client, app, name).await?.addon_service.name
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(match service.as_str() {
+        "redis" | "redistogo" | "rediscloud" => "https://redis.io/docs/latest/".to_owned(),
+        service => format!("https://devcenter.heroku.com/articles/{service}"),
+    })
 }

@@ -130,13 +130,19 @@ impl Engine for FakeEngine {
             return Err(EngineError::NotFound { what: format!("running container for {target:?}") });
         }
         let silent = self.look(|state| matches!(target, Target::Service(id) if state.silent.contains(&id)))?;
-        let pinged = spec.argv.last().is_some_and(|word| word == "ping");
-        let output = match (silent, pinged) {
+        let last = spec.argv.last().map(String::as_str).unwrap_or_default();
+        let said = match last {
+            "ping" => "PONG",
+            "resetstat" => "OK",
+            line => line.strip_prefix("echo ").unwrap_or_default(),
+        };
+        let output = match (silent, said.is_empty()) {
             (true, _) => stream::pending().boxed(),
-            (false, true) => {
-                stream::iter([Ok((super::super::OutputStream::Stdout, Bytes::from_static(b"PONG\n")))]).boxed()
+            (false, false) => {
+                let line = Bytes::from(format!("{said}\n"));
+                stream::iter([Ok((super::super::OutputStream::Stdout, line))]).boxed()
             }
-            (false, false) => stream::empty().boxed(),
+            (false, true) => stream::empty().boxed(),
         };
         Ok(Session {
             input: Box::pin(tokio::io::sink()),

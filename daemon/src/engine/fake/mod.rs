@@ -56,8 +56,9 @@ struct State {
     down: bool,
     /// Calls that panic.
     panics: BTreeSet<Call>,
-    /// Moves by a millisecond with every reading.
-    clock: i64,
+    /// Moves by a millisecond with every reading. It begins with the engine, so that what counts
+    /// from a dyno's start, such as its time to live, is not over at once.
+    clock: DateTime<Utc>,
     /// What [`super::Engine::changes`] yields.
     hints: broadcast::Sender<Option<Uuid>>,
 }
@@ -83,11 +84,16 @@ impl Default for FakeEngine {
             down: false,
             panics: BTreeSet::new(),
             silent: BTreeSet::new(),
-            clock: 0,
+            clock: begun(),
             hints: broadcast::Sender::new(1024),
         };
         Self { state: Arc::new(Mutex::new(state)), version: Arc::new(watch::Sender::new(0)) }
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "an engine has a clock of its own")]
+fn begun() -> DateTime<Utc> {
+    Utc::now()
 }
 
 impl FakeEngine {
@@ -166,6 +172,11 @@ impl FakeEngine {
         self.lock().dynos.get(&dyno).map(|dyno| dyno.spec.clone())
     }
 
+    /// What a service was started with.
+    pub fn service_spec(&self, service: Uuid) -> Option<ServiceSpec> {
+        self.lock().services.get(&service).map(|(spec, _)| spec.clone())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -216,8 +227,8 @@ impl FakeEngine {
 
 impl State {
     fn now(&mut self) -> DateTime<Utc> {
-        self.clock += 1;
-        DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::milliseconds(self.clock)
+        self.clock += TimeDelta::milliseconds(1);
+        self.clock
     }
 
     fn start(&mut self, spec: &DynoSpec) -> Result<bool> {

@@ -41,7 +41,7 @@ pub async fn attach(
     let taken = addons::attachments_of_app(&mut change, app.id).await?;
     let name = name(&taken, shown.provider.as_ref(), chosen)?;
     if let Some(before) = taken.iter().find(|row| row.name == name) {
-        replace(&mut change, &addon, before, app, confirm).await?;
+        replace(p, &mut change, &addon, before, (app, &taken), confirm).await?;
     }
     let row = Attachment {
         id: new_id(),
@@ -57,13 +57,22 @@ pub async fn attach(
     if addon.state == "provisioned" {
         due::owe(&mut change, actor, &row, &text, true).await?;
     }
-    p.commit(change, Event::new("addon.attach", actor.name(), json!({"addon": addon.name, "as": row.name}))).await?;
+    let event = json!({"id": addon.id, "attachment": row.id, "addon": addon.name, "as": row.name});
+    p.commit(change, Event::new("addon.attach", actor.name(), event)).await?;
     p.tell(app.id, format!("{text} by user {}", actor.name()));
     Ok(row)
 }
 
-/// Takes a name away from what has it, if the user has said so.
-async fn replace(c: &mut Conn, addon: &Addon, before: &Attachment, app: &App, confirm: Option<&str>) -> Result<()> {
+/// Takes a name away from what has it, if the user has said so. What has no other
+/// attachment gets a free name instead: nobody loses sight of its data.
+async fn replace(
+    p: &Platform,
+    c: &mut Conn,
+    addon: &Addon,
+    before: &Attachment,
+    (app, taken): (&App, &[Attachment]),
+    confirm: Option<&str>,
+) -> Result<()> {
     if before.addon_id == addon.id {
         return Err(Error::invalid(format!("{} is already attached to {} as {}.", addon.name, app.name, before.name)));
     }
@@ -79,7 +88,14 @@ async fn replace(c: &mut Conn, addon: &Addon, before: &Attachment, app: &App, co
         });
     }
     if let Some(old) = &old {
-        take(c, old, before).await?;
+        if addons::attachments_of_addon(c, old.id).await?.len() == 1 {
+            let (provider, _) = p.catalog.find(&old.service).ok_or_else(|| {
+                Error::internal("The add-on's service is missing.", "no such provider in the catalog")
+            })?;
+            addons::rename_attachment(c, before.id, &spare(taken, provider.as_ref())?).await?;
+        } else {
+            take(c, old, before).await?;
+        }
     }
     Ok(())
 }
@@ -96,8 +112,8 @@ pub async fn detach(p: &Platform, actor: &Actor, attachment: &Attachment) -> Res
     if addon.state != "provisioning" {
         releases::insert(p, &mut change, actor, releases::New::keep(&text)).await?;
     }
-    p.commit(change, Event::new("addon.detach", actor.name(), json!({"addon": addon.name, "as": attachment.name})))
-        .await?;
+    let event = json!({"id": addon.id, "addon": addon.name, "as": attachment.name, "was": attachment});
+    p.commit(change, Event::new("addon.detach", actor.name(), event)).await?;
     p.tell(attachment.app_id, format!("{text} by user {}", actor.name()));
     Ok(())
 }
@@ -130,6 +146,13 @@ pub(super) fn name(taken: &[Attachment], provider: &dyn Provider, chosen: Option
     if free(default) {
         return Ok(default.to_owned());
     }
+    spare(taken, provider)
+}
+
+/// A free name that tells by a color which of several it is.
+fn spare(taken: &[Attachment], provider: &dyn Provider) -> Result<String> {
+    let default = provider.service().attachment;
+    let free = |name: &str| !taken.iter().any(|row| row.name == name);
     let start = usize::from(rand::random::<u8>());
     (0..COLORS.len())
         .map(|i| format!("HEROKU_{default}_{}", COLORS[(start + i) % COLORS.len()]))

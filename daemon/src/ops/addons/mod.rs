@@ -66,6 +66,12 @@ pub fn resolve_plan(p: &Platform, text: &str) -> Result<(Arc<dyn Provider>, &'st
     Ok((provider.clone(), plan))
 }
 
+/// The other name of a service that a plan's text names it by, if it is one.
+fn sold_as(provider: &dyn Provider, text: &str) -> Option<String> {
+    let name = text.split(':').next().unwrap_or(text);
+    provider.service().aliases.iter().any(|(alias, _)| *alias == name).then(|| name.to_owned())
+}
+
 /// Makes an add-on and attaches it; it is brought up in the background, and a release
 /// brings its config vars to the app when it answers.
 pub async fn create(p: &Platform, actor: &Actor, app: &App, new: New<'_>) -> Result<Shown> {
@@ -92,6 +98,7 @@ pub async fn create(p: &Platform, actor: &Actor, app: &App, new: New<'_>) -> Res
         }
     };
     let taken = addons::attachments_of_app(&mut change, app.id).await?;
+    let sold_as = sold_as(provider.as_ref(), new.plan);
     let as_name = attach::name(&taken, provider.as_ref(), new.attachment)?;
     if taken.iter().any(|row| row.name == as_name) {
         return Err(Error::invalid(format!(
@@ -104,6 +111,7 @@ pub async fn create(p: &Platform, actor: &Actor, app: &App, new: New<'_>) -> Res
         app_id: app.id,
         name: name.to_string(),
         service: service.name.into(),
+        sold_as,
         plan: plan.name.into(),
         state: "provisioning".into(),
         config: config::seal_addon(p, id, &secrets)?,
@@ -128,9 +136,10 @@ pub async fn create(p: &Platform, actor: &Actor, app: &App, new: New<'_>) -> Res
         updated_at: now,
     };
     addons::attach(&mut change, &row).await?;
-    let event = json!({"addon": addon.name, "plan": format!("{}:{}", addon.service, addon.plan)});
+    let plan = format!("{}:{}", addon.service_name(), addon.plan);
+    let event = json!({"id": addon.id, "attachment": row.id, "addon": addon.name, "plan": plan});
     p.commit(change, Event::new("addon.create", actor.name(), event)).await?;
-    p.tell(app.id, format!("Create add-on {} ({}:{}) by user {}", addon.name, addon.service, addon.plan, actor.name()));
+    p.tell(app.id, format!("Create add-on {} ({plan}) by user {}", addon.name, actor.name()));
     show(p, addon).await
 }
 
@@ -148,7 +157,7 @@ pub async fn provisioned(p: &Platform, id: Uuid) -> Result<()> {
     let owner = owner(p, &mut change, addon.app_id).await?;
     let text = |row: &Attachment| attach::attach_text(&row.name, &addon.name);
     due::release_all(p, &mut change, &owner, &addon, true, text).await?;
-    p.commit(change, Event::new("addon.provisioned", "paas", json!({"addon": addon.name}))).await?;
+    p.commit(change, Event::new("addon.provisioned", "paas", json!({"id": addon.id, "addon": addon.name}))).await?;
     p.tell(addon.app_id, format!("Provisioned add-on {}", addon.name));
     Ok(())
 }
@@ -176,6 +185,7 @@ pub async fn destroy(p: &Platform, actor: &Actor, shown: &Shown, force: bool) ->
         )));
     }
     let had_values = row.state == "provisioned";
+    let mut detached = Vec::new();
     row.state = "deprovisioning".into();
     save(p, &mut change, &mut row).await?;
     for attachment in addons::attachments_of_addon(&mut change, row.id).await? {
@@ -186,11 +196,13 @@ pub async fn destroy(p: &Platform, actor: &Actor, shown: &Shown, force: bool) ->
             continue;
         }
         addons::detach(&mut change, attachment.id).await?;
+        detached.extend((attachment.app_id == row.app_id).then(|| attachment.clone()));
         if had_values {
             releases::insert(p, &mut change, actor, releases::New::keep(&text)).await?;
         }
     }
-    p.commit(change, Event::new("addon.destroy", actor.name(), json!({"addon": row.name}))).await?;
+    let event = json!({"id": row.id, "addon": row.name, "detached": detached});
+    p.commit(change, Event::new("addon.destroy", actor.name(), event)).await?;
     p.tell(row.app_id, format!("Destroy add-on {} by user {}", row.name, actor.name()));
     let mut gone = shown.clone();
     gone.addon = row;
@@ -230,7 +242,8 @@ pub async fn rename(p: &Platform, actor: &Actor, shown: &Shown, name: &str) -> R
 /// bytes of data it has, if it tells: a plan that they don't fit into would end the server
 /// again and again.
 pub async fn change_plan(p: &Platform, actor: &Actor, shown: &Shown, plan: &str, held: Option<u64>) -> Result<Shown> {
-    let text = if plan.contains(':') { plan.to_owned() } else { format!("{}:{plan}", shown.addon.service) };
+    let text_names = plan.contains(':');
+    let text = if text_names { plan.to_owned() } else { format!("{}:{plan}", shown.addon.service) };
     let (provider, plan) = resolve_plan(p, &text)?;
     if provider.service().name != shown.addon.service {
         return Err(Error::invalid(format!(
@@ -257,9 +270,13 @@ pub async fn change_plan(p: &Platform, actor: &Actor, shown: &Shown, plan: &str,
             )));
         }
     }
-    let told = format!("Change plan of {} to {}:{}", shown.addon.name, shown.addon.service, plan.name);
+    // `SERVICE:PLAN` may give it another of the service's names, too.
+    let sold_as = if text_names { sold_as(provider.as_ref(), &text) } else { shown.addon.sold_as.clone() };
+    let service = sold_as.as_deref().unwrap_or(&shown.addon.service);
+    let told = format!("Change plan of {} to {service}:{}", shown.addon.name, plan.name);
     update(p, actor, shown, "addon.update", told, |addon| {
         addon.plan = plan.name.into();
+        addon.sold_as = sold_as;
         Ok(())
     })
     .await
@@ -293,6 +310,14 @@ fn set_options(provider: &dyn Provider, secrets: &mut Secrets, options: &BTreeMa
     Ok(())
 }
 
+/// Writes down that its counters have been set back.
+pub async fn stats_reset(p: &Platform, actor: &Actor, shown: &Shown) -> Result<()> {
+    let change = p.change(shown.addon.app_id).await?;
+    p.commit(change, Event::new("addon.stats-reset", actor.name(), json!({"addon": shown.addon.name}))).await?;
+    p.tell(shown.addon.app_id, format!("Reset stats of {} by user {}", shown.addon.name, actor.name()));
+    Ok(())
+}
+
 /// Gives it a new password, and every app attached a release with it.
 pub async fn rotate(p: &Platform, actor: &Actor, shown: &Shown) -> Result<Shown> {
     let (mut change, mut row) = begin(p, actor, shown).await?;
@@ -304,7 +329,7 @@ pub async fn rotate(p: &Platform, actor: &Actor, shown: &Shown) -> Result<Shown>
         let text = |attachment: &Attachment| format!("Update {} by {}", attachment.name, row.name);
         due::release_all(p, &mut change, actor, &row, false, text).await?;
     }
-    p.commit(change, Event::new("addon.rotate", actor.name(), json!({"addon": row.name}))).await?;
+    p.commit(change, Event::new("addon.rotate", actor.name(), json!({"id": row.id, "addon": row.name}))).await?;
     p.tell(row.app_id, format!("Reset credentials of {} by user {}", row.name, actor.name()));
     show(p, row).await
 }
@@ -320,7 +345,7 @@ async fn update(
     let (mut change, mut row) = begin(p, actor, shown).await?;
     with(&mut row)?;
     save(p, &mut change, &mut row).await?;
-    p.commit(change, Event::new(kind, actor.name(), json!({"addon": row.name}))).await?;
+    p.commit(change, Event::new(kind, actor.name(), json!({"id": row.id, "addon": row.name}))).await?;
     p.tell(row.app_id, format!("{told} by user {}", actor.name()));
     show(p, row).await
 }

@@ -163,8 +163,8 @@ pub async fn find(p: &Platform, actor: &Actor, app: Option<&App>, name: &str) ->
     match found.len() {
         1 => Ok(found.remove(0)),
         0 => Err(Error::not_found("add_on", name)),
-        _ => Err(Error::invalid(format!(
-            "{name} means more than one add-on: {}. Give the name of one.",
+        _ => Err(Error::MultipleMatches(format!(
+            "Ambiguous identifier; multiple matching add-ons found: {}. Give the name of one.",
             found.iter().map(|s| s.addon.name.as_str()).collect::<Vec<_>>().join(", ")
         ))),
     }

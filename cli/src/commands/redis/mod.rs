@@ -1,9 +1,12 @@
-//! Redis: `redis:info`, `:cli`, `:maxmemory`, `:credentials`, `:wait`.
+//! Redis: this file has which one is meant, and those commands that look or connect;
+//! [`change`] has those that change something.
+
+mod change;
 
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use paas_wire::redis::{RedisCli, RedisCliCreate, RedisConfig, RedisConfigUpdate, RedisInfo, RedisMessage, RedisWait};
+use paas_wire::redis::{RedisCli, RedisCliCreate, RedisInfo, RedisMessage, RedisWait};
 use paas_wire::{Addon, AddonAttachment};
 use reqwest::Method;
 
@@ -43,6 +46,54 @@ pub(crate) enum Command {
         /// The policy, such as noeviction or allkeys-lru
         #[arg(short, long, value_name = "POLICY")]
         policy: String,
+    },
+    /// Set after how many idle seconds a client is cut off
+    #[command(name = "redis:timeout")]
+    Timeout {
+        #[command(flatten)]
+        target: Target,
+        /// Seconds; 0: never
+        #[arg(short, long, value_name = "SECONDS")]
+        seconds: u64,
+    },
+    /// Choose which events of keys are published
+    #[command(name = "redis:keyspace-notifications")]
+    KeyspaceNotifications {
+        #[command(flatten)]
+        target: Target,
+        /// Letters of the classes of events, such as AKE; '' for none
+        #[arg(short, long, value_name = "CONFIG")]
+        config: String,
+    },
+    /// Set the counters that Redis keeps about itself back to zero
+    #[command(name = "redis:stats-reset")]
+    StatsReset {
+        #[command(flatten)]
+        target: Target,
+        /// The app's name, in place of the question
+        #[arg(long, value_name = "APP")]
+        confirm: Option<String>,
+    },
+    /// Move a Redis to another version
+    #[command(name = "redis:upgrade")]
+    Upgrade {
+        #[command(flatten)]
+        target: Target,
+        /// The version, such as 7
+        #[arg(short, long, value_name = "VERSION")]
+        version: String,
+        /// The app's name, in place of the question
+        #[arg(long, value_name = "APP")]
+        confirm: Option<String>,
+    },
+    /// Make a Redis the one that the app knows as REDIS_URL
+    #[command(name = "redis:promote")]
+    Promote {
+        #[command(flatten)]
+        target: Target,
+        /// Another name: CACHE makes it CACHE_URL
+        #[arg(long = "as", value_name = "NAME", default_value = "REDIS")]
+        name: String,
     },
     /// Show the URL, or make a new password
     #[command(name = "redis:credentials")]
@@ -188,7 +239,32 @@ impl Command {
             Self::Maxmemory { target, policy } => {
                 let (app, client) = context.app(&target.app)?;
                 let found = target.one(client, &app).await?;
-                maxmemory(client, &found, policy).await
+                change::maxmemory(client, &found, policy).await
+            }
+            Self::Timeout { target, seconds } => {
+                let (app, client) = context.app(&target.app)?;
+                let found = target.one(client, &app).await?;
+                change::timeout(client, &found, seconds).await
+            }
+            Self::KeyspaceNotifications { target, config } => {
+                let (app, client) = context.app(&target.app)?;
+                let found = target.one(client, &app).await?;
+                change::keyspace_notifications(client, &found, config).await
+            }
+            Self::StatsReset { target, confirm } => {
+                let (app, client) = context.app(&target.app)?;
+                let found = target.one(client, &app).await?;
+                change::stats_reset(client, &app, &found, confirm.as_deref()).await
+            }
+            Self::Upgrade { target, version, confirm } => {
+                let (app, client) = context.app(&target.app)?;
+                let found = target.one(client, &app).await?;
+                change::upgrade(client, &app, &found, version, confirm.as_deref()).await
+            }
+            Self::Promote { target, name } => {
+                let (app, client) = context.app(&target.app)?;
+                let found = target.one(client, &app).await?;
+                change::promote(client, &app, &found, name).await
             }
             Self::Credentials { target, reset } => {
                 let (app, client) = context.app(&target.app)?;
@@ -243,18 +319,6 @@ async fn cli(client: &Client, found: &Found, args: Vec<String>) -> anyhow::Resul
         0 => Ok(()),
         code => Err(Exit(code).into()),
     }
-}
-
-async fn maxmemory(client: &Client, found: &Found, policy: String) -> anyhow::Result<()> {
-    let action = Action::start(format!("Setting the policy of {} to {policy}", found.name));
-    let body = RedisConfigUpdate { maxmemory_policy: Some(policy), ..RedisConfigUpdate::default() };
-    let config: RedisConfig = client.send_json(Method::PATCH, &found.path("/config"), &body).await?;
-    action.done();
-    let setting = config.maxmemory_policy;
-    let value = setting.value.as_str().unwrap_or_default();
-    let meaning = setting.values.get(value).map(String::as_str).unwrap_or_default();
-    output::line(format_args!("{value}: {meaning}"));
-    Ok(())
 }
 
 async fn credentials(client: &Client, found: &Found, reset: bool) -> anyhow::Result<()> {

@@ -1,0 +1,152 @@
+//! The status, buildpacks of the registry, add-ons' pages, Redis's settings, two apps compared,
+//! and what there is not.
+
+use paas_wire::addon_service::AddonServiceRef;
+use paas_wire::*;
+use serde_json::{Value, json};
+
+use crate::util::World;
+use crate::util::things::*;
+
+#[test]
+fn the_status_of_each_part() {
+    let world = World::new();
+    let at = "2026-01-01T00:00:00Z";
+    let update =
+        json!({"contents": "Apps can't be reached.", "created_at": at, "update_type": "issue", "updated_at": at});
+    let incident = json!({
+        "created_at": at, "full_url": "http://x", "id": 1, "state": "open", "title": "The router does not answer",
+        "updates": [update],
+    });
+    let now = json!({
+        "status": [{"status": "red", "system": "Apps"}, {"status": "green", "system": "Data"}],
+        "incidents": [incident], "scheduled": [],
+    });
+    world.stub.json("GET /api/v4/current-status", &now);
+    let run = world.run(&["status"]);
+    assert!(run.stdout.contains("Apps:      Out of order."), "{}", run.stdout);
+    assert!(run.stdout.contains("Data:      No known issues at this time."), "{}", run.stdout);
+    assert!(run.stdout.contains("The router does not answer") && run.stdout.contains("can't be reached"));
+    let shown: Value = serde_json::from_str(&world.run(&["status", "--json"]).stdout).unwrap();
+    assert_eq!(shown["status"], now["status"]);
+}
+
+#[test]
+fn buildpacks_of_the_registry() {
+    let world = World::new();
+    let at = "2026-01-01T00:00:00Z";
+    let pack = |namespace: &str, name: &str, about: &str| {
+        json!({
+            "blob_url": format!("urn:buildpack:{namespace}/{name}"), "category": "languages", "created_at": at,
+            "description": about, "id": id(1), "name": name, "namespace": namespace,
+            "source": {"type": "embedded"}, "support": {"address": "x", "method": "website"}, "updated_at": at,
+        })
+    };
+    let version = json!({
+        "created_at": at, "id": id(2), "license": "Apache-2.0", "ref": "v1", "release": 1, "status": "published",
+    });
+    world
+        .stub
+        .json("GET /buildpacks?", &[pack("heroku", "ruby", "Ruby, with Rails"), pack("paas", "static", "Files")])
+        .json("GET /buildpacks?in%5Bnamespace%5D%5B%5D=paas", &[pack("paas", "static", "Files")])
+        .json("GET /buildpacks/heroku%2Fruby", &pack("heroku", "ruby", "Ruby, with Rails"))
+        .json("GET /buildpacks/heroku%2Fruby/readme", &json!({"content": "IyBoZXJva3UvcnVieQo=", "encoding": "base64"}))
+        .json("GET /buildpacks/heroku%2Fruby/revisions", &[version]);
+    let found = world.run(&["buildpacks:search", "rails"]).stdout;
+    assert!(found.contains("heroku/ruby") && !found.contains("paas/static"), "{found}");
+    let found = world.run(&["buildpacks:search", "--namespace", "paas"]).stdout;
+    assert!(found.contains("paas/static") && !found.contains("heroku/ruby"), "{found}");
+    assert!(world.run(&["buildpacks:search", "cobol"]).stdout.contains("No buildpacks found"));
+    let info = world.run(&["buildpacks:info", "heroku/ruby"]).stdout;
+    assert!(info.contains("Apache-2.0") && info.contains("# heroku/ruby"), "{info}");
+    assert!(world.run(&["buildpacks:versions", "heroku/ruby"]).stdout.contains("published"));
+    assert_ne!(world.run(&["buildpacks:info", "none/such"]).code, 0);
+}
+
+#[test]
+fn manuals_and_dashboards_of_add_ons() {
+    let world = World::new();
+    let mut with = addon("board-1", AddonState::Provisioned);
+    with.web_url = Some("https://board.example.com/".to_owned());
+    let mut theirs = addon("other-1", AddonState::Provisioned);
+    theirs.addon_service = AddonServiceRef { name: "papertrail".to_owned(), ..theirs.addon_service };
+    world
+        .stub
+        .json("POST /actions/addons/resolve", &[with])
+        .json("POST /actions/addons/resolve", &[addon("redis-calm-1", AddonState::Provisioned)])
+        .json("POST /actions/addons/resolve", &[theirs])
+        .error("GET /addon-services/other-1", 404, "not_found", "Couldn't find that add-on service.");
+    assert_eq!(world.run(&["addons:open", "board-1", "--show-url"]).stdout, "https://board.example.com/\n");
+    let run = world.run(&["addons:open", "redis-calm-1"]);
+    assert!(run.code != 0 && run.stderr.contains("no dashboard"), "{}", run.stderr);
+    let run = world.run(&["addons:docs", "other-1", "--show-url"]);
+    assert_eq!(run.stdout, "https://devcenter.heroku.com/articles/papertrail\n", "{}", run.stderr);
+}
+
+#[test]
+fn settings_of_redis() {
+    let world = World::new();
+    let setting = |value: Value| json!({"desc": "x", "value": value, "default": ""});
+    let config = json!({
+        "maxmemory_policy": setting(json!("noeviction")), "notify_keyspace_events": setting(json!("AKE")),
+        "timeout": setting(json!(60)),
+    });
+    world
+        .stub
+        .json("GET /apps/myapp/addons", &[addon("redis-calm-1", AddonState::Provisioned)])
+        .json("GET /apps/myapp/addon-attachments", &[attachment("REDIS", "redis-calm-1", "myapp")])
+        .json("PATCH /redis/v0/databases/redis-calm-1/config", &config)
+        .json("POST /redis/v0/databases/redis-calm-1/stats/reset", &json!({"message": "They have been reset."}))
+        .error("POST /redis/v0/databases/redis-calm-1/upgrade", 422, "invalid_params", "version: 7 only.")
+        .status("POST /addon-attachments", 201, &attachment("REDIS", "redis-calm-1", "myapp"));
+    let run = world.run(&["redis:timeout", "--seconds", "60"]);
+    assert!(run.stdout.contains("60 s") && world.stub.last_call().ends_with(r#"{"timeout":60}"#), "{}", run.stderr);
+    assert_eq!(world.run(&["redis:keyspace-notifications", "-c", "AKE"]).code, 0);
+    assert!(world.stub.last_call().ends_with(r#"{"notify_keyspace_events":"AKE"}"#), "{}", world.stub.last_call());
+    assert!(world.run(&["redis:stats-reset"]).stderr.contains("--confirm myapp"));
+    assert!(world.run(&["redis:stats-reset", "--confirm", "myapp"]).stdout.contains("have been reset"));
+    let run = world.run(&["redis:upgrade", "--version", "8", "--confirm", "myapp"]);
+    assert!(run.code != 0 && run.stderr.contains("7 only"), "{}", run.stderr);
+    assert_eq!(world.run(&["redis:promote", "redis-calm-1"]).code, 0);
+    let call = world.stub.last_call();
+    assert!(call.contains(r#""confirm":"myapp","name":"REDIS""#), "{call}");
+}
+
+#[test]
+fn two_apps_are_compared() {
+    let world = World::new();
+    for (name, stack, value) in [("one", "debian-12", "1"), ("two", "heroku-24", "1")] {
+        let mut shown = app(name);
+        shown.build_stack.name = stack.to_owned();
+        world
+            .stub
+            .json(&format!("GET /apps/{name}"), &shown)
+            .json(&format!("GET /apps/{name}/releases"), &Vec::<Value>::new())
+            .json(&format!("GET /apps/{name}/config-vars"), &json!({"SAME": value, (name): "x"}))
+            .json(&format!("GET /apps/{name}/buildpack-installations"), &Vec::<Value>::new())
+            .json(&format!("GET /apps/{name}/addons"), &Vec::<Value>::new());
+    }
+    let run = world.run(&["apps:diff", "one", "two"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stdout.contains("stack") && run.stdout.contains("config (one)"), "{}", run.stdout);
+    assert!(!run.stdout.contains("SAME"), "{}", run.stdout);
+    assert!(world.run(&["apps:diff", "one", "one"]).stdout.contains("are alike"));
+    let rows: Value = serde_json::from_str(&world.run(&["apps:diff", "one", "two", "--json"]).stdout).unwrap();
+    assert_eq!(rows[2], json!({"property": "stack", "app1": "debian-12", "app2": "heroku-24"}));
+}
+
+#[test]
+fn docker_images_are_refused_with_what_to_do() {
+    let world = World::new();
+    for (command, hint) in [
+        ("container:push web", "git push paas main"),
+        ("container:release web -a myapp", "git push paas main"),
+        ("container:rm web", "ps:scale"),
+        ("container:login", "paas login"),
+        ("container:run web bash", "local:run"),
+    ] {
+        let run = world.run(&command.split(' ').collect::<Vec<_>>());
+        assert!(run.code != 0 && run.stderr.contains(hint), "{command}: {}", run.stderr);
+    }
+    assert!(world.stub.calls().is_empty());
+}
