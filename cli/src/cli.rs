@@ -5,9 +5,9 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     access, account, addons, apps, authorizations, buildpacks, builds, certs, ci, ci_config, clients, config,
-    container, diff, domains, drains, dynos, features, git, inside, keys, local, logs, maintenance, members, pipelines,
-    redis, regions, registry, releases, reviewapps, run, scale, sessions, setups, stack, status, teams, telemetry,
-    transfers, webhooks,
+    container, diff, domains, drains, dynos, features, git, heroku, inside, keys, local, logs, maintenance, members,
+    pipelines, redis, regions, registry, releases, reviewapps, run, scale, sessions, setups, stack, status, teams,
+    telemetry, transfers, webhooks,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -118,7 +118,7 @@ pub(crate) enum Command {
     Here(Here),
 }
 
-/// Commands that need neither settings nor server.
+/// Commands that need no server, or have a runtime to themselves.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Here {
     /// Start the app on this machine: every line of the Procfile, with .env
@@ -130,6 +130,9 @@ pub(crate) enum Here {
     /// Check the Procfile
     #[command(name = "local:check")]
     LocalCheck(local::LocalCheckArgs),
+    /// Run Heroku's own command line with this server
+    #[command(name = "heroku")]
+    Heroku(heroku::HerokuArgs),
     /// Show the topics, or what belongs to a topic or command
     #[command(name = "help")]
     Help {
@@ -170,6 +173,7 @@ impl Here {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 runtime.block_on(local::start(arguments)).and_then(ended)
             }
+            Self::Heroku(arguments) => arguments.run().and_then(ended),
             Self::LocalRun(arguments) => local::run(arguments).and_then(ended),
             Self::LocalCheck(arguments) => local::check(&arguments).and_then(ended),
         }

@@ -42,8 +42,8 @@ pub(crate) struct Refusal {
 }
 
 impl Client {
-    /// A client; nothing is connected yet.
-    pub(crate) fn new(settings: &Settings, token: Option<String>) -> anyhow::Result<Self> {
+    /// What reaches the API's host as the settings say.
+    pub(crate) fn builder(settings: &Settings) -> anyhow::Result<reqwest::ClientBuilder> {
         // The first provider stays; that it is there already is no error.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
@@ -64,7 +64,12 @@ impl Client {
                 .with_context(|| format!("PAAS_CA_CERT: {} is no PEM file", file.display()))?;
             builder = builder.tls_certs_merge(certificates);
         }
-        let http = builder.build().context("The HTTP client can't be set up")?;
+        Ok(builder)
+    }
+
+    /// A client; nothing is connected yet.
+    pub(crate) fn new(settings: &Settings, token: Option<String>) -> anyhow::Result<Self> {
+        let http = Self::builder(settings)?.build().context("The HTTP client can't be set up")?;
         Ok(Self {
             http,
             base: settings.host.clone(),

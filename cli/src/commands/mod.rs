@@ -20,6 +20,7 @@ pub(crate) mod drains;
 pub(crate) mod dynos;
 pub(crate) mod features;
 pub(crate) mod git;
+pub(crate) mod heroku;
 pub(crate) mod inside;
 pub(crate) mod keys;
 pub(crate) mod local;
