@@ -2,6 +2,8 @@
 //! `!` marks stderr, `=` an exit code other than 0.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "platform/accounts.rs"]
+mod accounts;
 #[path = "platform/certs.rs"]
 mod certs;
 #[path = "platform/drains.rs"]
@@ -545,6 +547,7 @@ const NO_LISTING: &[&str] = &[
     "apps:unlock",
     "auth:token",
     "authorizations:revoke",
+    "authorizations:update",
     "buildpacks:add",
     "buildpacks:clear",
     "buildpacks:remove",
@@ -559,6 +562,8 @@ const NO_LISTING: &[&str] = &[
     "certs:generate",
     "certs:remove",
     "ci:cancel",
+    "clients:destroy",
+    "clients:update",
     "ci:config:set",
     "ci:config:unset",
     "ci:debug",
@@ -574,9 +579,16 @@ const NO_LISTING: &[&str] = &[
     "domains:remove",
     "domains:update",
     "domains:wait",
+    "features:disable",
+    "features:enable",
     "git:clone",
     "git:remote",
     "help",
+    "keys:add",
+    "keys:clear",
+    "keys:remove",
+    "labs:disable",
+    "labs:enable",
     "local",
     "local:check",
     "local:run",
@@ -612,6 +624,7 @@ const NO_LISTING: &[&str] = &[
     "reviewapps:wait",
     "run",
     "run:detached",
+    "sessions:destroy",
     "stack:set",
     "teams:create",
     "teams:destroy",
@@ -668,6 +681,18 @@ fn whatever_lists_or_shows_has_json() {
         .json("GET /apps/myapp/formation", &now)
         .json("GET /apps/myapp/releases", &[release(1, "Deploy", ReleaseStatus::Succeeded)])
         .json("GET /oauth/authorizations", &[authorization(None)])
+        .json(&format!("GET /oauth/authorizations/{}", id(8)), &authorization(None))
+        .json(&format!("POST /oauth/authorizations/{}/actions/regenerate-tokens", id(8)), &authorization(Some("t")))
+        .json("GET /oauth/clients", &[oauth_client("Amazing")])
+        .json("POST /oauth/clients", &oauth_client("Amazing"))
+        .json(&format!("GET /oauth/clients/{}", id(8)), &oauth_client("Amazing"))
+        .json(&format!("POST /oauth/clients/{}/actions/rotate-credentials", id(8)), &oauth_client("Amazing"))
+        .json("GET /oauth/sessions", &[session("laptop")])
+        .json("GET /account/keys", &[key("me@laptop")])
+        .json("GET /account/features", &[feature("beta", "public", true)])
+        .json("GET /account/features/beta", &feature("beta", "public", true))
+        .json("GET /apps/myapp/features", &[feature("preboot", "general", true)])
+        .json("GET /apps/myapp/features/beta", &feature("beta", "public", true))
         .json("GET /redis/v0/databases/redis-calm-1", &redis_info())
         .json("GET /regions", &none)
         .json("GET /stacks", &none)
@@ -686,6 +711,7 @@ fn whatever_lists_or_shows_has_json() {
         if NO_LISTING.contains(&name) {
             continue;
         }
+        let number = id(8).to_string();
         // What the command needs besides its options.
         let argument = match name {
             "addons:info" => Some("redis"),
@@ -701,6 +727,9 @@ fn whatever_lists_or_shows_has_json() {
             "reviewapps:create" => Some("--branch=fix"),
             "members" => Some("--team=crew"),
             "domains:add" | "domains:info" => Some("www.example.com"),
+            "authorizations:info" | "authorizations:rotate" | "clients:info" | "clients:rotate" => Some(&*number),
+            "clients:create" => Some("Amazing https://example.com/cb"),
+            "features:info" | "labs:info" => Some("beta"),
             "pipelines:info" => Some("shop"),
             _ => None,
         };

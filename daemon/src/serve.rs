@@ -111,6 +111,7 @@ async fn open(config: Config, engine: Option<Arc<dyn Engine>>, first: bool) -> R
         slug_store,
         attachments: Default::default(),
         board: Default::default(),
+        guesses: Default::default(),
     })
 }
 

@@ -32,13 +32,17 @@ pub mod domain;
 pub mod dyno;
 pub mod dyno_size;
 pub mod error;
+pub mod feature;
 pub mod formation;
 pub mod generation;
 pub mod headers;
+pub mod key;
 pub mod log_drain;
 pub mod log_session;
 pub mod loose;
 pub mod oauth_authorization;
+pub mod oauth_client;
+pub mod oauth_token;
 pub mod pipeline;
 pub mod pipeline_coupling;
 pub mod pipeline_promotion;
@@ -63,7 +67,10 @@ pub mod test_run;
 pub mod time;
 pub mod webhook;
 
-pub use account::{Account, AccountUpdate};
+pub use account::{
+    Account, AccountDelete, AccountDelinquency, AccountUpdate, PasswordReset, PasswordResetCreate,
+    PasswordResetFinalize, SmsNumber, UserPreferences, UserPreferencesUpdate,
+};
 pub use addon::{Addon, AddonCreate, AddonResolve, AddonState, AddonUpdate};
 pub use addon_attachment::{AddonAttachment, AttachmentCreate, AttachmentResolve};
 pub use addon_config::{AddonConfig, AddonConfigUpdate};
@@ -80,12 +87,18 @@ pub use domain::{Domain, DomainCreate, DomainUpdate};
 pub use dyno::{Dyno, DynoCreate, DynoState};
 pub use dyno_size::DynoSize;
 pub use error::ErrorBody;
+pub use feature::{Feature, FeatureUpdate};
 pub use formation::{Formation, FormationBatchUpdate, FormationUpdate, Quantity};
 pub use generation::Generation;
+pub use key::{Key, KeyCreate};
 pub use log_drain::{LogDrain, LogDrainAddon, LogDrainCreate};
 pub use log_session::{LogSession, LogSessionCreate};
 pub use loose::Identity;
-pub use oauth_authorization::{Authorization, AuthorizationCreate, AuthorizationUpdate};
+pub use oauth_authorization::{
+    Authorization, AuthorizationCreate, AuthorizationUpdate, ClientProof, Session, SessionCreate,
+};
+pub use oauth_client::{Client, ClientCreate, ClientUpdate};
+pub use oauth_token::{OauthToken, OauthTokenCreate};
 pub use pipeline::{
     OwnerKind, Pipeline, PipelineCreate, PipelineOwner, PipelineQuery, PipelineStack, PipelineTransfer,
     PipelineTransferCreate, PipelineUpdate,

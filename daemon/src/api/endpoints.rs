@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use super::{
     error::{ApiError, ApiResult},
-    extract::{Auth, Body, PasswordAuth, Path, Query},
+    extract::{Auth, Body, Form, PasswordAuth, Path, Peer, Query},
     transport::Left,
 };
 use crate::ops::Platform;
@@ -242,6 +242,14 @@ impl Takes for Request {
 }
 
 impl Takes for axum::body::Body {
+    fn tell(_: &mut Endpoint) {}
+}
+
+impl Takes for Form {
+    fn tell(_: &mut Endpoint) {}
+}
+
+impl Takes for Peer {
     fn tell(_: &mut Endpoint) {}
 }
 

@@ -5,15 +5,19 @@
 //! pages, [`view`] shows rows as Heroku's clients want to see them, and [`error`] is the
 //! only place that knows statuses.
 
+mod absent;
 mod account;
 mod addons;
 mod app_setups;
 mod apps;
 mod attachments;
+mod authorizations;
+mod browser_login;
 mod buildpack_installations;
 mod buildpack_registry;
 mod builds;
 mod collaborators;
+mod consent;
 mod couplings;
 mod domains;
 mod dynos;
@@ -21,14 +25,18 @@ pub mod endpoints;
 pub mod error;
 mod expand;
 pub mod extract;
+mod features;
 mod formation;
 pub mod hyper_schema;
+mod keys;
 mod limit;
 mod list;
 mod log_drains;
 mod logs;
 mod misc;
+mod oauth;
 pub mod openapi;
+mod pages;
 mod pipelines;
 mod promotions;
 mod redis;
@@ -36,6 +44,7 @@ mod refused;
 mod regions;
 mod releases;
 mod reviews;
+pub mod scopes;
 mod services;
 pub mod shown;
 mod slugs;
@@ -69,11 +78,14 @@ const RATE_LIMIT: u32 = 4500;
 /// Every endpoint of the API, with what is known of each.
 pub fn endpoints() -> Endpoints {
     Endpoints::new()
+        .merge(absent::routes())
         .merge(account::routes())
         .merge(addons::routes())
         .merge(app_setups::routes())
         .merge(apps::routes())
         .merge(attachments::routes())
+        .merge(authorizations::routes())
+        .merge(browser_login::routes())
         .merge(buildpack_installations::routes())
         .merge(buildpack_registry::routes())
         .merge(builds::routes())
@@ -81,10 +93,14 @@ pub fn endpoints() -> Endpoints {
         .merge(dynos::routes())
         .merge(couplings::routes())
         .merge(collaborators::routes())
+        .merge(consent::routes())
+        .merge(features::routes())
         .merge(formation::routes())
+        .merge(keys::routes())
         .merge(log_drains::routes())
         .merge(logs::routes())
         .merge(misc::routes())
+        .merge(oauth::routes())
         .get("/openapi.json", openapi::show)
         .get("/schema", hyper_schema::show)
         .merge(pipelines::routes())

@@ -71,8 +71,9 @@ fn status(row: &Row) -> TestStatus {
 
 async fn show(p: &Platform, row: &Row) -> ApiResult<TestRun> {
     let user = test_runs::user(p, row).await?;
+    let user = ops::accounts::of(p, user).await?;
     Ok(TestRun {
-        actor_email: user.email.clone(),
+        actor_email: user.user.email.clone(),
         app_setup: Some(TestSetup { id: row.setup_id, app_name: test_runs::app_name(p, row).await? }),
         clear_cache: Some(false),
         commit_branch: row.commit_branch.clone(),

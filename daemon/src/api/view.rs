@@ -7,7 +7,7 @@ use wire::{IdRef, Named, UserRef};
 
 use crate::{
     config::Config,
-    ops::{addons::Shown, apps::OwnedApp, formation::Process},
+    ops::{accounts::Account, addons::Shown, apps::OwnedApp, formation::Process},
     store::{self, apps::App, users::User},
 };
 
@@ -79,10 +79,11 @@ pub(super) fn app(config: &Config, owned: &OwnedApp) -> wire::App {
     }
 }
 
-pub(super) fn account(user: &User) -> wire::Account {
+pub(super) fn account(account: &Account) -> wire::Account {
+    let Account { user, profile } = account;
     wire::Account {
-        allow_tracking: false,
-        beta: false,
+        allow_tracking: profile.allow_tracking,
+        beta: profile.beta,
         country_of_residence: None,
         created_at: user.created_at,
         default_organization: None,
@@ -92,7 +93,7 @@ pub(super) fn account(user: &User) -> wire::Account {
         federated: false,
         id: user.id,
         identity_provider: None,
-        last_login: None,
+        last_login: profile.last_login,
         name: user.name.clone(),
         sms_number: None,
         suspended_at: None,

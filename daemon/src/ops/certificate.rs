@@ -106,7 +106,7 @@ fn certificates(chain: &str) -> Result<Vec<CertificateDer<'static>>> {
 
 fn parse<'d>(der: &'d CertificateDer<'_>) -> Result<X509Certificate<'d>> {
     match X509Certificate::from_der(der) {
-        Ok((rest, parsed)) if rest.is_empty() => Ok(parsed),
+        Ok(([], parsed)) => Ok(parsed),
         Ok(_) | Err(_) => Err(invalid("certificate_chain: one of its parts is not an X.509 certificate.")),
     }
 }
@@ -116,10 +116,11 @@ fn said(der: &CertificateDer<'_>) -> Result<Said> {
     let time = |time: &x509_parser::time::ASN1Time| DateTime::from_timestamp(time.timestamp(), 0).unwrap_or_default();
     let mut names: Vec<String> = Vec::new();
     if let Ok(Some(others)) = parsed.subject_alternative_name() {
-        names.extend(others.value.general_names.iter().filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some((*name).to_owned()),
-            _ => None,
-        }));
+        for name in &others.value.general_names {
+            if let GeneralName::DNSName(name) = name {
+                names.push((*name).to_owned());
+            }
+        }
     }
     if names.is_empty() {
         names.extend(parsed.subject().iter_common_name().filter_map(|name| Some(name.as_str().ok()?.to_owned())));

@@ -81,11 +81,8 @@ pub async fn enable(
     repo: Option<&str>,
     changes: Changes,
 ) -> Result<Config> {
-    let connected = repos::get(p, pipeline.id).await.map_err(|error| match error {
-        Error::NotFound(_) => {
-            Error::invalid("The pipeline is not connected to a repository yet. Connect it with: paas pipelines:connect")
-        }
-        other => other,
+    let connected = rows::repo(&mut p.db.read().await?, pipeline.id).await?.ok_or_else(|| {
+        Error::invalid("The pipeline is not connected to a repository yet. Connect it with: paas pipelines:connect")
     })?;
     if repo.is_some_and(|repo| repo != connected.full_name && repo != connected.number.to_string()) {
         return Err(Error::invalid(format!("repo: the pipeline is connected to {}.", connected.full_name)));

@@ -126,7 +126,7 @@ async fn one(builder: &Builder, id: Uuid) -> Result<Next> {
             let found = fetch(builder, &row).await;
             setups::took(p, &row, found).await
         }
-        next => Ok(next),
+        next @ (Next::Again | Next::Wait | Next::Done) => Ok(next),
     }
 }
 

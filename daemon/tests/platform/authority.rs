@@ -28,6 +28,16 @@ const PUBLIC: &[(&str, &str, &str)] = &[
     ("GET", "/buildpacks/{buildpack}/readme", "a registry of what anybody can have"),
     ("GET", "/buildpacks/{buildpack}/revisions", "a registry of what anybody can have"),
     ("GET", "/buildpacks/{buildpack}/revisions/{revision}", "a registry of what anybody can have"),
+    ("POST", "/auth", "a login begins"),
+    ("GET", "/auth/browser/{page}", "the address, a random number, is the key, and the form asks for the password"),
+    ("POST", "/auth/browser/{page}", "the address, a random number, is the key, and the form asks for the password"),
+    ("GET", "/auth/cli", "a token of its own is the key"),
+    ("GET", "/oauth/authorize", "tells a client's name; the form asks for the password"),
+    ("POST", "/oauth/authorize", "the form asks for the password"),
+    ("POST", "/oauth/tokens", "the client's secret is the key"),
+    ("POST", "/oauth/token", "the client's secret is the key"),
+    ("POST", "/password-resets", "for whoever can't log in; its answer is always the same"),
+    ("POST", "/password-resets/{token}/actions/finalize", "the token, a random number, is the key"),
     ("GET", "/teams/invitations/{token}", "the token is the key: who is invited need not have an account"),
     ("PUT", "/sources/{source}", "the address, a random number, is the key"),
     ("GET", "/sources/{source}", "the address, a random number, is the key"),
@@ -45,6 +55,7 @@ const CATALOGUE: &[(&str, &str)] = &[
     ("/stacks/{stack}", "what there is to be had"),
     ("/generations/{generation}", "what there is to be had"),
     ("/api/v2/{dyno}", "refused to everybody, with what to do instead"),
+    ("/account/features/{feature}", "of the account that asks"),
     ("/dyno-sizes/{size}", "what there is to be had"),
 ];
 
@@ -135,6 +146,12 @@ impl World {
         match (parameter, path.split('/').nth(1).unwrap_or_default()) {
             ("app", _) => "world".into(),
             ("id", "users") => self.owner["id"].as_str().unwrap().into(),
+            ("id", "accounts") => self.owner["id"].as_str().unwrap().into(),
+            ("feature", "account") => "dashboard-repositories-api".into(),
+            ("feature", "apps") => "preboot".into(),
+            ("key" | "client" | "token" | "page" | "space" | "*part" | "enterprise" | "invoice" | "credit", _) => {
+                nothing
+            }
             ("id", "oauth") => self.authorization.clone(),
             ("addon", _) => self.addon.clone(),
             ("attachment", _) => self.attachment.clone(),
@@ -157,7 +174,7 @@ impl World {
             ("who" | "member", _) => "second@example.com".into(),
             ("team", _) => "crew".into(),
             ("feature", "teams") => "org-access-controls".into(),
-            ("invitation" | "invoice" | "token" | "transfer", _) => nothing,
+            ("invitation" | "transfer", _) => nothing,
             ("name", _) => "www.example.com".into(),
             ("setup", _) => self.setup.clone(),
             ("review_app", _) => self.review.clone(),
@@ -197,6 +214,13 @@ impl World {
 /// A body that the endpoint's handler takes.
 fn body(endpoint: &Endpoint) -> Value {
     match (endpoint.method.as_str(), endpoint.path) {
+        ("PATCH", "/account/features/{feature}" | "/apps/{app}/features/{feature}") => json!({"enabled": true}),
+        ("POST", "/account/keys") => json!({"public_key": "no key"}),
+        ("POST", "/oauth/clients") => json!({"name": "x", "redirect_uri": "https://example.com/"}),
+        ("POST", "/password-resets") => json!({"email": "nobody@example.com"}),
+        ("POST", "/password-resets/{token}/actions/finalize") => {
+            json!({"password": "long enough", "password_confirmation": "long enough"})
+        }
         ("POST", "/apps/{app}/collaborators" | "/teams/apps/{app}/collaborators") => {
             json!({"user": "third@example.com"})
         }

@@ -5,12 +5,15 @@
 mod util;
 
 mod access;
+mod accounts;
 mod addons;
 mod authority;
 mod certificates;
 mod drains;
 mod dynos;
+mod features;
 mod log_streams;
+mod oauth;
 mod people;
 mod pipelines;
 mod places;

@@ -83,7 +83,7 @@ async fn step(p: &Platform, setup: &AppSetup) -> Result<Next> {
         return Err(Error::invalid(format!("The setup took longer than {} hours.", LONGEST.num_hours())));
     }
     match setup.step.as_str() {
-        "source" => return Ok(Next::Fetch),
+        "source" => Ok(Next::Fetch),
         "configure" => {
             let (manifest, overrides) = (manifest(setup)?, overrides(p, setup)?);
             if let Some(next) = refuse(p, setup, &manifest, &overrides).await? {
