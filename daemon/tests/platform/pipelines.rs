@@ -318,6 +318,14 @@ async fn a_teams_pipeline_is_its_members_to_see_and_its_admins_to_change() {
     vic.patch(&config, json!({"A": "1"})).await.error(403);
     ann.patch(&config, json!({"A": "1"})).await.ok();
 
+    // To see an app is not to have its code: not by way of one's own app either.
+    let own = vic.post("/apps", json!({"name": "vics"})).await.ok();
+    vic.post("/pipeline-couplings", json!({"pipeline": made["id"], "app": "vics", "stage": "production"})).await.ok();
+    let source = json!({"app": {"id": coupling["app"]["id"]}});
+    let taking = json!({"pipeline": {"id": made["id"]}, "source": source, "targets": [{"app": {"id": own["id"]}}]});
+    vic.post("/pipeline-promotions", taking).await.error(403);
+    vic.delete("/apps/vics").await.ok();
+
     // Out of the team with its app, and back.
     let eves = eve.get("/account").await.ok();
     let to_eve = json!({"pipeline": {"id": made["id"]}, "new_owner": {"id": eves["id"], "type": "user"}});

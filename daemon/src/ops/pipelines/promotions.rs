@@ -46,7 +46,8 @@ pub async fn create(
     targets: &[Uuid],
 ) -> Result<Promotion> {
     let pipeline = find(p, actor, &pipeline.to_string()).await?;
-    let source = apps::find_for(p, actor, &source.to_string(), Permission::View).await?;
+    // What is promoted is the app's code: to see the app is not enough.
+    let source = apps::find_for(p, actor, &source.to_string(), Permission::Deploy).await?;
     let targets = check_targets(p, &pipeline, &source, targets).await?;
     let (description, release_id, slug_id) = what(p, &source, release).await?;
     let now = p.cx.now();
