@@ -73,8 +73,7 @@ fn answer_for_dynos(t: &TestApp) -> tokio::task::JoinHandle<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_preboot_the_old_web_dyno_stops_first() {
-    // The engine in memory has a clock of its own, by which every dyno has run for years.
-    let t = TestApp::fake_with(|config| config.boot_timeout_s = 1_000_000_000).await;
+    let t = TestApp::fake().await;
     let answers = answer_for_dynos(&t);
     t.create("app").await;
     t.deploy("app", &[("a", "a")], &[("web", "run")]).await;
