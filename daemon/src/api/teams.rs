@@ -202,6 +202,7 @@ fn service_view(p: &Platform, row: AllowedService) -> wire::team::AllowedAddonSe
             id: view::id_of("addon-service", &row.service),
             human_name: Some(human.into()),
             name: row.service,
+            rest: None,
         },
         id: row.id,
     }
