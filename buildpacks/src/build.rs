@@ -34,6 +34,9 @@ pub struct Request {
     pub buildpacks: Vec<String>,
     /// The app's config vars: files in `ENV_DIR`, not in the environment.
     pub config_vars: BTreeMap<String, String>,
+    /// A build for tests: packs that have a `bin/test-compile` run that, and the last pack is
+    /// left in this directory of the slug, for its `bin/test`.
+    pub tests: Option<String>,
     /// The commit, told to buildpacks as `SOURCE_VERSION`.
     pub source_version: String,
     /// Environment of every program beside the contract's own: proxies, indexes, CA bundle.

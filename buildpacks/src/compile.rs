@@ -172,6 +172,9 @@ fn plan(request: &Request, choice: &Choice) -> Vec<u8> {
     for module in &request.submodules {
         words.extend(["--submodule", &module.path, &module.url, &module.commit]);
     }
+    if let Some(place) = &request.tests {
+        words.extend(["--tests", place]);
+    }
     for pack in &choice.packs {
         let (kind, place, reference) = match &pack.location {
             Location::Ours(dir) => ("dir", *dir, ""),

@@ -106,6 +106,29 @@ async fn several_in_order_with_exports() {
 }
 
 #[tokio::test]
+async fn a_build_for_tests_compiles_for_them_and_keeps_the_pack() {
+    let mut bench = Bench::new("tests");
+    bench.no_packs().file(".buildpacks", "heroku/nodejs\nheroku/ruby\n").file("Procfile", "web: serve\n");
+    bench.pack("node", &[("detect", "echo Node.js"), ("compile", "echo plain >$1/first")]);
+    bench.pack(
+        "ruby",
+        &[
+            ("detect", "echo Ruby"),
+            ("compile", "exit 9"),
+            ("test-compile", "echo for tests >$1/second"),
+            ("test", "echo testing $1"),
+        ],
+    );
+    bench.request.tests = Some(".paas-test".into());
+    bench.build().await.unwrap();
+    assert_eq!((bench.slug("first").as_str(), bench.slug("second").as_str()), ("plain\n", "for tests\n"));
+    assert!(bench.slug(".paas-test/bin/test").contains("testing"));
+    // Otherwise it is built as ever, and nothing of the pack is left.
+    bench.request.tests = None;
+    assert_eq!(rejected(bench.build().await), "failed to compile Ruby app");
+}
+
+#[tokio::test]
 async fn nothing_fits() {
     let mut bench = Bench::new("nothing");
     bench.no_packs();

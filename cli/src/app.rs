@@ -110,16 +110,7 @@ mod tests {
     use super::*;
 
     fn settings() -> Settings {
-        Settings {
-            host: "http://localhost:5000".parse().unwrap(),
-            api_key: None,
-            app: None,
-            ca_cert: None,
-            netrc: None,
-            editor: String::new(),
-            term: None,
-            desktop: false,
-        }
+        Settings::of("http://localhost:5000".parse().unwrap())
     }
 
     fn remote(name: &str, url: &str) -> Remote {

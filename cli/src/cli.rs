@@ -4,9 +4,10 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, ci_config, config, container, diff, domains,
-    drains, dynos, git, inside, local, logs, maintenance, members, pipelines, redis, regions, registry, releases, run,
-    scale, stack, status, teams, telemetry, transfers,
+    access, account, addons, apps, authorizations, buildpacks, builds, certs, ci, ci_config, clients, config,
+    container, diff, domains, drains, dynos, features, git, heroku, inside, keys, local, logs, maintenance, members,
+    pipelines, redis, regions, registry, releases, reviewapps, run, scale, sessions, setups, stack, status, teams,
+    telemetry, transfers, webhooks,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -43,6 +44,12 @@ pub(crate) enum Command {
     #[command(flatten)]
     Builds(builds::Command),
     #[command(flatten)]
+    Certs(certs::Command),
+    #[command(flatten)]
+    Ci(ci::Command),
+    #[command(flatten)]
+    Clients(clients::Command),
+    #[command(flatten)]
     CiConfig(ci_config::Command),
     #[command(flatten)]
     Config(config::Command),
@@ -58,9 +65,13 @@ pub(crate) enum Command {
     #[command(flatten)]
     Dynos(dynos::Command),
     #[command(flatten)]
+    Features(features::Command),
+    #[command(flatten)]
     Git(git::Command),
     #[command(flatten)]
     Inside(inside::Command),
+    #[command(flatten)]
+    Keys(keys::Command),
     /// Show what the app and the platform said
     #[command(name = "logs")]
     Logs(logs::LogsArgs),
@@ -80,9 +91,16 @@ pub(crate) enum Command {
     #[command(flatten)]
     Releases(releases::Command),
     #[command(flatten)]
+    Reviewapps(reviewapps::Command),
+    #[command(flatten)]
     Run(run::Command),
     #[command(flatten)]
     Scale(scale::Command),
+    /// Make an app from a source with an app.json
+    #[command(name = "apps:setup")]
+    Setup(setups::SetupArgs),
+    #[command(flatten)]
+    Sessions(sessions::Command),
     #[command(flatten)]
     Stack(stack::Command),
     /// Show how the platform is
@@ -95,10 +113,12 @@ pub(crate) enum Command {
     #[command(flatten)]
     Telemetry(telemetry::Command),
     #[command(flatten)]
+    Webhooks(webhooks::Command),
+    #[command(flatten)]
     Here(Here),
 }
 
-/// Commands that need neither settings nor server.
+/// Commands that need no server, or have a runtime to themselves.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Here {
     /// Start the app on this machine: every line of the Procfile, with .env
@@ -110,6 +130,9 @@ pub(crate) enum Here {
     /// Check the Procfile
     #[command(name = "local:check")]
     LocalCheck(local::LocalCheckArgs),
+    /// Run Heroku's own command line with this server
+    #[command(name = "heroku")]
+    Heroku(heroku::HerokuArgs),
     /// Show the topics, or what belongs to a topic or command
     #[command(name = "help")]
     Help {
@@ -150,6 +173,7 @@ impl Here {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 runtime.block_on(local::start(arguments)).and_then(ended)
             }
+            Self::Heroku(arguments) => arguments.run().and_then(ended),
             Self::LocalRun(arguments) => local::run(arguments).and_then(ended),
             Self::LocalCheck(arguments) => local::check(&arguments).and_then(ended),
         }
@@ -167,6 +191,9 @@ impl Command {
             Self::Authorizations(command) => command.run(context).await,
             Self::Buildpacks(command) => command.run(context).await,
             Self::Builds(command) => command.run(context).await,
+            Self::Certs(command) => command.run(context).await,
+            Self::Ci(command) => command.run(context).await,
+            Self::Clients(command) => command.run(context).await,
             Self::CiConfig(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
             Self::Container(command) => command.run(),
@@ -174,8 +201,10 @@ impl Command {
             Self::Domains(command) => command.run(context).await,
             Self::Drains(command) => command.run(context).await,
             Self::Dynos(command) => command.run(context).await,
+            Self::Features(command) => command.run(context).await,
             Self::Git(command) => command.run(context).await,
             Self::Inside(command) => command.run(context).await,
+            Self::Keys(command) => command.run(context).await,
             Self::Logs(arguments) => arguments.run(context).await,
             Self::Maintenance(command) => command.run(context).await,
             Self::Pipelines(command) => command.run(context).await,
@@ -184,13 +213,17 @@ impl Command {
             Self::Regions(arguments) => arguments.run(context).await,
             Self::Registry(command) => command.run(context).await,
             Self::Releases(command) => command.run(context).await,
+            Self::Reviewapps(command) => command.run(context).await,
             Self::Run(command) => command.run(context).await,
             Self::Scale(command) => command.run(context).await,
+            Self::Setup(arguments) => arguments.run(context).await,
+            Self::Sessions(command) => command.run(context).await,
             Self::Stack(command) => command.run(context).await,
             Self::Status(arguments) => arguments.run(context).await,
             Self::Teams(command) => command.run(context).await,
             Self::Transfers(command) => command.run(context).await,
             Self::Telemetry(command) => command.run(context).await,
+            Self::Webhooks(command) => command.run(context).await,
             Self::Here(command) => command.run(),
         }
     }

@@ -42,8 +42,8 @@ pub(crate) struct Refusal {
 }
 
 impl Client {
-    /// A client; nothing is connected yet.
-    pub(crate) fn new(settings: &Settings, token: Option<String>) -> anyhow::Result<Self> {
+    /// What reaches the API's host as the settings say.
+    pub(crate) fn builder(settings: &Settings) -> anyhow::Result<reqwest::ClientBuilder> {
         // The first provider stays; that it is there already is no error.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
@@ -64,7 +64,12 @@ impl Client {
                 .with_context(|| format!("PAAS_CA_CERT: {} is no PEM file", file.display()))?;
             builder = builder.tls_certs_merge(certificates);
         }
-        let http = builder.build().context("The HTTP client can't be set up")?;
+        Ok(builder)
+    }
+
+    /// A client; nothing is connected yet.
+    pub(crate) fn new(settings: &Settings, token: Option<String>) -> anyhow::Result<Self> {
+        let http = Self::builder(settings)?.build().context("The HTTP client can't be set up")?;
         Ok(Self {
             http,
             base: settings.host.clone(),
@@ -72,6 +77,12 @@ impl Client {
             request_ids: RefCell::new(None),
             changing: Cell::new(false),
         })
+    }
+
+    /// GET, one thing, however long its answer takes.
+    pub(crate) async fn wait_for<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let response = self.send(self.request(Method::GET, path)?).await?;
+        self.json(response).await
     }
 
     /// GET, one thing.
@@ -114,6 +125,19 @@ impl Client {
         body: &B,
     ) -> anyhow::Result<T> {
         self.call(self.request(method, path)?.json(body)).await
+    }
+
+    /// The same, with the value of a header of the answer.
+    pub(crate) async fn send_json_for_header<B: Serialize + ?Sized, T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &B,
+        header: &str,
+    ) -> anyhow::Result<(T, Option<String>)> {
+        let response = self.send(self.request(method, path)?.json(body).timeout(TIMEOUT)).await?;
+        let value = text_header(response.headers(), header);
+        Ok((self.json(response).await?, value))
     }
 
     /// Any request without a body.
@@ -334,10 +358,17 @@ fn where_listed(resource: &str) -> Option<&'static str> {
         "authorization" => "`paas authorizations` lists your tokens.",
         "build" => "`paas builds` lists the app's builds.",
         "collaborator" => "`paas access` lists who may work on the app.",
+        "sni_endpoint" => "`paas certs` lists the app's certificates.",
+        "webhook" => "`paas webhooks` lists the app's webhooks.",
+        "webhook_delivery" | "webhook_event" => "`paas webhooks:deliveries` lists what was sent.",
         "domain" => "`paas domains` lists the app's domains.",
         "dyno" => "`paas ps` lists the app's dynos.",
         "formation" => "`paas ps:scale` lists the app's process types.",
+        "feature" => "`paas features` and `paas labs` list what there is.",
+        "key" => "`paas keys` lists your SSH keys.",
+        "oauth_client" => "`paas clients` lists your OAuth clients.",
         "release" => "`paas releases` lists the app's releases.",
+        "session" => "`paas sessions` lists your sessions.",
         "team" => "`paas teams` lists the teams that you are in.",
         "team_member" => "`paas members` lists who is in the team.",
         "app_transfer" => "`paas apps:transfers` lists the apps that you offer or are offered.",

@@ -80,13 +80,23 @@ pub(crate) fn remove_remote(name: &str) -> anyhow::Result<()> {
 /// certificate authority is trusted where one is set. As `(key, value)` of `git config`.
 pub(crate) fn host_config(settings: &Settings) -> Vec<(String, String)> {
     let base = settings.base();
-    let program = std::env::current_exe().ok();
-    let program = program.as_deref().unwrap_or(Path::new("paas")).display();
-    let mut config = vec![(format!("credential.{base}.helper"), format!("!'{program}' git:credentials"))];
+    let mut config = vec![helper(&base)];
     if let Some(ca_cert) = settings.ca_cert.as_ref().and_then(|file| file.canonicalize().ok()) {
         config.push((format!("http.{base}.sslCAInfo"), ca_cert.display().to_string()));
     }
     config
+}
+
+/// The setting by which this program hands git the token for a host.
+pub(crate) fn helper(base: &str) -> (String, String) {
+    let program = std::env::current_exe().ok();
+    let program = program.as_deref().unwrap_or(Path::new("paas")).display();
+    (format!("credential.{base}.helper"), format!("!'{program}' git:credentials"))
+}
+
+/// Whether git is installed.
+pub(crate) fn is_there() -> bool {
+    Command::new("git").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
 /// Writes [`host_config`] into the repository.
@@ -111,16 +121,7 @@ mod tests {
     use super::*;
 
     fn settings(host: &str) -> Settings {
-        Settings {
-            host: host.parse().unwrap(),
-            api_key: None,
-            app: None,
-            ca_cert: None,
-            netrc: None,
-            editor: String::new(),
-            term: None,
-            desktop: false,
-        }
+        Settings::of(host.parse().unwrap())
     }
 
     #[test]

@@ -22,12 +22,24 @@ pub(crate) struct Settings {
     pub(crate) ca_cert: Option<PathBuf>,
     /// The netrc file: `NETRC`, else `~/.netrc`.
     pub(crate) netrc: Option<PathBuf>,
+    /// The user's folder (`HOME`).
+    pub(crate) home: Option<PathBuf>,
     /// Editor for `config:edit` (`VISUAL`, `EDITOR`).
     pub(crate) editor: String,
     /// Type of the terminal (`TERM`), for one-off dynos.
     pub(crate) term: Option<String>,
     /// Whether there is a desktop to open a browser on.
     pub(crate) desktop: bool,
+    /// Where programs keep what they learn: `XDG_DATA_HOME`, else `~/.local/share`.
+    pub(crate) data: Option<PathBuf>,
+    /// The user's own settings of git: `GIT_CONFIG_GLOBAL`, else the two files in the home.
+    pub(crate) git_configs: Vec<PathBuf>,
+    /// The proxy to the outside (`HTTPS_PROXY`) as `HOST:PORT`.
+    pub(crate) proxy: Option<String>,
+    /// Certificate authorities that Node trusts besides its own (`NODE_EXTRA_CA_CERTS`).
+    pub(crate) node_ca: Option<PathBuf>,
+    /// Names of the variables of Heroku's command line that are set.
+    pub(crate) heroku: Vec<String>,
 }
 
 impl Settings {
@@ -38,13 +50,47 @@ impl Settings {
             api_key: text("PAAS_API_KEY"),
             app: text("PAAS_APP"),
             ca_cert: text("PAAS_CA_CERT").map(PathBuf::from),
-            netrc: text("NETRC")
-                .map(PathBuf::from)
-                .or_else(|| text("HOME").map(|home| PathBuf::from(home).join(".netrc"))),
+            home: text("HOME").map(PathBuf::from),
+            netrc: text("NETRC").map(PathBuf::from).or_else(|| home(".netrc")),
             editor: text("VISUAL").or_else(|| text("EDITOR")).unwrap_or_else(|| "vi".to_owned()),
             term: text("TERM"),
             desktop: cfg!(target_os = "macos") || text("DISPLAY").is_some() || text("WAYLAND_DISPLAY").is_some(),
+            data: text("XDG_DATA_HOME").map(PathBuf::from).or_else(|| home(".local/share")),
+            git_configs: text("GIT_CONFIG_GLOBAL").map_or_else(
+                || {
+                    let xdg = text("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| home(".config"));
+                    xdg.map(|folder| folder.join("git/config")).into_iter().chain(home(".gitconfig")).collect()
+                },
+                |file| vec![PathBuf::from(file)],
+            ),
+            proxy: text("HTTPS_PROXY").or_else(|| text("https_proxy")).as_deref().and_then(authority),
+            node_ca: text("NODE_EXTRA_CA_CERTS").map(PathBuf::from),
+            heroku: env::vars_os()
+                .filter_map(|(name, _)| name.into_string().ok())
+                .filter(|name| name.starts_with("HEROKU_"))
+                .collect(),
         })
+    }
+
+    /// Settings of a test, with nothing but a host.
+    #[cfg(test)]
+    pub(crate) fn of(host: Url) -> Self {
+        Self {
+            host,
+            api_key: None,
+            app: None,
+            ca_cert: None,
+            netrc: None,
+            home: None,
+            editor: String::new(),
+            term: None,
+            desktop: false,
+            data: None,
+            git_configs: Vec::new(),
+            proxy: None,
+            node_ca: None,
+            heroku: Vec::new(),
+        }
     }
 
     /// The host as the netrc file names it: with the port where one is written.
@@ -65,6 +111,18 @@ impl Settings {
 #[allow(clippy::disallowed_methods, reason = "this is where the settings are read")]
 fn text(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A file or folder in the home.
+fn home(name: &str) -> Option<PathBuf> {
+    text("HOME").map(|home| PathBuf::from(home).join(name))
+}
+
+/// `HOST:PORT` of a proxy, which may be written without scheme and port.
+fn authority(proxy: &str) -> Option<String> {
+    let with_scheme = if proxy.contains("://") { proxy.to_owned() } else { format!("http://{proxy}") };
+    let url = Url::parse(&with_scheme).ok()?;
+    Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
 }
 
 fn parse_host(text: &str) -> Result<Url, Failure> {

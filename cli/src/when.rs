@@ -14,14 +14,18 @@ pub(crate) fn local(time: DateTime<Utc>) -> String {
 }
 
 fn relative(age: chrono::TimeDelta) -> String {
-    let seconds = age.num_seconds().max(0);
+    format!("~ {} ago", span(age.num_seconds().max(0).unsigned_abs()))
+}
+
+/// `5m`
+pub(crate) fn span(seconds: u64) -> String {
     let (count, unit) = match seconds {
         0..60 => (seconds, "s"),
         60..3_600 => (seconds / 60, "m"),
         3_600..90_000 => (seconds / 3_600, "h"),
         _ => (seconds / 86_400, "d"),
     };
-    format!("~ {count}{unit} ago")
+    format!("{count}{unit}")
 }
 
 /// `12.3M`

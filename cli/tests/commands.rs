@@ -2,6 +2,10 @@
 //! `!` marks stderr, `=` an exit code other than 0.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "platform/accounts.rs"]
+mod accounts;
+#[path = "platform/certs.rs"]
+mod certs;
 #[path = "platform/drains.rs"]
 mod drains;
 #[path = "topics/dynos.rs"]
@@ -10,9 +14,13 @@ mod dynos_topic;
 mod pipelines;
 #[path = "topics/platform.rs"]
 mod platform_topic;
+#[path = "commands/setups.rs"]
+mod setups;
 #[path = "commands/teams.rs"]
 mod teams;
 mod util;
+#[path = "platform/webhooks.rs"]
+mod webhooks;
 
 use paas_wire::domain::DomainKind;
 use paas_wire::*;
@@ -209,13 +217,6 @@ fn dynos() {
         "ps",
         "ps worker",
         "ps -a empty",
-        "pipelines:add",
-        "pipelines:destroy",
-        "pipelines:open",
-        "pipelines:remove",
-        "pipelines:rename",
-        "pipelines:transfer",
-        "pipelines:update",
         "ps:restart",
         "ps:restart web",
         "restart web.2",
@@ -546,6 +547,7 @@ const NO_LISTING: &[&str] = &[
     "apps:unlock",
     "auth:token",
     "authorizations:revoke",
+    "authorizations:update",
     "buildpacks:add",
     "buildpacks:clear",
     "buildpacks:remove",
@@ -554,18 +556,39 @@ const NO_LISTING: &[&str] = &[
     "builds:cancel",
     "builds:create",
     "builds:output",
+    "certs:auto:disable",
+    "certs:auto:enable",
+    "certs:auto:refresh",
+    "certs:generate",
+    "certs:remove",
+    "ci:cancel",
+    "clients:destroy",
+    "clients:update",
     "ci:config:set",
     "ci:config:unset",
+    "ci:debug",
+    "ci:info",
+    "ci:last",
+    "ci:rerun",
+    "ci:run",
     "completions",
     "config:edit",
     "config:set",
     "config:unset",
     "domains:clear",
     "domains:remove",
+    "domains:update",
     "domains:wait",
+    "features:disable",
+    "features:enable",
     "git:clone",
     "git:remote",
     "help",
+    "keys:add",
+    "keys:clear",
+    "keys:remove",
+    "labs:disable",
+    "labs:enable",
     "local",
     "local:check",
     "local:run",
@@ -574,6 +597,15 @@ const NO_LISTING: &[&str] = &[
     "logs",
     "maintenance:off",
     "maintenance:on",
+    "pipelines:add",
+    "pipelines:connect",
+    "pipelines:destroy",
+    "pipelines:disconnect",
+    "pipelines:open",
+    "pipelines:remove",
+    "pipelines:rename",
+    "pipelines:transfer",
+    "pipelines:update",
     "members:accept",
     "members:add",
     "members:remove",
@@ -586,13 +618,19 @@ const NO_LISTING: &[&str] = &[
     "redis:wait",
     "releases:output",
     "releases:rollback",
+    "reviewapps:destroy",
+    "reviewapps:disable",
+    "reviewapps:enable",
+    "reviewapps:wait",
     "run",
     "run:detached",
+    "sessions:destroy",
     "stack:set",
     "teams:create",
     "teams:destroy",
     "teams:rename",
     "version",
+    "webhooks:remove",
 ];
 
 #[test]
@@ -602,6 +640,23 @@ fn whatever_lists_or_shows_has_json() {
     let domains = [domain("www.example.com", DomainKind::Custom)];
     let none = Vec::<Value>::new();
     let now = [formation("web", 1, "Basic")];
+    let (hook, event, delivery) = (id(20).to_string(), id(21).to_string(), id(22).to_string());
+    let webhook = format!("/apps/myapp/webhooks/{hook}");
+    let endpoint = certs::endpoint("brave-river-1");
+    world
+        .stub
+        .json("GET /apps/myapp/sni-endpoints", &[&endpoint])
+        .json("POST /apps/myapp/sni-endpoints", &endpoint)
+        .json("PATCH /apps/myapp/sni-endpoints/brave-river-1", &endpoint)
+        .json("PATCH /apps/myapp/domains/www.example.com", &domains[0])
+        .json("GET /apps/myapp/webhooks", &[webhooks::webhook()])
+        .json("POST /apps/myapp/webhooks", &webhooks::webhook())
+        .json(&format!("GET {webhook}"), &webhooks::webhook())
+        .json(&format!("PATCH {webhook}"), &webhooks::webhook())
+        .json("GET /apps/myapp/webhook-events", &[webhooks::event()])
+        .json(&format!("GET /apps/myapp/webhook-events/{event}"), &webhooks::event())
+        .json("GET /apps/myapp/webhook-deliveries", &[webhooks::delivery()])
+        .json(&format!("GET /apps/myapp/webhook-deliveries/{delivery}"), &webhooks::delivery());
     world
         .stub
         .json("GET /account", &account())
@@ -626,6 +681,18 @@ fn whatever_lists_or_shows_has_json() {
         .json("GET /apps/myapp/formation", &now)
         .json("GET /apps/myapp/releases", &[release(1, "Deploy", ReleaseStatus::Succeeded)])
         .json("GET /oauth/authorizations", &[authorization(None)])
+        .json(&format!("GET /oauth/authorizations/{}", id(8)), &authorization(None))
+        .json(&format!("POST /oauth/authorizations/{}/actions/regenerate-tokens", id(8)), &authorization(Some("t")))
+        .json("GET /oauth/clients", &[oauth_client("Amazing")])
+        .json("POST /oauth/clients", &oauth_client("Amazing"))
+        .json(&format!("GET /oauth/clients/{}", id(8)), &oauth_client("Amazing"))
+        .json(&format!("POST /oauth/clients/{}/actions/rotate-credentials", id(8)), &oauth_client("Amazing"))
+        .json("GET /oauth/sessions", &[session("laptop")])
+        .json("GET /account/keys", &[key("me@laptop")])
+        .json("GET /account/features", &[feature("beta", "public", true)])
+        .json("GET /account/features/beta", &feature("beta", "public", true))
+        .json("GET /apps/myapp/features", &[feature("preboot", "general", true)])
+        .json("GET /apps/myapp/features/beta", &feature("beta", "public", true))
         .json("GET /redis/v0/databases/redis-calm-1", &redis_info())
         .json("GET /regions", &none)
         .json("GET /stacks", &none)
@@ -636,6 +703,7 @@ fn whatever_lists_or_shows_has_json() {
         .json("POST /apps/myapp/domains", &domains[0])
         .json("POST /oauth/authorizations", &authorization(Some("t")));
     pipelines::for_all(&world);
+    setups::for_all(&world);
     let mut without = Vec::new();
     let table = world.run(&["docs:table"]).stdout;
     for call in table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()) {
@@ -643,17 +711,30 @@ fn whatever_lists_or_shows_has_json() {
         if NO_LISTING.contains(&name) {
             continue;
         }
+        let number = id(8).to_string();
         // What the command needs besides its options.
         let argument = match name {
             "addons:info" => Some("redis"),
             "addons:plans" | "addons:create" => Some("redis"),
+            "certs:add" => Some("/dev/null /dev/null --domain www.example.com"),
+            "certs:update" => Some("/dev/null /dev/null --confirm myapp"),
+            "webhooks:add" => Some("-i api:app -l sync -u https://example.com"),
+            "webhooks:info" | "webhooks:update" => Some(hook.as_str()),
+            "webhooks:deliveries:info" => Some(delivery.as_str()),
+            "webhooks:events:info" => Some(event.as_str()),
+            "apps:setup" => Some("--source=https://example.com/source.tgz"),
             "config:get" | "ci:config:get" => Some("A"),
+            "reviewapps:create" => Some("--branch=fix"),
             "members" => Some("--team=crew"),
             "domains:add" | "domains:info" => Some("www.example.com"),
+            "authorizations:info" | "authorizations:rotate" | "clients:info" | "clients:rotate" => Some(&*number),
+            "clients:create" => Some("Amazing https://example.com/cb"),
+            "features:info" | "labs:info" => Some("beta"),
             "pipelines:info" => Some("shop"),
             _ => None,
         };
-        let arguments: Vec<&str> = std::iter::once(name).chain(argument).chain(["--json"]).collect();
+        let words = argument.into_iter().flat_map(|words| words.split(' '));
+        let arguments: Vec<&str> = std::iter::once(name).chain(words).chain(["--json"]).collect();
         let run = world.run(&arguments);
         if run.code != 0 || serde_json::from_str::<Value>(&run.stdout).is_err() {
             without.push(format!("{arguments:?} = {}: {}{}", run.code, run.stderr, run.stdout));

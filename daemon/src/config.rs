@@ -116,6 +116,18 @@ pub struct Config {
     /// Scheme and authority that users reach the API by, when it is not the listening address (http://api.example.com).
     #[arg(long, env = "PAAS_PUBLIC_URL")]
     pub public_url: Option<String>,
+
+    /// Let webhooks reach this machine's loopback too, where the daemon and other programs listen; the router's ports they reach anyway.
+    #[arg(long, env = "PAAS_WEBHOOK_LOOPBACK", value_parser = clap::builder::BoolishValueParser::new())]
+    pub webhook_loopback: bool,
+
+    /// Seconds before a webhook that failed is tried again; each pause after that is 2.5 times the one before, 9 in all.
+    #[arg(long, env = "PAAS_WEBHOOK_RETRY", default_value_t = 100)]
+    pub webhook_retry_s: u64,
+
+    /// Seconds that a webhook's receiver has to answer.
+    #[arg(long, env = "PAAS_WEBHOOK_TIMEOUT", default_value_t = 20)]
+    pub webhook_timeout_s: u64,
 }
 
 /// A number of cores; Docker takes no less than a hundredth.

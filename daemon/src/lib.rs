@@ -5,7 +5,7 @@
 //!
 //! 4. [`api`], [`git`], [`streams`], [`web`], [`tasks`]: front doors and background tasks
 //! 3. [`ops`]: one function per use case
-//! 2. [`store`], [`engine`], [`logs`], [`slugs`], [`addons`], [`outbound`]: adapters
+//! 2. [`store`], [`engine`], [`logs`], [`slugs`], [`addons`], [`outbound`], [`repos`]: adapters
 //! 1. [`context`], [`config`], [`secret`], [`error`]: the ground
 
 pub mod addons;
@@ -19,6 +19,7 @@ pub mod git;
 pub mod logs;
 pub mod ops;
 pub mod outbound;
+pub mod repos;
 pub mod secret;
 pub mod serve;
 pub mod slugs;

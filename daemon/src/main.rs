@@ -67,6 +67,14 @@ enum Admin {
         #[command(flatten)]
         config: Config,
     },
+    /// Print a token, good for a day, by which somebody sets a new password
+    #[command(name = "user:reset")]
+    UserReset {
+        /// E-mail address of the account
+        email: String,
+        #[command(flatten)]
+        config: Config,
+    },
 }
 
 fn main() -> ExitCode {
@@ -171,6 +179,29 @@ async fn admin(command: Admin) -> ExitCode {
             match accounts::create_token(&platform, user.id, "paasd admin user:create", None).await {
                 Ok((_, token)) => {
                     say(&format!("Account {} is there. Its API token, shown this once:", user.email));
+                    say(&token);
+                    platform.db.close().await;
+                    ExitCode::SUCCESS
+                }
+                Err(e) => fail(&serve::chain(&e)),
+            }
+        }
+        Admin::UserReset { email, config } => {
+            let platform = match serve::beside(config).await {
+                Ok(platform) => platform,
+                Err(e) => return fail(&e.to_string()),
+            };
+            match accounts::reset(&platform, &email).await {
+                Ok((token, asked)) => {
+                    match asked {
+                        Some(at) => say(&format!("A new password for {email} was asked for at {}.", at.to_rfc3339())),
+                        None => say(&format!(
+                            "Nobody has asked for a new password for {email}; here is the token for one all the same."
+                        )),
+                    }
+                    say("Its owner sends password and password_confirmation, as JSON, within a day to:");
+                    say(&format!("POST {}/password-resets/{token}/actions/finalize", platform.cx.config().api_url()));
+                    say("The token alone, shown this once:");
                     say(&token);
                     platform.db.close().await;
                     ExitCode::SUCCESS

@@ -115,6 +115,19 @@ pub fn new_token() -> String {
     format!("HRKU-{}", uuid::Uuid::new_v4())
 }
 
+/// Its first and last letters, with as many stars between as Heroku's clients look for: by
+/// this they know a token again. 90 bits of it stay unknown.
+pub fn token_hint(token: &str) -> Option<String> {
+    let (start, end) = (token.get(..9)?, token.get(token.len().checked_sub(4)?..)?);
+    (token.len() > 30).then(|| format!("{start}**********{end}"))
+}
+
+/// Whether two secrets are the same, in a time that tells nothing of them.
+pub fn same(a: &[u8], b: &[u8]) -> bool {
+    use subtle::ConstantTimeEq as _;
+    Sha256::digest(a).ct_eq(&Sha256::digest(b)).into()
+}
+
 /// What is stored of a token. It is 122 random bits, so a plain hash suffices.
 pub fn token_hash(token: &str) -> Vec<u8> {
     Sha256::digest(token.as_bytes()).to_vec()
@@ -164,6 +177,14 @@ mod tests {
         // What is sealed for a row is no signature.
         assert!(!sealer.is_signed("slug/1/99", &hex::encode(sealer.seal("slug/1/99", b""))));
         assert!(!sealer.is_signed("slug/1/99", "") && !sealer.is_signed("slug/1/99", "no hex"));
+    }
+
+    #[test]
+    fn a_hint_is_little_of_a_token() {
+        let hint = token_hint("HRKU-01234567-89ab-cdef-0123-456789abcdef").unwrap();
+        assert_eq!(hint, "HRKU-0123**********cdef");
+        assert_eq!(token_hint("HRKU-short"), None);
+        assert!(same(b"a", b"a") && !same(b"a", b"b") && !same(b"a", b"a "));
     }
 
     #[test]

@@ -111,6 +111,7 @@ async fn open(config: Config, engine: Option<Arc<dyn Engine>>, first: bool) -> R
         slug_store,
         attachments: Default::default(),
         board: Default::default(),
+        guesses: Default::default(),
     })
 }
 
@@ -181,8 +182,12 @@ impl Daemon {
         jobs.spawn(tasks::promotions::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::drains::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::slugs::run(platform.clone(), stopped.clone()));
+        jobs.spawn(tasks::webhooks::run(platform.clone(), stopped.clone()));
         let git = Arc::new(git::Git::default());
-        jobs.spawn(tasks::build::run(builder(&platform, cx.instance()).await?, stopped.clone()));
+        let builder = builder(&platform, cx.instance()).await?;
+        jobs.spawn(tasks::reviews::run(platform.clone(), stopped.clone()));
+        jobs.spawn(tasks::setups::run(builder.clone(), stopped.clone()));
+        jobs.spawn(tasks::build::run(builder, stopped.clone()));
         jobs.spawn(hooks(platform.clone(), git.clone(), stopped.clone()));
         if router_mode == RouterMode::Managed {
             jobs.spawn(tasks::router::run(cx.clone(), stopped.clone()));

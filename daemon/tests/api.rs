@@ -186,7 +186,7 @@ async fn who_may_do_what() {
     t.send("GET", "/account", Some(&token), None).await.ok();
     t.delete(&format!("/oauth/authorizations/{}", made["id"].as_str().unwrap())).await.ok();
     t.send("GET", "/account", Some(&token), None).await.error(401);
-    let (_, why) = t.post("/oauth/authorizations", json!({"scope": ["read"]})).await.error(422);
+    let (_, why) = t.post("/oauth/authorizations", json!({"scope": ["all"]})).await.error(422);
     assert!(why.starts_with("scope:"), "{why}");
 
     // Basic: the token as the password; name and password only where tokens are made.

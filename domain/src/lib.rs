@@ -8,3 +8,5 @@ pub mod procfile;
 pub mod route;
 pub mod size;
 pub mod stage;
+pub mod tap;
+pub mod webhook;

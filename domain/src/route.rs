@@ -31,6 +31,29 @@ pub struct RouteTable {
     /// through the router.
     #[serde(default)]
     pub control: Option<ControlRoute>,
+    /// The certificates that apps have brought. A name that none of them is for is served
+    /// with the router's own.
+    #[serde(default)]
+    pub certificates: Vec<Certificate>,
+}
+
+/// A certificate with its key, and the names that are served with it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Another one with every certificate: what has the same id is the same.
+    pub id: Uuid,
+    /// Host names as in [`AppRoute::hosts`].
+    pub hosts: Vec<String>,
+    /// Certificate and what it is signed by, PEM.
+    pub chain: String,
+    /// The key, PEM. Never shown.
+    pub key: String,
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificate").field("id", &self.id).field("hosts", &self.hosts).finish_non_exhaustive()
+    }
 }
 
 /// The daemon's own API and git server, seen from outside.

@@ -10,6 +10,7 @@
 mod access_log;
 mod admin;
 mod body;
+mod certificates;
 mod client_io;
 mod daemon_client;
 mod dispatch;

@@ -124,7 +124,7 @@ pub fn start(settings: Settings, inherited: Inherited) -> Result<Running, StartE
     let (stop, stopped) = watch::channel(false);
 
     let (cert, key) = settings.tls_files();
-    let certificates = Arc::new(Certificates::new(cert, key));
+    let certificates = Arc::new(Certificates::new(cert, key, Arc::clone(&shared.routes)));
     let acceptor =
         tls::acceptor(Arc::clone(&certificates)).map_err(|error| StartError::System(format!("TLS: {error}")))?;
     let https = Https {

@@ -10,6 +10,8 @@ use paas_domain::route::{AppRoute, Backend, ControlRoute, HostIndex, RouteTable,
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::certificates::AppCertificates;
+
 /// A table made ready for requests.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
@@ -21,6 +23,7 @@ pub(crate) struct Snapshot {
     apps: Vec<Arc<App>>,
     by_id: HashMap<Uuid, usize>,
     control: Option<ControlRoute>,
+    pub(crate) certificates: AppCertificates,
 }
 
 /// An app and its dynos.
@@ -97,7 +100,13 @@ pub(crate) enum Destination {
 }
 
 impl Snapshot {
-    fn new(table: RouteTable, known: bool, upstreams: &mut HashMap<(Uuid, Uuid), Weak<Upstream>>) -> Snapshot {
+    fn new(
+        table: RouteTable,
+        known: bool,
+        upstreams: &mut HashMap<(Uuid, Uuid), Weak<Upstream>>,
+        before: &AppCertificates,
+    ) -> Snapshot {
+        let certificates = AppCertificates::new(&table.certificates, before);
         let index = HostIndex::new(&table);
         let mut apps = Vec::with_capacity(table.apps.len());
         let mut by_id = HashMap::with_capacity(table.apps.len());
@@ -125,6 +134,7 @@ impl Snapshot {
             apps,
             by_id,
             control: table.control,
+            certificates,
         }
     }
 
@@ -171,7 +181,7 @@ impl Routes {
     pub(crate) fn new(table: Option<RouteTable>) -> Routes {
         let mut upstreams = HashMap::new();
         let known = table.is_some();
-        let snapshot = Snapshot::new(table.unwrap_or_default(), known, &mut upstreams);
+        let snapshot = Snapshot::new(table.unwrap_or_default(), known, &mut upstreams, &AppCertificates::default());
         Routes {
             current: ArcSwap::from_pointee(snapshot),
             changed: watch::Sender::new(0),
@@ -191,7 +201,7 @@ impl Routes {
     /// Replaces the table.
     pub(crate) fn publish(&self, table: RouteTable) {
         let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = Snapshot::new(table, true, &mut upstreams);
+        let snapshot = Snapshot::new(table, true, &mut upstreams, &self.current.load().certificates);
         self.current.store(Arc::new(snapshot));
         upstreams.retain(|_, upstream| upstream.strong_count() > 0);
         drop(upstreams);

@@ -1,5 +1,5 @@
-//! TLS in front: one certificate from files for now, swapped while connections go on when
-//! the files change.
+//! TLS in front: the certificates that apps have brought, by the name that is asked for, and
+//! one from files for all other names. Both are swapped while connections go on.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig};
 
+use crate::table::Routes;
+
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
@@ -24,19 +26,21 @@ pub(crate) enum TlsError {
     Mismatch { path: PathBuf, why: String },
 }
 
-/// The certificate in use.
+/// The certificates in use.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     cert: PathBuf,
     key: PathBuf,
+    /// Where those of the apps are.
+    routes: Arc<Routes>,
     current: ArcSwapOption<CertifiedKey>,
     /// What the current one was made of.
     read: std::sync::Mutex<Option<(Vec<u8>, Vec<u8>)>>,
 }
 
 impl Certificates {
-    pub(crate) fn new(cert: PathBuf, key: PathBuf) -> Certificates {
-        Certificates { cert, key, current: ArcSwapOption::empty(), read: std::sync::Mutex::new(None) }
+    pub(crate) fn new(cert: PathBuf, key: PathBuf, routes: Arc<Routes>) -> Certificates {
+        Certificates { cert, key, routes, current: ArcSwapOption::empty(), read: std::sync::Mutex::new(None) }
     }
 
     /// Reads the files. True when the certificate in use is another one now.
@@ -69,8 +73,9 @@ impl Certificates {
 }
 
 impl ResolvesServerCert for Certificates {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.current.load_full()
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let of_app = hello.server_name().and_then(|name| self.routes.load().certificates.find(name));
+        of_app.or_else(|| self.current.load_full())
     }
 }
 

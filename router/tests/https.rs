@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use paas_domain::route::{Certificate, RouteTable};
 use paas_router::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -24,6 +25,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use util::backend::{Dyno, head};
 use util::client::{get, mirrored, read_to};
 use util::{House, patient, serving};
+use uuid::Uuid;
 
 /// Makes a certificate of its own for demo.localhost; gives what a client is to trust.
 fn certificate(dir: &Path) -> CertificateDer<'static> {
@@ -35,6 +37,15 @@ fn certificate(dir: &Path) -> CertificateDer<'static> {
 }
 
 async fn dial(addr: &str, trusted: &CertificateDer<'static>, alpn: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
+    dial_as("demo.localhost", addr, trusted, alpn).await
+}
+
+async fn dial_as(
+    name: &'static str,
+    addr: &str,
+    trusted: &CertificateDer<'static>,
+    alpn: &[u8],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -44,7 +55,7 @@ async fn dial(addr: &str, trusted: &CertificateDer<'static>, alpn: &[u8]) -> std
         .with_no_client_auth();
     config.alpn_protocols = vec![alpn.to_vec()];
     let stream = TcpStream::connect(addr).await?;
-    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("demo.localhost").unwrap(), stream).await
+    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(name).unwrap(), stream).await
 }
 
 async fn house(dyno: &Dyno, dir: tempfile::TempDir, limits: Limits) -> House {
@@ -127,6 +138,52 @@ async fn https_opens_late_and_changes_its_certificate() {
     assert!(dial(&addr, &first, b"http/1.1").await.is_err(), "the old certificate is gone");
     before.write_all(get("/a", "").as_bytes()).await.unwrap();
     read_to(&mut before, "\r\n\r\nhello").await;
+}
+
+/// A certificate for these names as the table carries it, and what a client is to trust.
+fn brought(id: u128, names: &[&str]) -> (Certificate, CertificateDer<'static>) {
+    let hosts: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let made = rcgen::generate_simple_self_signed(hosts.clone()).unwrap();
+    let trusted = CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).unwrap();
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    (Certificate { id: Uuid::from_u128(id), hosts, chain, key }, trusted)
+}
+
+#[tokio::test]
+async fn the_certificate_is_chosen_by_the_name_and_swapped_while_connections_go_on() {
+    let dyno = Dyno::text("hello").await;
+    let dir = tempfile::tempdir().unwrap();
+    let own = certificate(dir.path());
+    let house = house(&dyno, dir, patient()).await;
+    let addr = house.router.as_ref().unwrap().https()[0].clone();
+    let with = |generation, certificates: &[Certificate]| RouteTable {
+        certificates: certificates.to_vec(),
+        ..serving(generation, &[dyno.addr])
+    };
+    let (shop, shop_trusted) = brought(1, &["shop.example.com"]);
+    let (all, all_trusted) = brought(2, &["*.example.com"]);
+    let broken = Certificate { id: Uuid::from_u128(3), hosts: vec!["demo.localhost".into()], ..shop.clone() };
+    let broken = Certificate { key: all.key.clone(), ..broken };
+    house.set(with(2, &[shop.clone(), all.clone(), broken])).await;
+    let mut before = dial_as("shop.example.com", &addr, &shop_trusted, b"http/1.1").await.unwrap();
+    dial_as("www.example.com", &addr, &all_trusted, b"http/1.1").await.unwrap();
+    dial_as("shop.example.com", &addr, &all_trusted, b"http/1.1").await.unwrap_err();
+    // A key that doesn't fit takes nothing away: the router's own serves that name.
+    dial(&addr, &own, b"http/1.1").await.unwrap();
+
+    let (new, new_trusted) = brought(4, &["shop.example.com"]);
+    house.set(with(3, &[new, all])).await;
+    dial_as("shop.example.com", &addr, &new_trusted, b"http/1.1").await.unwrap();
+    dial_as("shop.example.com", &addr, &shop_trusted, b"http/1.1").await.unwrap_err();
+    before.write_all(get("/a", "").as_bytes()).await.unwrap();
+    read_to(&mut before, "\r\n\r\nhello").await;
+
+    // The keys are on the disk for the next start, and for nobody else.
+    let kept = house.dir.path().join("router/table.json");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&kept).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    house.set(with(4, &[])).await;
+    dial_as("shop.example.com", &addr, &new_trusted, b"http/1.1").await.unwrap_err();
 }
 
 /// A client that leaves one response unread and goes on with its others.

@@ -10,6 +10,8 @@ use std::fmt;
 
 /// Value of the `Upgrade` header.
 pub const PROTOCOL: &str = "paas-attach/1";
+/// Header of the answer when the program has a terminal.
+pub const TERMINAL: &str = "paas-terminal";
 /// Path before the secret.
 pub const PATH: &str = "/streams/attach/";
 /// Bytes before the payload.

@@ -20,6 +20,7 @@ pub mod addon_config;
 pub mod addon_region_capability;
 pub mod addon_service;
 pub mod app;
+pub mod app_setup;
 pub mod app_transfer;
 pub mod attach;
 pub mod build;
@@ -31,13 +32,17 @@ pub mod domain;
 pub mod dyno;
 pub mod dyno_size;
 pub mod error;
+pub mod feature;
 pub mod formation;
 pub mod generation;
 pub mod headers;
+pub mod key;
 pub mod log_drain;
 pub mod log_session;
 pub mod loose;
 pub mod oauth_authorization;
+pub mod oauth_client;
+pub mod oauth_token;
 pub mod pipeline;
 pub mod pipeline_coupling;
 pub mod pipeline_promotion;
@@ -48,7 +53,9 @@ pub mod redis;
 pub mod reference;
 pub mod region;
 pub mod release;
+pub mod review_app;
 pub mod slug;
+pub mod sni_endpoint;
 pub mod source;
 pub mod stack;
 pub mod status;
@@ -56,15 +63,21 @@ pub mod team;
 pub mod team_app;
 pub mod team_member;
 pub mod telemetry_drain;
+pub mod test_run;
 pub mod time;
+pub mod webhook;
 
-pub use account::{Account, AccountUpdate};
+pub use account::{
+    Account, AccountDelete, AccountDelinquency, AccountUpdate, PasswordReset, PasswordResetCreate,
+    PasswordResetFinalize, SmsNumber, UserPreferences, UserPreferencesUpdate,
+};
 pub use addon::{Addon, AddonCreate, AddonResolve, AddonState, AddonUpdate};
 pub use addon_attachment::{AddonAttachment, AttachmentCreate, AttachmentResolve};
 pub use addon_config::{AddonConfig, AddonConfigUpdate};
 pub use addon_region_capability::AddonRegionCapability;
 pub use addon_service::AddonService;
 pub use app::{App, AppCreate, AppUpdate};
+pub use app_setup::{AppSetup, AppSetupCreate, SetupStatus};
 pub use app_transfer::{AppTransfer, AppTransferCreate, AppTransferUpdate, TransferState};
 pub use build::{Build, BuildCreate, BuildStatus, SourceBlob};
 pub use buildpack_installation::{BuildpackInstallation, BuildpackInstallationsUpdate};
@@ -74,12 +87,18 @@ pub use domain::{Domain, DomainCreate, DomainUpdate};
 pub use dyno::{Dyno, DynoCreate, DynoState};
 pub use dyno_size::DynoSize;
 pub use error::ErrorBody;
+pub use feature::{Feature, FeatureUpdate};
 pub use formation::{Formation, FormationBatchUpdate, FormationUpdate, Quantity};
 pub use generation::Generation;
+pub use key::{Key, KeyCreate};
 pub use log_drain::{LogDrain, LogDrainAddon, LogDrainCreate};
 pub use log_session::{LogSession, LogSessionCreate};
 pub use loose::Identity;
-pub use oauth_authorization::{Authorization, AuthorizationCreate, AuthorizationUpdate};
+pub use oauth_authorization::{
+    Authorization, AuthorizationCreate, AuthorizationUpdate, ClientProof, Session, SessionCreate,
+};
+pub use oauth_client::{Client, ClientCreate, ClientUpdate};
+pub use oauth_token::{OauthToken, OauthTokenCreate};
 pub use pipeline::{
     OwnerKind, Pipeline, PipelineCreate, PipelineOwner, PipelineQuery, PipelineStack, PipelineTransfer,
     PipelineTransferCreate, PipelineUpdate,
@@ -94,10 +113,14 @@ pub use rate_limit::RateLimit;
 pub use reference::{IdRef, NameRef, Named, UserRef};
 pub use region::Region;
 pub use release::{Release, ReleaseCreate, ReleaseStatus};
+pub use review_app::{PipelineRepo, ReviewApp, ReviewAppConfig};
 pub use slug::{Slug, SlugCreate};
+pub use sni_endpoint::{SniEndpoint, SniEndpointCreate, SniEndpointUpdate, SslCert};
 pub use source::Source;
 pub use stack::Stack;
 pub use team::{Team, TeamCreate, TeamFeature, TeamPreferences, TeamUpdate};
 pub use team_app::{TeamApp, TeamAppCreate, TeamAppUpdate};
 pub use team_member::{Person, TeamInvitation, TeamInvitationCreate, TeamMember, TeamMemberUpdate};
 pub use telemetry_drain::{TelemetryDrain, TelemetryDrainCreate, TelemetryDrainUpdate};
+pub use test_run::{TestCase, TestNode, TestRun, TestStatus};
+pub use webhook::{Webhook, WebhookCreate, WebhookDelivery, WebhookEvent, WebhookUpdate};

@@ -10,8 +10,8 @@ use crate::IdRef;
 /// A permission to use the API, with its token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Authorization {
-    /// The token; its text is told once, when it is made, and `null` afterwards where only a
-    /// hash is kept.
+    /// The token; its text is told whole once, when it is made, and to whoever asks with it.
+    /// Afterwards it is told as its first and last letters, since only a hash is kept.
     #[serde(default)]
     pub access_token: Option<Token>,
     /// The program it was made for.
@@ -24,12 +24,12 @@ pub struct Authorization {
     /// What it is for, in the user's words.
     #[serde(default)]
     pub description: Option<String>,
-    /// The grant it came from; always absent here.
+    /// A code that a program is to trade for the token, where one was asked for.
     #[serde(default)]
     pub grant: Option<Grant>,
     /// Id.
     pub id: Uuid,
-    /// A token to renew it by; always absent here.
+    /// A token to renew it by.
     #[serde(default)]
     pub refresh_token: Option<Token>,
     /// What it allows: `global`, `read`, `write`, `identity` …
@@ -118,4 +118,54 @@ pub struct AuthorizationUpdate {
     /// See [`Authorization::description`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// The program that it is to belong to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientProof>,
+}
+
+/// A program that proves itself.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ClientProof {
+    /// Its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Uuid>,
+    /// Its secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+}
+
+/// `/oauth/sessions`: a login, as distinct from a token made for a program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Session {
+    /// Id.
+    pub id: Uuid,
+    /// What logged in.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// When.
+    #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    #[serde(with = "crate::time")]
+    #[schemars(with = "chrono::DateTime<chrono::Utc>")]
+    pub updated_at: DateTime<Utc>,
+    /// Seconds until it ends; absent: never.
+    #[serde(default)]
+    pub expires_in: Option<u64>,
+    /// Its token, told once: when it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_token: Option<Token>,
+}
+
+/// `POST /oauth/sessions`
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct SessionCreate {
+    /// See [`Session::description`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Seconds until it ends; thirty days when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::loose::number")]
+    #[schemars(with = "Option<u64>")]
+    pub expires_in: Option<u64>,
 }

@@ -9,7 +9,10 @@
 # What to fetch is in the file `plan` of WORK_DIR, words with a NUL behind each, because addresses
 # may hold credentials; it is gone before any buildpack runs:
 #
-#   [--submodule PATH URL COMMIT]… [--pack NAME KIND LOCATION REF]…
+#   [--submodule PATH URL COMMIT]… [--tests DIRECTORY] [--pack NAME KIND LOCATION REF]…
+#
+# With --tests, packs that have a bin/test-compile run that in place of bin/compile, and the last
+# pack is left in DIRECTORY of the build directory, for its bin/test.
 #
 # KIND is dir (a directory of PACKS_DIR), git (a repository) or tgz (the URL of an archive). With
 # `detect` the first pack that detects wins, with `set` all of them run, in order.
@@ -125,15 +128,21 @@ compile() { # INDEX; the exports of those before it are in effect for this one o
       set -u
     fi
   done
-  exec "$work_dir/pack_$1/bin/compile" "$build_dir" "$cache_dir" "$env_dir"
+  local program=compile
+  [ -z "$tests" ] || [ ! -f "$work_dir/pack_$1/bin/test-compile" ] || program=test-compile
+  exec "$work_dir/pack_$1/bin/$program" "$build_dir" "$cache_dir" "$env_dir"
 }
 
-names=() kinds=() locations=() refs=() submodules=()
+names=() kinds=() locations=() refs=() submodules=() tests=
 while [ $# -gt 0 ]; do
   case $1 in
     --pack)
       names+=("$2") kinds+=("$3") locations+=("$4") refs+=("$5")
       shift 5
+      ;;
+    --tests)
+      tests=$2
+      shift 2
       ;;
     --submodule)
       submodules+=("$2" "$3" "$4")
@@ -218,6 +227,11 @@ for ((i = 0; i < ${#names[@]}; i++)); do
 done
 
 last=$((${#names[@]} - 1))
+if [ -n "$tests" ] && [ -f "$work_dir/pack_$last/bin/test" ]; then
+  rm -rf "${build_dir:?}/$tests"
+  cp -R "$work_dir/pack_$last" "$build_dir/$tests"
+  rm -rf "${build_dir:?}/$tests/.git"
+fi
 if [ -f "$work_dir/pack_$last/bin/release" ]; then
   if ! "$work_dir/pack_$last/bin/release" "$build_dir" >"$result_dir/release.yml"; then
     problem "Push rejected, bin/release of ${names[last]} failed."

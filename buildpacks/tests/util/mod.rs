@@ -100,6 +100,7 @@ impl Bench {
                 env: Vec::new(),
                 mounts: Vec::new(),
                 submodules: Vec::new(),
+                tests: None,
                 owner: (user.uid(), user.gid()),
                 limits: Limits {
                     memory_bytes: 1 << 30,

@@ -1,11 +1,12 @@
-//! Who is logged in: `login`, `logout`, `auth:whoami`, `auth:token`.
+//! Who is logged in: `login`, `logout`, `auth:whoami`, `auth:token`, `auth:2fa`.
 
 use std::io::{IsTerminal as _, Read as _};
 
 use anyhow::Context as _;
 use clap::Subcommand;
 use paas_wire::{Account, Authorization, AuthorizationCreate};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
 
 use crate::client::{Client, status_of};
 use crate::context::Context;
@@ -22,6 +23,9 @@ pub(crate) enum Command {
         /// Log in with this API token instead ("-" reads it from stdin)
         #[arg(long, value_name = "TOKEN")]
         token: Option<String>,
+        /// Log in with your browser instead
+        #[arg(short, long, conflicts_with = "token")]
+        browser: bool,
     },
     /// Log out: revoke the token and forget it
     #[command(name = "logout", visible_alias = "auth:logout")]
@@ -29,6 +33,13 @@ pub(crate) enum Command {
     /// Show who is logged in
     #[command(name = "auth:whoami", visible_alias = "whoami")]
     Whoami {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show whether a second factor is asked for at login
+    #[command(name = "auth:2fa", visible_aliases = ["2fa", "twofactor"])]
+    SecondFactor {
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -41,7 +52,7 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
         match self {
-            Self::Login { token } => login(context, token).await,
+            Self::Login { token, browser } => login(context, token, browser).await,
             Self::Logout => logout(context).await,
             Self::Whoami { json } => {
                 let account: Account = context.client()?.get("/account").await?;
@@ -49,6 +60,15 @@ impl Command {
                     return output::json(&account);
                 }
                 output::line(account.email);
+                Ok(())
+            }
+            Self::SecondFactor { json } => {
+                let account: Account = context.client()?.get("/account").await?;
+                if json {
+                    return output::json(&json!({"two_factor_authentication": account.two_factor_authentication}));
+                }
+                let word = if account.two_factor_authentication { "enabled" } else { "not enabled" };
+                output::line(format_args!("Two-factor authentication is {word}"));
                 Ok(())
             }
             Self::Token => {
@@ -60,7 +80,7 @@ impl Command {
     }
 }
 
-async fn login(context: &Context, token: Option<String>) -> anyhow::Result<()> {
+async fn login(context: &Context, token: Option<String>, browser: bool) -> anyhow::Result<()> {
     let settings = &context.settings;
     let file = settings
         .netrc
@@ -68,6 +88,7 @@ async fn login(context: &Context, token: Option<String>) -> anyhow::Result<()> {
         .ok_or_else(|| Failure::new("There is no home folder to keep the token in.").hint("Set HOME or NETRC."))?;
     let login = match token {
         Some(token) => login_with_token(context, token).await?,
+        None if browser => login_with_browser(context).await?,
         None => login_with_password(context).await?,
     };
     credentials::save(file, &settings.machine(), &login)?;
@@ -91,6 +112,47 @@ async fn login_with_token(context: &Context, token: String) -> anyhow::Result<Lo
     let client = Client::new(&context.settings, Some(token.clone()))?;
     let account: Account = client.get("/account").await.map_err(|error| refused(error, "API token"))?;
     Ok(Login { user: account.email, token })
+}
+
+/// Where the user goes on, and where this program waits.
+#[derive(serde::Deserialize)]
+struct Begun {
+    browser_url: String,
+    cli_url: String,
+    token: String,
+}
+
+/// A token, or why there is none.
+#[derive(serde::Deserialize)]
+struct Ended {
+    access_token: Option<String>,
+    error: Option<String>,
+}
+
+async fn login_with_browser(context: &Context) -> anyhow::Result<Login> {
+    let settings = &context.settings;
+    let asked = json!({"description": "paas login"});
+    let begun: Begun = Client::new(settings, None)?.send_json(Method::POST, "/auth", &asked).await?;
+    let address = format!("{}{}", settings.base(), begun.browser_url);
+    output::note(format_args!("Open this page and log in there:\n  {address}"));
+    if settings.desktop {
+        let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+        // Without an opener the address above is all there is to give.
+        let _ = std::process::Command::new(opener)
+            .arg(&address)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn();
+    }
+    let action = Action::start("Waiting for the browser");
+    let ended: Ended = Client::new(settings, Some(begun.token))?.wait_for(&begun.cli_url).await?;
+    let Some(token) = ended.access_token else {
+        let why = ended.error.unwrap_or_else(|| "The server gave no token.".to_owned());
+        return Err(Failure::new(why).hint("Nothing was changed.").into());
+    };
+    action.done();
+    login_with_token(context, token).await
 }
 
 async fn login_with_password(context: &Context) -> anyhow::Result<Login> {

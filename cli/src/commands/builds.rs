@@ -209,30 +209,38 @@ async fn follow(client: &Client, app: &str, build: Build) -> anyhow::Result<()> 
 }
 
 async fn create(client: &Client, app: &str, tar: Option<PathBuf>, version: Option<String>) -> anyhow::Result<()> {
-    let (archive, version) = match tar {
+    let (url, version) = match tar {
         Some(file) => {
             let archive = std::fs::read(&file).with_context(|| format!("{} can't be read", file.display()))?;
-            (archive, version)
+            (upload(client, archive).await?, version)
         }
         None => {
-            let archive = git_output(&["archive", "--format=tar.gz", "HEAD"])?;
-            let commit = String::from_utf8_lossy(&git_output(&["rev-parse", "HEAD"])?).trim().to_owned();
-            (archive, version.or(Some(commit)))
+            let (url, commit) = upload_head(client).await?;
+            (url, version.or(Some(commit)))
         }
     };
-    let action = Action::start(format!("Uploading the source ({})", when::size(archive.len() as u64)));
-    let source: Source = client.send_empty(Method::POST, "/sources").await?;
-    client.upload(&source.source_blob.put_url, archive).await?;
-    action.done();
-    let body = BuildCreate {
-        source_blob: SourceBlob { url: source.source_blob.get_url, version, ..SourceBlob::default() },
-        buildpacks: None,
-    };
+    let body = BuildCreate { source_blob: SourceBlob { url, version, ..SourceBlob::default() }, buildpacks: None };
     let build: Build = client.send_json(Method::POST, &app_path(app, "/builds"), &body).await?;
     follow(client, app, build).await
 }
 
-fn git_output(arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
+/// Uploads an archive; gives the address that a build takes it from.
+pub(super) async fn upload(client: &Client, archive: Vec<u8>) -> anyhow::Result<String> {
+    let action = Action::start(format!("Uploading the source ({})", when::size(archive.len() as u64)));
+    let source: Source = client.send_empty(Method::POST, "/sources").await?;
+    client.upload(&source.source_blob.put_url, archive).await?;
+    action.done();
+    Ok(source.source_blob.get_url)
+}
+
+/// Uploads the present commit; gives its address and its hash.
+pub(super) async fn upload_head(client: &Client) -> anyhow::Result<(String, String)> {
+    let archive = git_output(&["archive", "--format=tar.gz", "HEAD"])?;
+    let commit = String::from_utf8_lossy(&git_output(&["rev-parse", "HEAD"])?).trim().to_owned();
+    Ok((upload(client, archive).await?, commit))
+}
+
+pub(super) fn git_output(arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
     let output = Process::new("git").args(arguments).output().context("git can't be started")?;
     if output.status.success() {
         return Ok(output.stdout);

@@ -1,10 +1,10 @@
-//! Domains: `domains`, `:add`, `:remove`, `:clear`, `:info`, `:wait`.
+//! Domains: `domains`, `:add`, `:remove`, `:clear`, `:info`, `:update`, `:wait`.
 
 use std::time::Duration;
 
 use clap::Subcommand;
 use paas_wire::domain::DomainKind;
-use paas_wire::{Domain, DomainCreate};
+use paas_wire::{Domain, DomainCreate, DomainUpdate};
 use reqwest::Method;
 
 use crate::app::AppArgs;
@@ -32,12 +32,27 @@ pub(crate) enum Command {
         domain: String,
         #[command(flatten)]
         app: AppArgs,
+        /// Name of the certificate that it is served with
+        #[arg(long, short)]
+        cert: Option<String>,
         /// Wait until it is ready
         #[arg(long)]
         wait: bool,
         /// As JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Serve a domain with another certificate
+    #[command(name = "domains:update")]
+    Update {
+        /// Host name
+        #[arg(value_name = "DOMAIN")]
+        domain: String,
+        #[command(flatten)]
+        app: AppArgs,
+        /// Name of the certificate; the server's own when left out
+        #[arg(long)]
+        cert: Option<String>,
     },
     /// Remove a domain
     #[command(name = "domains:remove")]
@@ -84,9 +99,19 @@ impl Command {
                 let (app, client) = context.app(&app)?;
                 list(client, &app, json).await
             }
-            Self::Add { domain, app, wait: waits, json } => {
+            Self::Add { domain, app, cert, wait: waits, json } => {
                 let (app, client) = context.app(&app)?;
-                add(client, &app, domain, waits, json).await
+                let body = DomainCreate { hostname: domain, sni_endpoint: cert };
+                add(client, &app, body, waits, json).await
+            }
+            Self::Update { domain, app, cert } => {
+                let (app, client) = context.app(&app)?;
+                let with = cert.as_deref().unwrap_or("the server's own certificate");
+                let action = Action::start(format!("Serving {domain} with {with}"));
+                let body = DomainUpdate { sni_endpoint: cert };
+                let _: Domain = client.send_json(Method::PATCH, &path(&app, &domain), &body).await?;
+                action.done();
+                Ok(())
             }
             Self::Remove { domain, app } => {
                 let (app, client) = context.app(&app)?;
@@ -153,9 +178,8 @@ async fn list(client: &Client, app: &str, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn add(client: &Client, app: &str, hostname: String, waits: bool, json: bool) -> anyhow::Result<()> {
-    let action = Action::start(format!("Adding {hostname} to {}", output::app(app)));
-    let body = DomainCreate { hostname, sni_endpoint: None };
+async fn add(client: &Client, app: &str, body: DomainCreate, waits: bool, json: bool) -> anyhow::Result<()> {
+    let action = Action::start(format!("Adding {} to {}", body.hostname, output::app(app)));
     let domain: Domain = client.send_json(Method::POST, &app_path(app, "/domains"), &body).await?;
     action.done();
     if json {

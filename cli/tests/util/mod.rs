@@ -92,6 +92,13 @@ impl Stub {
         self
     }
 
+    pub(crate) fn with_header(&self, route: &str, (name, value): (&str, &str), body: &impl Serialize) -> &Self {
+        let headers = vec![(name.to_owned(), value.to_owned())];
+        let body = serde_json::to_vec(body).unwrap();
+        self.push(route, Answer { headers, ..Answer::new(201, body) });
+        self
+    }
+
     pub(crate) fn text(&self, route: &str, body: &str) -> &Self {
         self.push(route, Answer::new(200, body.into()));
         self

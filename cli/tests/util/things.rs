@@ -269,6 +269,56 @@ pub(crate) fn redis_config(policy: &str) -> RedisConfig {
     }
 }
 
+pub(crate) fn feature(name: &str, state: &str, enabled: bool) -> Feature {
+    Feature {
+        created_at: at(),
+        description: format!("What {name} does"),
+        display_name: name.to_owned(),
+        doc_url: "https://example.com/docs".to_owned(),
+        enabled,
+        feedback_email: String::new(),
+        id: id(20),
+        name: name.to_owned(),
+        state: state.to_owned(),
+        updated_at: at(),
+    }
+}
+
+pub(crate) fn oauth_client(name: &str) -> paas_wire::Client {
+    paas_wire::Client {
+        created_at: at(),
+        id: id(21),
+        ignores_delinquent: None,
+        name: name.to_owned(),
+        redirect_uri: "https://example.com/cb".to_owned(),
+        secret: "the-secret".to_owned(),
+        updated_at: at(),
+    }
+}
+
+pub(crate) fn key(comment: &str) -> Key {
+    Key {
+        comment: comment.to_owned(),
+        created_at: at(),
+        email: "me@example.com".to_owned(),
+        fingerprint: "cc:82:6e".to_owned(),
+        id: id(22),
+        public_key: format!("ssh-ed25519 AAAA {comment}"),
+        updated_at: at(),
+    }
+}
+
+pub(crate) fn session(description: &str) -> Session {
+    Session {
+        id: id(23),
+        description: Some(description.to_owned()),
+        created_at: at(),
+        updated_at: at(),
+        expires_in: None,
+        access_token: None,
+    }
+}
+
 pub(crate) fn team_app(name: &str) -> TeamApp {
     let owner = UserRef { id: id(40), email: "crew@herokumanager.com".to_owned() };
     let team = Named { id: id(40), name: "crew".to_owned() };

@@ -1,42 +1,64 @@
-//! `/account`, `/oauth/authorizations`, `/users/~/apps` and the like.
+//! `/account` and `/users/{id}`: who one is, preferences, new passwords.
 
-use axum::{Json, extract::State, http::HeaderMap};
+use axum::{Json, extract::State};
 use paas_wire as wire;
 
 use super::{
-    endpoints::{Created, Endpoints, Page},
+    endpoints::Endpoints,
     error::{ApiError, ApiResult},
-    extract::{Auth, Body, PasswordAuth, Path},
-    list::list,
+    extract::{Auth, Body, Path},
     view,
 };
 use crate::{
-    ops::{Actor, Platform, accounts},
-    store::authorizations::Authorization,
+    error::Error,
+    ops::{
+        Actor, Platform,
+        accounts::{self, Account, Changes},
+    },
 };
 
 pub(super) fn routes() -> Endpoints {
     Endpoints::new()
         .get("/account", info)
         .patch("/account", update)
+        .delete("/account", delete)
+        .get("/account/delinquency", delinquency)
+        .get("/accounts/{id}/actions/get-quota", quota)
         .get("/users/{id}", user_info)
-        .get("/oauth/authorizations", authorizations)
-        .post("/oauth/authorizations", create_authorization)
-        .get("/oauth/authorizations/{id}", authorization)
-        .delete("/oauth/authorizations/{id}", revoke)
-        .post("/oauth/sessions", session)
-        .delete("/oauth/sessions/~", end_session)
+        .patch("/users/{id}", user_update)
+        .delete("/users/{id}", user_delete)
+        .get("/users/{id}/preferences", preferences)
+        .patch("/users/{id}/preferences", set_preferences)
+        .get("/users/{id}/sms-number", sms_number)
+        .post("/users/{id}/sms-number/actions/recover", sms_recover)
+        .post("/users/{id}/sms-number/actions/confirm", sms_confirm)
+        .post("/password-resets", reset)
+        .post("/password-resets/{token}/actions/finalize", finalize)
 }
 
-async fn info(Auth(actor): Auth) -> Json<wire::Account> {
-    Json(view::account(&actor.user))
+async fn info(State(p): State<Platform>, Auth(actor): Auth) -> ApiResult<Json<wire::Account>> {
+    Ok(Json(view::account(&accounts::find(&p, &actor, "~").await?)))
 }
 
-async fn user_info(Auth(actor): Auth, Path(id): Path<String>) -> ApiResult<Json<wire::Account>> {
-    if id == "~" || id == actor.user.id.to_string() || id.eq_ignore_ascii_case(&actor.user.email) {
-        return Ok(Json(view::account(&actor.user)));
-    }
-    Err(crate::error::Error::not_found("user", id).into())
+async fn user_info(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(id): Path<String>,
+) -> ApiResult<Json<wire::Account>> {
+    Ok(Json(view::account(&accounts::find(&p, &actor, &id).await?)))
+}
+
+async fn change(p: &Platform, actor: &Actor, who: &str, body: wire::AccountUpdate) -> ApiResult<Json<wire::Account>> {
+    let account = accounts::find(p, actor, who).await?;
+    let changes = Changes {
+        name: body.name,
+        allow_tracking: body.allow_tracking,
+        beta: body.beta,
+        email: body.email,
+        new_password: body.new_password,
+        password: body.password,
+    };
+    Ok(Json(view::account(&accounts::update(p, actor, account, changes).await?)))
 }
 
 async fn update(
@@ -44,90 +66,121 @@ async fn update(
     Auth(actor): Auth,
     Body(body): Body<wire::AccountUpdate>,
 ) -> ApiResult<Json<wire::Account>> {
-    let passwords = match (&body.password, &body.new_password) {
-        (Some(old), Some(new)) => Some((old.as_str(), new.as_str())),
-        (None, Some(_)) => return Err(ApiError::invalid("password: the current password is needed to set a new one.")),
-        (Some(_) | None, None) => None,
-    };
-    if body.email.is_some_and(|email| !email.eq_ignore_ascii_case(&actor.user.email)) {
-        return Err(ApiError::invalid("email: an account's address can't be changed yet."));
-    }
-    let user = accounts::update(&p, &actor, body.name, passwords).await?;
-    Ok(Json(view::account(&user)))
+    change(&p, &actor, "~", body).await
 }
 
-fn shown(actor: &Actor, row: &Authorization, token: Option<String>) -> wire::Authorization {
-    wire::Authorization {
-        access_token: token.map(|token| wire::oauth_authorization::Token {
-            expires_in: row.expires_at.map(|at| view::unsigned((at - row.created_at).num_seconds())),
-            id: row.id,
-            token,
-        }),
-        client: None,
-        created_at: row.created_at,
-        description: Some(row.description.clone()),
-        grant: None,
-        id: row.id,
-        refresh_token: None,
-        scope: vec!["global".into()],
-        session: None,
-        updated_at: row.updated_at,
-        user: Some(wire::oauth_authorization::AuthorizationUser {
-            id: actor.user.id,
-            email: actor.user.email.clone(),
-            full_name: actor.user.name.clone(),
-        }),
-    }
-}
-
-async fn authorizations(
-    State(p): State<Platform>,
-    Auth(actor): Auth,
-    headers: HeaderMap,
-) -> ApiResult<Page<wire::Authorization>> {
-    let rows = accounts::authorizations(&p, &actor).await?;
-    let items = rows.iter().map(|row| shown(&actor, row, None)).collect();
-    Ok(list(&headers, "id", items, |item: &wire::Authorization| item.id.to_string()))
-}
-
-async fn create_authorization(
-    State(p): State<Platform>,
-    PasswordAuth(actor): PasswordAuth,
-    Body(body): Body<wire::AuthorizationCreate>,
-) -> ApiResult<Created<wire::Authorization>> {
-    // A token that may do more than was asked for would be worse than none.
-    if let Some(scope) = body.scope.iter().flatten().find(|scope| *scope != "global") {
-        return Err(ApiError::invalid(format!("scope: there are no tokens for {scope:?} here yet, only global ones.")));
-    }
-    let description = body.description.unwrap_or_else(|| "Long-lived user authorization".into());
-    let expires_in = body.expires_in.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
-    let (row, token) = accounts::create_token(&p, actor.user.id, &description, expires_in).await?;
-    Ok(Created(shown(&actor, &row, Some(token))))
-}
-
-async fn authorization(
+async fn user_update(
     State(p): State<Platform>,
     Auth(actor): Auth,
     Path(id): Path<String>,
-) -> ApiResult<Json<wire::Authorization>> {
-    Ok(Json(shown(&actor, &accounts::authorization(&p, &actor, &id).await?, None)))
+    Body(body): Body<wire::AccountUpdate>,
+) -> ApiResult<Json<wire::Account>> {
+    change(&p, &actor, &id, body).await
 }
 
-async fn revoke(
+async fn delete(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Body(body): Body<wire::AccountDelete>,
+) -> ApiResult<Json<wire::Account>> {
+    let account = accounts::find(&p, &actor, "~").await?;
+    Ok(Json(view::account(&accounts::delete(&p, &actor, account, body.password.as_deref()).await?)))
+}
+
+async fn user_delete(
     State(p): State<Platform>,
     Auth(actor): Auth,
     Path(id): Path<String>,
-) -> ApiResult<Json<wire::Authorization>> {
-    let id = if id == "~" { actor.authorization_id.map(|id| id.to_string()).unwrap_or(id) } else { id };
-    Ok(Json(shown(&actor, &accounts::revoke(&p, &actor, &id).await?, None)))
+    Body(body): Body<wire::AccountDelete>,
+) -> ApiResult<Json<wire::Account>> {
+    let account = accounts::find(&p, &actor, &id).await?;
+    Ok(Json(view::account(&accounts::delete(&p, &actor, account, body.password.as_deref()).await?)))
 }
 
-async fn session(Auth(actor): Auth) -> Created<wire::IdRef> {
-    Created(wire::IdRef { id: actor.authorization_id.unwrap_or_default() })
+/// There are no bills, so none is unpaid.
+async fn delinquency(Auth(_): Auth) -> Json<wire::AccountDelinquency> {
+    Json(wire::AccountDelinquency::default())
 }
 
-async fn end_session(State(p): State<Platform>, Auth(actor): Auth) -> ApiResult<Json<wire::IdRef>> {
-    let id = actor.authorization_id.unwrap_or_default();
-    accounts::revoke(&p, &actor, &id.to_string()).await?;
-    Ok(Json(wire::IdRef { id }))
+/// Heroku counts the hours of its eco dynos; here is nothing to count. Its clients read a 404
+/// as that.
+async fn quota(Auth(_): Auth, Path(id): Path<String>) -> ApiResult<Json<wire::IdRef>> {
+    Err(Error::not_found("quota", id).into())
+}
+
+fn kept(account: &Account) -> wire::UserPreferences {
+    serde_json::from_value(account.profile.preferences.0.clone()).unwrap_or_default()
+}
+
+async fn preferences(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(id): Path<String>,
+) -> ApiResult<Json<wire::UserPreferences>> {
+    Ok(Json(kept(&accounts::find(&p, &actor, &id).await?)))
+}
+
+async fn set_preferences(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(id): Path<String>,
+    Body(body): Body<wire::UserPreferencesUpdate>,
+) -> ApiResult<Json<wire::UserPreferences>> {
+    let account = accounts::find(&p, &actor, &id).await?;
+    let wanted = kept(&account).with(body);
+    let value = serde_json::to_value(&wanted).map_err(|e| Error::internal("The preferences can't be written.", e))?;
+    Ok(Json(kept(&accounts::set_preferences(&p, account, value).await?)))
+}
+
+async fn sms_number(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(id): Path<String>,
+) -> ApiResult<Json<wire::SmsNumber>> {
+    accounts::find(&p, &actor, &id).await?;
+    Ok(Json(wire::SmsNumber::default()))
+}
+
+async fn no_sms(p: &Platform, actor: &Actor, who: &str) -> ApiResult<Json<wire::SmsNumber>> {
+    accounts::find(p, actor, who).await?;
+    Err(ApiError::invalid("There is no SMS number on this account: this server sends no messages."))
+}
+
+async fn sms_recover(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(id): Path<String>,
+) -> ApiResult<Json<wire::SmsNumber>> {
+    no_sms(&p, &actor, &id).await
+}
+
+async fn sms_confirm(
+    State(p): State<Platform>,
+    Auth(actor): Auth,
+    Path(id): Path<String>,
+) -> ApiResult<Json<wire::SmsNumber>> {
+    no_sms(&p, &actor, &id).await
+}
+
+/// The answer is the same whether there is such an account or not.
+async fn reset(
+    State(p): State<Platform>,
+    Body(body): Body<wire::PasswordResetCreate>,
+) -> ApiResult<Json<wire::PasswordReset>> {
+    accounts::ask_reset(&p, &body.email).await?;
+    let email = body.email.trim().to_lowercase();
+    let user = wire::UserRef { id: view::id_of("password-reset", &email), email };
+    Ok(Json(wire::PasswordReset { created_at: p.cx.now(), user }))
+}
+
+async fn finalize(
+    State(p): State<Platform>,
+    Path(token): Path<String>,
+    Body(body): Body<wire::PasswordResetFinalize>,
+) -> ApiResult<Json<wire::PasswordReset>> {
+    if body.password != body.password_confirmation {
+        return Err(ApiError::invalid("password_confirmation: is not the same as password."));
+    }
+    let user = accounts::finalize_reset(&p, &token, &body.password).await?;
+    Ok(Json(wire::PasswordReset { created_at: user.updated_at, user: view::user_ref(&user) }))
 }

@@ -214,7 +214,7 @@ async fn index_of_user(
     }
     let expand = Expand::asked(&headers);
     let all = ops::addons::list_all(&p, &actor).await?;
-    let own = all.iter().filter(|shown| shown.app.owner_id == actor.user.id);
+    let own = all.iter().filter(|shown| shown.app.team_id.is_none() && shown.app.owner_id == actor.user.id);
     let items = own.map(|shown| expand::addon(shown, expand)).collect();
     Ok(list(&headers, "id", items, |item: &wire::Addon| item.id.to_string()))
 }

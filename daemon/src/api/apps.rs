@@ -1,4 +1,4 @@
-//! `/apps`: apps, their config vars and domains.
+//! `/apps`: apps and their config vars.
 
 use axum::{Json, extract::State, http::HeaderMap};
 use paas_wire as wire;
@@ -26,10 +26,6 @@ pub(super) fn routes() -> Endpoints {
         .get("/apps/{app}/config-vars", config)
         .patch("/apps/{app}/config-vars", set_config)
         .get("/apps/{app}/releases/{release}/config-vars", release_config)
-        .get("/apps/{app}/domains", domains)
-        .post("/apps/{app}/domains", add_domain)
-        .get("/apps/{app}/domains/{name}", domain)
-        .delete("/apps/{app}/domains/{name}", remove_domain)
 }
 
 async fn index(State(p): State<Platform>, Auth(actor): Auth, headers: HeaderMap) -> ApiResult<Page<wire::App>> {
@@ -124,49 +120,4 @@ async fn set_config(
 ) -> ApiResult<Json<wire::ConfigVars>> {
     let app = ops::apps::find_any(&p, &actor, &app, &WORK).await?;
     Ok(Json(ops::config::update(&p, &actor, &app, &body, query.restart.unwrap_or(true)).await?))
-}
-
-async fn domains(
-    State(p): State<Platform>,
-    Auth(actor): Auth,
-    Path(app): Path<String>,
-    headers: HeaderMap,
-) -> ApiResult<Page<wire::Domain>> {
-    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
-    let mut items = vec![view::own_domain(p.cx.config(), &app)];
-    items.extend(ops::domains::list(&p, &app).await?.iter().map(|row| view::domain(p.cx.config(), &app, row)));
-    Ok(list(&headers, "hostname", items, |item: &wire::Domain| item.hostname.clone()))
-}
-
-async fn domain(
-    State(p): State<Platform>,
-    Auth(actor): Auth,
-    Path((app, name)): Path<(String, String)>,
-) -> ApiResult<Json<wire::Domain>> {
-    let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
-    if name == p.cx.config().app_host(&app.name) {
-        return Ok(Json(view::own_domain(p.cx.config(), &app)));
-    }
-    Ok(Json(view::domain(p.cx.config(), &app, &ops::domains::find(&p, &app, &name).await?)))
-}
-
-async fn add_domain(
-    State(p): State<Platform>,
-    Auth(actor): Auth,
-    Path(app): Path<String>,
-    Body(body): Body<wire::DomainCreate>,
-) -> ApiResult<Created<wire::Domain>> {
-    let app = ops::apps::find_for(&p, &actor, &app, Permission::Operate).await?;
-    let row = ops::domains::add(&p, &actor, &app, &body.hostname).await?;
-    Ok(Created(view::domain(p.cx.config(), &app, &row)))
-}
-
-async fn remove_domain(
-    State(p): State<Platform>,
-    Auth(actor): Auth,
-    Path((app, name)): Path<(String, String)>,
-) -> ApiResult<Json<wire::Domain>> {
-    let app = ops::apps::find_for(&p, &actor, &app, Permission::Operate).await?;
-    let row = ops::domains::remove(&p, &actor, &app, &name).await?;
-    Ok(Json(view::domain(p.cx.config(), &app, &row)))
 }

@@ -19,7 +19,7 @@ use super::{
     view,
 };
 use crate::{
-    error::Error,
+    error::{Error, Result},
     ops::{
         self, Actor, Platform,
         addons::Shown,
@@ -40,7 +40,12 @@ pub(super) fn routes() -> Endpoints {
         .post("/actions/addon-attachments/resolve", resolve)
 }
 
-fn attachment_view(p: &Platform, shown: &Shown, row: &Attachment, app: &App) -> ApiResult<wire::AddonAttachment> {
+pub(super) fn attachment_view(
+    p: &Platform,
+    shown: &Shown,
+    row: &Attachment,
+    app: &App,
+) -> Result<wire::AddonAttachment> {
     let secrets = ops::config::open_addon(p, &shown.addon)?;
     Ok(view::attachment(shown, row, app, secrets.vars(&row.name).into_keys().collect()))
 }

@@ -46,12 +46,21 @@ pub(super) fn routes() -> Endpoints {
         .get("/streams/builds/{build}", output)
 }
 
-pub(super) fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build {
-    let status = match row.status.as_str() {
+/// Where the output of a build is to be had for a while.
+pub(super) fn output_url(p: &Platform, id: Uuid) -> String {
+    format!("{}/streams/builds/{id}?{}", p.cx.config().api_url(), addresses::sign(p, OUTPUT, id, LASTS))
+}
+
+/// How a build's row is called on the wire.
+pub(super) fn status(row: &Build) -> BuildStatus {
+    match row.status.as_str() {
         "queued" | "pending" => BuildStatus::Pending,
         "succeeded" => BuildStatus::Succeeded,
         _ => BuildStatus::Failed,
-    };
+    }
+}
+
+pub(super) fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build {
     let packs = row.buildpacks.0.iter();
     let packs =
         packs.map(|url| wire::build::BuildBuildpack { url: url.clone(), name: Some(ops::builds::pack_name(url)) });
@@ -61,12 +70,7 @@ pub(super) fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build
         created_at: row.created_at,
         generation: Some("cedar".into()),
         id: row.id,
-        output_stream_url: format!(
-            "{}/streams/builds/{}?{}",
-            p.cx.config().api_url(),
-            row.id,
-            addresses::sign(p, OUTPUT, row.id, LASTS)
-        ),
+        output_stream_url: output_url(p, row.id),
         release: row.release_id.map(|id| IdRef { id }),
         slug: row.slug_id.map(|id| IdRef { id }),
         source_blob: wire::build::SourceBlob {
@@ -76,7 +80,7 @@ pub(super) fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build
             version_description: row.source_description.clone(),
         },
         stack: row.stack.clone(),
-        status,
+        status: status(row),
         updated_at: row.updated_at,
         user: view::user_ref(user),
     }

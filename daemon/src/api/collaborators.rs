@@ -42,7 +42,7 @@ async fn permissions(Auth(_): Auth) -> Json<Vec<wire::collaborator::Permission>>
     Json(Permission::ALL.into_iter().map(permission_view).collect())
 }
 
-fn view_of(app: &App, shown: &Shown) -> wire::Collaborator {
+pub(super) fn view_of(app: &App, shown: &Shown) -> wire::Collaborator {
     let row = &shown.row;
     wire::Collaborator {
         app: view::app_ref(app),

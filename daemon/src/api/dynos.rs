@@ -71,6 +71,7 @@ async fn run(
 
 fn wanted(body: wire::DynoCreate, attach: bool) -> Run {
     Run {
+        script: None,
         command: body.command,
         attach,
         tty: attach && !body.force_no_tty.unwrap_or(false),

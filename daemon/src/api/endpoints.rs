@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use super::{
     error::{ApiError, ApiResult},
-    extract::{Auth, Body, PasswordAuth, Path, Query},
+    extract::{Auth, Body, Form, PasswordAuth, Path, Peer, Query},
     transport::Left,
 };
 use crate::ops::Platform;
@@ -245,6 +245,14 @@ impl Takes for axum::body::Body {
     fn tell(_: &mut Endpoint) {}
 }
 
+impl Takes for Form {
+    fn tell(_: &mut Endpoint) {}
+}
+
+impl Takes for Peer {
+    fn tell(_: &mut Endpoint) {}
+}
+
 impl Takes for Left {
     fn tell(_: &mut Endpoint) {}
 }
@@ -314,6 +322,13 @@ impl<T: JsonSchema> Gives for Accepted<T> {
 impl<T: JsonSchema> Gives for Page<T> {
     fn answer() -> Answer {
         Answer { pages: true, of: Some(T::schema_name), ..json::<Vec<T>>(StatusCode::OK) }
+    }
+}
+
+/// An answer with headers of its own.
+impl<T: Gives> Gives for (HeaderMap, T) {
+    fn answer() -> Answer {
+        T::answer()
     }
 }
 

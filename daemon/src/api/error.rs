@@ -28,6 +28,11 @@ impl ApiError {
         Self { status, id, message: message.into(), resource: None }
     }
 
+    /// The sentence for the user.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The body is no JSON.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message)

@@ -1,8 +1,10 @@
 //! What handlers take: who asks, which app, and a body.
 
+use std::{collections::BTreeMap, net::IpAddr};
+
 use axum::{
     extract::{FromRequest, FromRequestParts, Request},
-    http::{StatusCode, header, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use base64::Engine as _;
 use bytes::Bytes;
@@ -11,9 +13,14 @@ use uuid::Uuid;
 
 use super::{
     error::ApiError,
-    transport::{Known, Left},
+    scopes,
+    transport::{self, Known, Left},
 };
-use crate::ops::{Actor, Platform, accounts, addresses, apps};
+use crate::ops::{
+    Actor, Platform,
+    accounts::{self, Login},
+    addresses, apps, tokens,
+};
 
 /// Largest body of an API request, in bytes. Sources and slugs have their own uploads.
 pub const LARGEST_BODY: usize = 4 * 1024 * 1024;
@@ -31,15 +38,15 @@ impl FromRequestParts<Platform> for Auth {
     }
 }
 
-/// Whose token a request has: as the transport has found already, or looked up now.
+/// Whose token a request has, as the transport has found already, or looked up now; refused
+/// where it may not do what the request wants.
 async fn known(parts: &Parts, platform: &Platform) -> Result<Option<Actor>, ApiError> {
-    if let Some(Known(actor)) = parts.extensions.get::<Known>() {
-        return Ok(actor.clone());
-    }
-    match credentials(parts) {
-        Some((_, token)) => Ok(accounts::authenticate(platform, &token).await?),
-        None => Ok(None),
-    }
+    let bearer = match (parts.extensions.get::<Known>(), credentials(&parts.headers)) {
+        (Some(Known(bearer)), _) => bearer.clone(),
+        (None, Some((_, token))) => tokens::bearer(platform, &token).await?,
+        (None, None) => None,
+    };
+    Ok(bearer.map(|bearer| bearer.with(scopes::need_of(parts))).transpose()?)
 }
 
 impl FromRequestParts<Platform> for Left {
@@ -84,15 +91,50 @@ impl FromRequestParts<Platform> for PasswordAuth {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, ApiError> {
-        let Some((user, secret)) = credentials(parts) else { return Err(unauthorized()) };
+        let Some((user, secret)) = credentials(&parts.headers) else { return Err(unauthorized()) };
         if let Some(actor) = known(parts, platform).await? {
             return Ok(Self(actor));
         }
-        let actor = match user {
-            Some(user) if user.contains('@') => accounts::login(platform, &user, &secret).await?,
-            Some(_) | None => None,
-        };
-        actor.map(Self).ok_or_else(unauthorized)
+        let Some(email) = user.filter(|user| user.contains('@')) else { return Err(unauthorized()) };
+        match accounts::login(platform, &peer(parts), &email, &secret).await? {
+            Login::In(actor) => Ok(Self(actor)),
+            Login::Wrong => Err(unauthorized()),
+            Login::Wait(seconds) => Err(too_many(seconds)),
+        }
+    }
+}
+
+/// Too many passwords were wrong.
+fn too_many(seconds: u64) -> ApiError {
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit", wait(seconds))
+}
+
+/// What is said to whoever tries too many passwords.
+pub fn wait(seconds: u64) -> String {
+    format!("Too many wrong passwords from here of late. Try again in {seconds} seconds.")
+}
+
+/// Who is at the other end, as far as it is known: for counting wrong passwords.
+#[derive(Debug, Clone)]
+pub struct Peer(pub String);
+
+impl FromRequestParts<Platform> for Peer {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Platform) -> Result<Self, Self::Rejection> {
+        Ok(Self(peer(parts)))
+    }
+}
+
+/// Where a request comes from. Of IPv6 it is the network: whoever has one address there has all
+/// of it.
+fn peer(parts: &Parts) -> String {
+    match transport::client(parts).to_canonical() {
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+        IpAddr::V4(ip) => ip.to_string(),
     }
 }
 
@@ -105,8 +147,8 @@ fn unauthorized() -> ApiError {
 }
 
 /// User name and secret of a request.
-pub fn credentials(parts: &Parts) -> Option<(Option<String>, String)> {
-    let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+pub fn credentials(headers: &HeaderMap) -> Option<(Option<String>, String)> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, rest) = value.split_once(' ')?;
     if scheme.eq_ignore_ascii_case("bearer") {
         return Some((None, rest.trim().to_owned()));
@@ -206,6 +248,31 @@ impl<T: DeserializeOwned> FromRequest<Platform> for Body<T> {
                 })
             }
         }
+    }
+}
+
+/// The fields of a form, as browsers and OAuth's libraries send it.
+#[derive(Debug, Clone)]
+pub struct Form(pub BTreeMap<String, String>);
+
+impl Form {
+    /// A field; an absent one is empty.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+}
+
+impl FromRequest<Platform> for Form {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, platform: &Platform) -> Result<Self, ApiError> {
+        let bytes = Bytes::from_request(request, platform).await;
+        let bytes = bytes.map_err(|_| ApiError::bad_request("The request's body could not be read."))?;
+        let fields: BTreeMap<String, String> = url::form_urlencoded::parse(&bytes).into_owned().collect();
+        if fields.values().any(|value| value.contains('\0')) {
+            return Err(ApiError::invalid("The request's body has a NUL character in a text, which can't be kept."));
+        }
+        Ok(Self(fields))
     }
 }
 

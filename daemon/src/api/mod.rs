@@ -5,36 +5,50 @@
 //! pages, [`view`] shows rows as Heroku's clients want to see them, and [`error`] is the
 //! only place that knows statuses.
 
+mod absent;
 mod account;
 mod addons;
+mod app_setups;
 mod apps;
 mod attachments;
+mod authorizations;
+mod browser_login;
 mod buildpack_installations;
 mod buildpack_registry;
 mod builds;
 mod collaborators;
+mod consent;
 mod couplings;
+mod domains;
 mod dynos;
 pub mod endpoints;
 pub mod error;
 mod expand;
 pub mod extract;
+mod features;
 mod formation;
 pub mod hyper_schema;
+mod keys;
 mod limit;
 mod list;
 mod log_drains;
 mod logs;
 mod misc;
+mod oauth;
 pub mod openapi;
+mod pages;
 mod pipelines;
 mod promotions;
 mod redis;
 mod refused;
 mod regions;
 mod releases;
+mod reviews;
+pub mod scopes;
 mod services;
+pub mod shown;
 mod slugs;
+mod sni_endpoints;
 mod sources;
 mod stacks;
 mod status;
@@ -42,9 +56,11 @@ mod team_apps;
 mod team_members;
 mod teams;
 mod telemetry_drains;
+mod test_runs;
 mod transfers;
 mod transport;
 mod view;
+mod webhooks;
 
 use axum::{
     Router,
@@ -62,20 +78,29 @@ const RATE_LIMIT: u32 = 4500;
 /// Every endpoint of the API, with what is known of each.
 pub fn endpoints() -> Endpoints {
     Endpoints::new()
+        .merge(absent::routes())
         .merge(account::routes())
         .merge(addons::routes())
+        .merge(app_setups::routes())
         .merge(apps::routes())
         .merge(attachments::routes())
+        .merge(authorizations::routes())
+        .merge(browser_login::routes())
         .merge(buildpack_installations::routes())
         .merge(buildpack_registry::routes())
         .merge(builds::routes())
+        .merge(domains::routes())
         .merge(dynos::routes())
         .merge(couplings::routes())
         .merge(collaborators::routes())
+        .merge(consent::routes())
+        .merge(features::routes())
         .merge(formation::routes())
+        .merge(keys::routes())
         .merge(log_drains::routes())
         .merge(logs::routes())
         .merge(misc::routes())
+        .merge(oauth::routes())
         .get("/openapi.json", openapi::show)
         .get("/schema", hyper_schema::show)
         .merge(pipelines::routes())
@@ -84,8 +109,10 @@ pub fn endpoints() -> Endpoints {
         .merge(refused::routes())
         .merge(regions::routes())
         .merge(releases::routes())
+        .merge(reviews::routes())
         .merge(services::routes())
         .merge(slugs::routes())
+        .merge(sni_endpoints::routes())
         .merge(sources::routes())
         .merge(stacks::routes())
         .merge(status::routes())
@@ -94,6 +121,8 @@ pub fn endpoints() -> Endpoints {
         .merge(teams::routes())
         .merge(transfers::routes())
         .merge(telemetry_drains::routes())
+        .merge(webhooks::routes())
+        .merge(test_runs::routes())
 }
 
 /// The router of all of them, with what all of them share.

@@ -65,7 +65,7 @@ pub fn document() -> Value {
         responses.insert("4XX".into(), json!({"$ref": "#/components/responses/Error"}));
         operation.insert("responses".into(), responses.into());
         operation.insert("security".into(), security(endpoint.caller));
-        let path = paths.entry(endpoint.path).or_insert_with(|| json!({}));
+        let path = paths.entry(endpoint.path.replace("{*", "{")).or_insert_with(|| json!({}));
         path[endpoint.method.as_str().to_lowercase()] = operation.into();
     }
     let error = answers.subschema_for::<paas_wire::ErrorBody>().to_value();
@@ -111,7 +111,8 @@ fn security(caller: Caller) -> Value {
 fn path_parameters(endpoint: &Endpoint) -> Vec<Value> {
     endpoint
         .parameters()
-        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}}))
+        // The rest of a path has a star in front.
+        .map(|name| json!({"name": name.trim_start_matches('*'), "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}}))
         .collect()
 }
 

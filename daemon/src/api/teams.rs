@@ -201,6 +201,7 @@ fn service_view(p: &Platform, row: AllowedService) -> wire::team::AllowedAddonSe
         addon_service: wire::addon_service::AddonServiceRef {
             id: view::id_of("addon-service", &row.service),
             human_name: Some(human.into()),
+            rest: None,
             name: row.service,
             rest: None,
         },

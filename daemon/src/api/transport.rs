@@ -28,7 +28,10 @@ use super::{
     extract,
     limit::{Limit, Verdict, Who},
 };
-use crate::ops::{Actor, Platform, accounts};
+use crate::ops::{
+    Platform,
+    tokens::{self, Bearer},
+};
 
 /// Largest answer that gets an ETag, in bytes: it is held in memory once more.
 const LARGEST_TAGGED: usize = 16 * 1024 * 1024;
@@ -41,7 +44,7 @@ static REQUEST_ID: LazyLock<HeaderName> = LazyLock::new(|| HeaderName::from_stat
 
 /// Who a request's token belongs to, once it was looked up: among the request's extensions.
 #[derive(Debug, Clone)]
-pub(super) struct Known(pub(super) Option<Actor>);
+pub(super) struct Known(pub(super) Option<Bearer>);
 
 /// The part of a list that an answer shows, for its `Content-Range`: put there last, since what
 /// has that header is not compressed.
@@ -134,18 +137,18 @@ async fn understood(request: Request, next: Next) -> Response {
 /// Looks up who asks, and takes one of their requests of this hour.
 async fn counted(State((p, limit)): State<(Platform, Arc<Limit>)>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let actor = match extract::credentials(&parts) {
-        Some((_, token)) => match accounts::authenticate(&p, &token).await {
-            Ok(actor) => actor,
+    let bearer = match extract::credentials(&parts.headers) {
+        Some((_, token)) => match tokens::bearer(&p, &token).await {
+            Ok(bearer) => bearer,
             Err(error) => return ApiError::from(error).into_response(),
         },
         None => None,
     };
-    let who = match &actor {
-        Some(actor) => Who::Account(actor.user.id),
+    let who = match &bearer {
+        Some(bearer) => Who::Account(bearer.actor.user.id),
         None => Who::Address(client(&parts)),
     };
-    parts.extensions.insert(Known(actor));
+    parts.extensions.insert(Known(bearer));
     let request = Request::from_parts(parts, body);
     if limit.an_hour() == 0 || free(&request) {
         let left = if limit.an_hour() == 0 { super::RATE_LIMIT } else { limit.left(who, p.cx.now()) };
@@ -171,7 +174,7 @@ async fn counted(State((p, limit)): State<(Platform, Arc<Limit>)>, request: Requ
 
 /// Where a request comes from. What comes from this machine itself came through its router most
 /// likely, which says for whom.
-fn client(parts: &Parts) -> IpAddr {
+pub(super) fn client(parts: &Parts) -> IpAddr {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
     let peer = peer.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
     if !peer.is_loopback() {
@@ -208,7 +211,9 @@ async fn tagged(request: Request, next: Next) -> Response {
     }
     let response = next.run(request).await;
     let good = matches!(response.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT);
-    if !good || !is_json(response.headers()) || response.headers().contains_key(header::ETAG) {
+    // What is not to be kept has nothing to be known again by, and may come bit by bit.
+    let kept = response.headers().get(header::CACHE_CONTROL).is_none_or(|value| value != "no-store");
+    if !good || !kept || !is_json(response.headers()) || response.headers().contains_key(header::ETAG) {
         return response;
     }
     let (mut parts, body) = response.into_parts();

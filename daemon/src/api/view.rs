@@ -7,7 +7,7 @@ use wire::{IdRef, Named, UserRef};
 
 use crate::{
     config::Config,
-    ops::{addons::Shown, apps::OwnedApp, formation::Process},
+    ops::{accounts::Account, addons::Shown, apps::OwnedApp, formation::Process},
     store::{self, apps::App, users::User},
 };
 
@@ -52,7 +52,7 @@ pub(super) fn app(config: &Config, owned: &OwnedApp) -> wire::App {
     let app = &owned.app;
     let team = owned.team.as_ref().map(|team| Named { id: team.id, name: team.name.clone() });
     wire::App {
-        acm: false,
+        acm: app.acm,
         archived_at: None,
         build_stack: named("stack", &app.build_stack),
         buildpack_provided_description: app.buildpack_description.clone(),
@@ -79,10 +79,11 @@ pub(super) fn app(config: &Config, owned: &OwnedApp) -> wire::App {
     }
 }
 
-pub(super) fn account(user: &User) -> wire::Account {
+pub(super) fn account(account: &Account) -> wire::Account {
+    let Account { user, profile } = account;
     wire::Account {
-        allow_tracking: false,
-        beta: false,
+        allow_tracking: profile.allow_tracking,
+        beta: profile.beta,
         country_of_residence: None,
         created_at: user.created_at,
         default_organization: None,
@@ -92,7 +93,7 @@ pub(super) fn account(user: &User) -> wire::Account {
         federated: false,
         id: user.id,
         identity_provider: None,
-        last_login: None,
+        last_login: profile.last_login,
         name: user.name.clone(),
         sms_number: None,
         suspended_at: None,
@@ -176,18 +177,54 @@ pub(super) fn release(
     }
 }
 
-pub(super) fn domain(config: &Config, app: &App, row: &store::domains::Domain) -> wire::Domain {
+/// Why a domain waits for its automatic certificate.
+const NO_ACME: &str = "This server is not set up for ACME yet; bring a certificate with certs:add";
+
+pub(super) fn domain(
+    config: &Config,
+    app: &App,
+    row: &store::domains::Domain,
+    endpoint: Option<&store::sni_endpoints::SniEndpoint>,
+) -> wire::Domain {
+    // One that has a certificate of its own waits for none.
+    let waits = app.acm && endpoint.is_none();
     wire::Domain {
-        acm_status: None,
-        acm_status_reason: None,
+        acm_status: waits.then(|| "pending".into()),
+        acm_status_reason: waits.then(|| NO_ACME.into()),
         app: app_ref(app),
         cname: Some(config.app_host(&app.name)),
         created_at: row.created_at,
         hostname: row.hostname.clone(),
         id: row.id,
         kind: wire::domain::DomainKind::Custom,
-        sni_endpoint: None,
+        sni_endpoint: endpoint.map(|row| Named { id: row.id, name: row.name.clone() }),
         status: "succeeded".into(),
+        updated_at: row.updated_at,
+    }
+}
+
+pub(super) fn sni_endpoint(app: &App, shown: &crate::ops::sni_endpoints::Shown) -> wire::SniEndpoint {
+    let (row, said) = (&shown.row, &shown.said);
+    wire::SniEndpoint {
+        app: app_ref(app),
+        certificate_chain: row.certificate_chain.clone(),
+        created_at: row.created_at,
+        display_name: None,
+        domains: shown.domains.clone(),
+        id: row.id,
+        name: row.name.clone(),
+        ssl_cert: wire::SslCert {
+            acm: false,
+            ca_signed: row.ca_signed,
+            cert_domains: said.names.clone(),
+            expires_at: said.expires_at,
+            fingerprint: Some(said.fingerprint.clone()),
+            id: row.certificate_id,
+            issuer: said.issuer.clone(),
+            self_signed: said.self_signed,
+            starts_at: said.starts_at,
+            subject: said.subject.clone(),
+        },
         updated_at: row.updated_at,
     }
 }

@@ -27,7 +27,7 @@ use tower_http::decompression::RequestDecompressionLayer;
 use super::{Git, hook, push::Push, repository};
 use crate::{
     error::Error,
-    ops::{Actor, Platform, accounts, apps, disk},
+    ops::{Actor, Platform, accounts, apps, disk, scopes::Need},
     store::apps::App,
 };
 
@@ -99,9 +99,9 @@ struct Service {
 }
 
 /// Who comes, and to which app.
-async fn enter(p: &Platform, headers: &HeaderMap, repository: &str) -> Result<(Actor, App), Refusal> {
+async fn enter(p: &Platform, headers: &HeaderMap, repository: &str, need: Need) -> Result<(Actor, App), Refusal> {
     let actor = match token(headers) {
-        Some(token) => accounts::authenticate(p, &token).await?,
+        Some(token) => accounts::authenticate_for(p, &token, need).await?,
         None => None,
     };
     let Some(actor) = actor else {
@@ -149,7 +149,8 @@ async fn info_refs(
     Query(query): Query<Service>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let (_, app) = enter(&p, &headers, &name).await?;
+    let push = query.service.as_deref() == Some("git-receive-pack");
+    let (_, app) = enter(&p, &headers, &name, if push { Need::WRITE } else { Need::READ }).await?;
     let program = match query.service.as_deref() {
         Some("git-upload-pack") => "upload-pack",
         Some("git-receive-pack") => "receive-pack",
@@ -187,7 +188,7 @@ async fn upload_pack(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let (_, app) = enter(&p, &headers, &name).await?;
+    let (_, app) = enter(&p, &headers, &name, Need::READ).await?;
     let path = repository::ensure(&p.cx, app.id).await?;
     let mut command = repository::git(&p.cx, &["upload-pack", "--stateless-rpc"]);
     if let Some(protocol) = protocol(&headers) {
@@ -205,7 +206,7 @@ async fn receive_pack(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let (actor, app) = enter(&p, &headers, &name).await?;
+    let (actor, app) = enter(&p, &headers, &name, Need::WRITE).await?;
     room(&p)?;
     let path = repository::ensure(&p.cx, app.id).await?;
     let push = Push::new(actor, app, path.clone());

@@ -205,6 +205,7 @@ pub async fn create_as(p: &Platform, actor: &Actor, new: New<'_>) -> Result<Owne
             repo_size: None,
             slug_size: None,
             route_state: None,
+            acm: false,
             created_at: now,
             updated_at: now,
             released_at: None,

@@ -329,6 +329,16 @@ pub fn pack_name(url: &str) -> String {
     PackRef::parse(url).map_or_else(|_| url.to_owned(), |pack| pack.name)
 }
 
+/// Whether buildpacks can be told apart and are not too many.
+pub fn check_packs(names: &[String]) -> Result<()> {
+    parse_packs(names).map(drop)
+}
+
+/// Whether a build has failed because the daemon ended, and not by a fault of its own.
+pub fn was_interrupted(build: &Build) -> bool {
+    build.message.as_deref().is_some_and(|message| message.starts_with("the platform was "))
+}
+
 fn parse_packs(names: &[String]) -> Result<Vec<PackRef>> {
     if names.len() > 50 {
         return Err(Error::invalid(format!("buildpacks: {} are too many, 50 is the most.", names.len())));

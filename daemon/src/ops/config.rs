@@ -175,16 +175,33 @@ pub(super) async fn set_missing(
     app_id: Uuid,
     wanted: &BTreeMap<String, String>,
 ) -> Result<()> {
+    let settable = |key: &str| ConfigKey::parse(key).is_ok();
+    let wanted = wanted.iter().filter(|(key, _)| settable(key)).map(|(key, value)| (key.clone(), value.clone()));
+    match add_missing(p, c, app_id, &wanted.collect()).await {
+        Ok(_) => Ok(()),
+        Err(Error::Invalid(why)) => {
+            Err(Error::invalid(format!("The config vars that bin/release brings can't be set: {why}")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Sets what is not set yet, the platform's own variables too, inside a change. Gives the keys
+/// that were not.
+pub(super) async fn add_missing(
+    p: &Platform,
+    c: &mut Conn,
+    app_id: Uuid,
+    wanted: &BTreeMap<String, String>,
+) -> Result<Vec<String>> {
     let have = vars(p, c, app_id).await?.merged();
-    let missing: Vec<_> =
-        wanted.iter().filter(|(key, _)| !have.contains_key(*key) && ConfigKey::parse(key).is_ok()).collect();
+    let missing: Vec<_> = wanted.iter().filter(|(key, _)| !have.contains_key(*key)).collect();
     let all = have.iter().chain(missing.iter().copied());
-    check_config(all.map(|(key, value)| (key.as_str(), value.as_str())))
-        .map_err(|e| Error::invalid(format!("The config vars that bin/release brings can't be set: {e}.")))?;
-    for (key, value) in missing {
+    check_config(all.map(|(key, value)| (key.as_str(), value.as_str()))).map_err(|e| Error::invalid(sentence(&e)))?;
+    for (key, value) in &missing {
         config_vars::set(c, app_id, key, &p.cx.sealer().seal(&place(app_id, key), value.as_bytes())).await?;
     }
-    Ok(())
+    Ok(missing.into_iter().map(|(key, _)| key.clone()).collect())
 }
 
 /// Bytes of all keys and values.

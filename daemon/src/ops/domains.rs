@@ -3,7 +3,7 @@
 use paas_domain::name::Hostname;
 use serde_json::json;
 
-use super::{Actor, Platform, apps::sentence};
+use super::{Actor, Platform, apps::sentence, sni_endpoints};
 use crate::{
     context::new_id,
     error::{Error, Result},
@@ -29,8 +29,9 @@ pub async fn find(p: &Platform, app: &App, name: &str) -> Result<Domain> {
         .ok_or_else(|| Error::not_found("domain", name))
 }
 
-/// Adds one; it answers as soon as the router has it, its DNS being its owner's affair.
-pub async fn add(p: &Platform, actor: &Actor, app: &App, hostname: &str) -> Result<Domain> {
+/// Adds one, with a certificate or without; it answers as soon as the router has it, its DNS
+/// being its owner's affair.
+pub async fn add(p: &Platform, actor: &Actor, app: &App, hostname: &str, sni_endpoint: Option<&str>) -> Result<Domain> {
     let hostname = Hostname::parse(hostname).map_err(|e| Error::invalid(sentence(&e)))?;
     let base = &p.cx.config().base_domain.trim_end_matches('.').to_ascii_lowercase();
     let below = hostname.as_str().strip_suffix(base.as_str()).is_some_and(|rest| rest.ends_with('.'));
@@ -40,11 +41,12 @@ pub async fn add(p: &Platform, actor: &Actor, app: &App, hostname: &str) -> Resu
         )));
     }
     let now = p.cx.now();
-    let domain = Domain {
+    let mut domain = Domain {
         id: new_id(),
         app_id: app.id,
         hostname: hostname.to_string(),
         kind: "custom".into(),
+        sni_endpoint_id: None,
         created_at: now,
         updated_at: now,
     };
@@ -54,8 +56,13 @@ pub async fn add(p: &Platform, actor: &Actor, app: &App, hostname: &str) -> Resu
         return Err(Error::invalid(format!("{hostname} is currently in use by {whose}.")));
     }
     check_covered(&mut change, app, &hostname).await?;
+    if let Some(name) = sni_endpoint {
+        let endpoint = sni_endpoints::for_domain(&mut change, app.id, name, hostname.as_str()).await?;
+        domain.sni_endpoint_id = Some(endpoint.id);
+    }
     domains::insert(&mut change, &domain).await?;
-    p.commit(change, Event::new("domain.create", actor.name(), json!({"hostname": domain.hostname}))).await?;
+    let event = json!({"id": domain.id, "hostname": domain.hostname, "was": domain});
+    p.commit(change, Event::new("domain.create", actor.name(), event)).await?;
     p.tell(app.id, format!("Add {hostname} to domains by user {}", actor.name()));
     Ok(domain)
 }
@@ -80,12 +87,34 @@ async fn check_covered(c: &mut Conn, app: &App, hostname: &Hostname) -> Result<(
     Ok(())
 }
 
+/// Serves it with another certificate of the app, or with the router's own.
+pub async fn update(p: &Platform, actor: &Actor, app: &App, name: &str, sni_endpoint: Option<&str>) -> Result<Domain> {
+    let found = find(p, app, name).await?;
+    let mut change = p.change(app.id).await?;
+    let endpoint = match sni_endpoint {
+        Some(name) => Some(sni_endpoints::for_domain(&mut change, app.id, name, &found.hostname).await?),
+        None => None,
+    };
+    domains::set_sni_endpoint(&mut change, found.id, endpoint.as_ref().map(|row| row.id), p.cx.now()).await?;
+    let gone = || Error::not_found("domain", name);
+    let domain = domains::by_id(&mut change, found.id).await?.ok_or_else(gone)?;
+    let event = json!({"id": domain.id, "hostname": domain.hostname, "was": domain});
+    p.commit(change, Event::new("domain.update", actor.name(), event)).await?;
+    let with =
+        endpoint.map_or_else(|| "the server's own certificate".to_owned(), |row| format!("certificate {}", row.name));
+    p.tell(app.id, format!("Serve {} with {with} by user {}", domain.hostname, actor.name()));
+    Ok(domain)
+}
+
 /// Removes one.
 pub async fn remove(p: &Platform, actor: &Actor, app: &App, name: &str) -> Result<Domain> {
     let domain = find(p, app, name).await?;
     let mut change = p.change(app.id).await?;
-    domains::delete(&mut change, domain.id).await?;
-    p.commit(change, Event::new("domain.destroy", actor.name(), json!({"hostname": domain.hostname}))).await?;
+    if !domains::delete(&mut change, domain.id).await? {
+        return Err(Error::not_found("domain", name));
+    }
+    let event = json!({"id": domain.id, "hostname": domain.hostname, "was": domain});
+    p.commit(change, Event::new("domain.destroy", actor.name(), event)).await?;
     p.tell(app.id, format!("Remove {} from domains by user {}", domain.hostname, actor.name()));
     Ok(domain)
 }

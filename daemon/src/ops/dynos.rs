@@ -19,7 +19,7 @@ use crate::{
         apps::App,
         dynos::{self, Dyno},
         events::Event,
-        formations,
+        formations, scripts,
     },
 };
 
@@ -51,6 +51,8 @@ pub struct Run {
     pub process_type: Option<String>,
     /// Seconds after which it is stopped.
     pub time_to_live: Option<i64>,
+    /// Its identity, chosen by who waits for its end, which is kept (`ops::scripts`).
+    pub script: Option<Uuid>,
 }
 
 /// Most seconds that a one-off may be given to live: a day, Heroku's limit.
@@ -191,7 +193,7 @@ pub async fn run(p: &Platform, actor: &Actor, app: &App, run: Run) -> Result<(Dy
         .find(|number| !taken.contains(number))
         .unwrap_or(1000);
     let secret = run.attach.then(secret::random_password);
-    let id = new_id();
+    let id = run.script.unwrap_or_else(new_id);
     let env = serde_json::to_vec(&run.env).map_err(|e| Error::internal("The environment could not be kept.", e))?;
     let dyno = Dyno {
         id,
@@ -231,9 +233,17 @@ pub async fn run(p: &Platform, actor: &Actor, app: &App, run: Run) -> Result<(Dy
         }),
     };
     dynos::insert(&mut change, &dyno).await?;
-    p.commit(change, Event::new("dyno.create", actor.name(), json!({"dyno": dyno.name()}))).await?;
+    if run.script.is_some() {
+        scripts::insert(&mut change, id, app.id, &dyno.name(), now).await?;
+    }
+    p.commit(change, event("dyno.create", actor.name(), &dyno)).await?;
     p.tell(app.id, format!("Starting process with command `{}` by user {}", dyno.command, actor.name()));
     Ok((dyno, secret))
+}
+
+/// What is told of a dyno that begins, comes to another state or is gone: it as it is then.
+pub fn event(kind: &'static str, actor: &str, dyno: &Dyno) -> Event {
+    Event::new(kind, actor, json!({"id": dyno.id, "dyno": dyno.name(), "was": dyno}))
 }
 
 /// The dyno that waits for somebody with this secret.

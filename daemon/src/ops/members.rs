@@ -67,7 +67,7 @@ async fn all(c: &mut Conn, team: &Team) -> Result<Vec<Member>> {
         });
     }
     let (others, role) = if team.built_in {
-        (users::list(c).await?, Role::Member)
+        (users::present(c).await?, Role::Member)
     } else {
         (team_members::collaborators(c, team.id).await?, Role::Collaborator)
     };

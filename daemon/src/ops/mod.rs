@@ -11,27 +11,43 @@ pub mod addons;
 pub mod addresses;
 pub mod apps;
 pub mod attach;
+pub mod browser_logins;
 pub mod builds;
+pub mod certificate;
 pub mod collaborators;
 pub mod config;
 pub mod disk;
 pub mod domains;
 pub mod dynos;
+pub mod features;
 pub mod formation;
+pub mod guesses;
 pub mod inside;
 pub mod log_drains;
 pub mod logs;
 pub mod members;
+pub mod oauth;
+pub mod outward;
 pub mod pipelines;
 pub mod releases;
+pub mod repos;
+pub mod reviews;
+pub mod scopes;
+pub mod scripts;
+pub mod setups;
 pub mod slugs;
+pub mod sni_endpoints;
 pub mod sources;
 pub mod spec;
+pub mod ssh_keys;
 pub mod stacks;
 pub mod status;
 pub mod teams;
 pub mod telemetry_drains;
+pub mod test_runs;
+pub mod tokens;
 pub mod transfers;
+pub mod webhooks;
 
 use std::sync::Arc;
 
@@ -68,6 +84,8 @@ pub struct Platform {
     pub attachments: attach::Attachments,
     /// How the platform was when somebody asked last.
     pub board: status::Board,
+    /// Wrong passwords of late.
+    pub guesses: guesses::Guesses,
 }
 
 impl Platform {

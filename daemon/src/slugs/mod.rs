@@ -13,6 +13,7 @@ mod cache;
 mod disk;
 mod meter;
 mod pack;
+pub mod peek;
 
 use std::path::Path;
 use std::pin::Pin;

@@ -45,7 +45,7 @@ impl Addon {
 }
 
 /// Where an add-on is attached.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, Serialize, Deserialize, sqlx::FromRow)]
 pub struct Attachment {
     /// Identity.
     pub id: Uuid,

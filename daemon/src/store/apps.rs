@@ -42,6 +42,8 @@ pub struct App {
     pub slug_size: Option<i64>,
     /// What the router was last told of it besides its dynos.
     pub route_state: Option<String>,
+    /// Certificates for its domains are to be got automatically.
+    pub acm: bool,
     /// When made.
     pub created_at: DateTime<Utc>,
     /// When last changed.
@@ -259,5 +261,11 @@ pub async fn remove_collaborator(c: &mut Conn, app_id: Uuid, user_id: Uuid) -> S
 /// What the router is told of an app besides its dynos.
 pub async fn set_route_state(c: &mut Conn, id: Uuid, state: &str) -> StoreResult<()> {
     execute!(c, "update apps set route_state = $2 where id = $1", id, state)?;
+    Ok(())
+}
+
+/// Certificates are to be got automatically, or no longer.
+pub async fn set_acm(c: &mut Conn, id: Uuid, acm: bool, now: DateTime<Utc>) -> StoreResult<()> {
+    execute!(c, "update apps set acm = $2, updated_at = $3 where id = $1", id, acm, now)?;
     Ok(())
 }

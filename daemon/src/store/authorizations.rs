@@ -18,6 +18,17 @@ pub struct Authorization {
     pub user_id: Uuid,
     /// What it was made for, in its maker's words.
     pub description: String,
+    /// What it may do: names of scopes with spaces between.
+    pub scope: String,
+    /// Its first and last letters, to know it again by; none for those made before these were
+    /// kept.
+    pub hint: Option<String>,
+    /// Made by a login in a browser.
+    pub session: bool,
+    /// The program that has it.
+    pub client_id: Option<Uuid>,
+    /// Whether there is a token to renew it by.
+    pub refreshable: bool,
     /// When made.
     pub created_at: DateTime<Utc>,
     /// When last changed.
@@ -26,15 +37,34 @@ pub struct Authorization {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Adds one; `hash` is [`crate::secret::token_hash`] of the token.
-pub async fn insert(c: &mut Conn, row: &Authorization, hash: &[u8]) -> StoreResult<()> {
+/// Whose token one is, and what it may do.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Holder {
+    /// The token.
+    pub authorization_id: Uuid,
+    /// See [`Authorization::scope`].
+    pub scope: String,
+    /// When it ends by itself.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Whose.
+    #[sqlx(flatten)]
+    pub user: User,
+}
+
+/// Adds one; the hashes are [`crate::secret::token_hash`] of the tokens.
+pub async fn insert(c: &mut Conn, row: &Authorization, hash: &[u8], refresh_hash: Option<&[u8]>) -> StoreResult<()> {
     execute!(
         c,
-        "insert into authorizations (id, user_id, token_hash, description, created_at, updated_at, expires_at) values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into authorizations (id, user_id, token_hash, description, scope, hint, session, client_id, refresh_hash, created_at, updated_at, expires_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         row.id,
         row.user_id,
         hash,
         &row.description,
+        &row.scope,
+        &row.hint,
+        row.session,
+        row.client_id,
+        refresh_hash,
         row.created_at,
         row.updated_at,
         row.expires_at
@@ -43,22 +73,15 @@ pub async fn insert(c: &mut Conn, row: &Authorization, hash: &[u8]) -> StoreResu
 }
 
 /// Whose token this is, if it is one and has not ended.
-pub async fn user_of(c: &mut Conn, hash: &[u8], now: DateTime<Utc>) -> StoreResult<Option<(Uuid, User)>> {
-    #[derive(sqlx::FromRow)]
-    struct Row {
-        authorization_id: Uuid,
-        expires_at: Option<DateTime<Utc>>,
-        #[sqlx(flatten)]
-        user: User,
-    }
+pub async fn holder(c: &mut Conn, hash: &[u8], now: DateTime<Utc>) -> StoreResult<Option<Holder>> {
     let row = rows!(
         c,
-        Row,
+        Holder,
         fetch_optional,
-        "select a.id as authorization_id, a.expires_at, u.* from authorizations a join users u on u.id = a.user_id where a.token_hash = $1",
+        "select a.id as authorization_id, a.scope, a.expires_at, u.* from authorizations a join users u on u.id = a.user_id where a.token_hash = $1",
         hash
     )?;
-    Ok(row.filter(|row| row.expires_at.is_none_or(|at| at > now)).map(|row| (row.authorization_id, row.user)))
+    Ok(row.filter(|row| row.expires_at.is_none_or(|at| at > now)))
 }
 
 /// All of one user, oldest first.
@@ -67,7 +90,7 @@ pub async fn list(c: &mut Conn, user_id: Uuid) -> StoreResult<Vec<Authorization>
         c,
         Authorization,
         fetch_all,
-        "select id, user_id, description, created_at, updated_at, expires_at from authorizations where user_id = $1 order by created_at, id",
+        "select id, user_id, description, scope, hint, session, client_id, refresh_hash is not null as refreshable, created_at, updated_at, expires_at from authorizations where user_id = $1 order by created_at, id",
         user_id
     )
 }
@@ -78,13 +101,61 @@ pub async fn find(c: &mut Conn, user_id: Uuid, id: Uuid) -> StoreResult<Option<A
         c,
         Authorization,
         fetch_optional,
-        "select id, user_id, description, created_at, updated_at, expires_at from authorizations where user_id = $1 and id = $2",
+        "select id, user_id, description, scope, hint, session, client_id, refresh_hash is not null as refreshable, created_at, updated_at, expires_at from authorizations where user_id = $1 and id = $2",
         user_id,
         id
     )
 }
 
+/// The one that is renewed by this token.
+pub async fn by_refresh(c: &mut Conn, hash: &[u8]) -> StoreResult<Option<Authorization>> {
+    rows!(
+        c,
+        Authorization,
+        fetch_optional,
+        "select id, user_id, description, scope, hint, session, client_id, refresh_hash is not null as refreshable, created_at, updated_at, expires_at from authorizations where refresh_hash = $1",
+        hash
+    )
+}
+
+/// Changes what it is for and whose program has it; whether it was there.
+pub async fn update(c: &mut Conn, row: &Authorization) -> StoreResult<bool> {
+    Ok(execute!(
+        c,
+        "update authorizations set description = $2, client_id = $3, updated_at = $4 where id = $1",
+        row.id,
+        &row.description,
+        row.client_id,
+        row.updated_at
+    )? > 0)
+}
+
+/// Gives it another token, whose first moment is `row.updated_at`: the old one ends. Whether it
+/// was there.
+pub async fn set_token(c: &mut Conn, row: &Authorization, hash: &[u8]) -> StoreResult<bool> {
+    Ok(execute!(
+        c,
+        "update authorizations set token_hash = $2, hint = $3, expires_at = $4, updated_at = $5 where id = $1",
+        row.id,
+        hash,
+        &row.hint,
+        row.expires_at,
+        row.updated_at
+    )? > 0)
+}
+
+/// Gives it another token to renew it by.
+pub async fn set_refresh(c: &mut Conn, id: Uuid, hash: &[u8]) -> StoreResult<()> {
+    execute!(c, "update authorizations set refresh_hash = $2 where id = $1", id, hash)?;
+    Ok(())
+}
+
 /// Revokes one; whether it was there.
 pub async fn delete(c: &mut Conn, user_id: Uuid, id: Uuid) -> StoreResult<bool> {
     Ok(execute!(c, "delete from authorizations where user_id = $1 and id = $2", user_id, id)? > 0)
+}
+
+/// Ends all of a user's.
+pub async fn delete_all(c: &mut Conn, user_id: Uuid) -> StoreResult<u64> {
+    execute!(c, "delete from authorizations where user_id = $1", user_id)
 }

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// A custom domain.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize, sqlx::FromRow)]
 pub struct Domain {
     /// Identity.
     pub id: Uuid,
@@ -19,6 +19,8 @@ pub struct Domain {
     pub hostname: String,
     /// `custom`.
     pub kind: String,
+    /// The certificate that it is served with.
+    pub sni_endpoint_id: Option<Uuid>,
     /// When made.
     pub created_at: DateTime<Utc>,
     /// When last changed.
@@ -44,14 +46,31 @@ pub async fn by_hostname(c: &mut Conn, hostname: &str) -> StoreResult<Option<Dom
 pub async fn insert(c: &mut Conn, domain: &Domain) -> StoreResult<()> {
     execute!(
         c,
-        "insert into domains (id, app_id, hostname, kind, created_at, updated_at) values ($1, $2, $3, $4, $5, $6)",
+        "insert into domains (id, app_id, hostname, kind, sni_endpoint_id, created_at, updated_at) values ($1, $2, $3, $4, $5, $6, $7)",
         domain.id,
         domain.app_id,
         &domain.hostname,
         &domain.kind,
+        domain.sni_endpoint_id,
         domain.created_at,
         domain.updated_at
     )?;
+    Ok(())
+}
+
+/// By identity, as it stands.
+pub async fn by_id(c: &mut Conn, id: Uuid) -> StoreResult<Option<Domain>> {
+    rows!(c, Domain, fetch_optional, "select * from domains where id = $1", id)
+}
+
+/// Serves it with another certificate.
+pub async fn set_sni_endpoint(
+    c: &mut Conn,
+    id: Uuid,
+    sni_endpoint_id: Option<Uuid>,
+    now: DateTime<Utc>,
+) -> StoreResult<()> {
+    execute!(c, "update domains set sni_endpoint_id = $2, updated_at = $3 where id = $1", id, sni_endpoint_id, now)?;
     Ok(())
 }
 

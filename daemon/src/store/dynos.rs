@@ -10,7 +10,7 @@ use super::{
 };
 
 /// A dyno. Kind, phase and the like are the planner's words in lower case.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize, sqlx::FromRow)]
 pub struct Dyno {
     /// Identity, also the container's label.
     pub id: Uuid,
@@ -64,7 +64,8 @@ pub struct Dyno {
     pub attach: bool,
     /// With a terminal.
     pub tty: bool,
-    /// Extra environment of a one-off, sealed JSON.
+    /// Extra environment of a one-off, sealed JSON. Never written elsewhere.
+    #[serde(skip)]
     pub env: Option<Vec<u8>>,
     /// Who started a one-off.
     pub user_id: Option<Uuid>,
@@ -75,6 +76,7 @@ pub struct Dyno {
     /// When it was taken out of it.
     pub unrouted_at: Option<DateTime<Utc>>,
     /// Anything else that the reconciler wants to remember of it.
+    #[serde(skip)]
     pub attributes: Json<serde_json::Value>,
 }
 

@@ -79,3 +79,25 @@ pub async fn list(c: &mut Conn, app_id: Uuid, after: i64) -> StoreResult<Vec<Eve
         after
     )
 }
+
+/// The first `most` of them: a change has one event, so a generation is never cut in two.
+pub async fn list_some(c: &mut Conn, app_id: Uuid, after: i64, most: i64) -> StoreResult<Vec<EventRow>> {
+    rows!(
+        c,
+        EventRow,
+        fetch_all,
+        "select * from events where app_id = $1 and generation > $2 order by generation, id limit $3",
+        app_id,
+        after,
+        most
+    )
+}
+
+/// Removes what was told of dynos before a time: there is much of it, and nobody looks back.
+pub async fn prune_dynos(c: &mut Conn, before: DateTime<Utc>) -> StoreResult<u64> {
+    execute!(
+        c,
+        "delete from events where kind in ('dyno.create', 'dyno.update', 'dyno.destroy') and created_at < $1",
+        before
+    )
+}

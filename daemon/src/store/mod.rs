@@ -6,6 +6,7 @@
 //! above, in `ops`; here is only what the tables can say.
 
 pub mod addons;
+pub mod app_setups;
 pub mod apps;
 pub mod authorizations;
 pub mod buildpacks;
@@ -17,20 +18,30 @@ pub mod db;
 pub mod domains;
 pub mod dynos;
 pub mod events;
+pub mod features;
 pub mod formations;
 pub mod instance;
 pub mod log_drains;
+pub mod logins;
 pub mod look;
+pub mod oauth;
 pub mod pipelines;
+pub mod profiles;
 pub mod promotions;
 pub mod releases;
+pub mod review_apps;
+pub mod scripts;
 pub mod settings;
 pub mod slugs;
+pub mod sni_endpoints;
+pub mod ssh_keys;
 pub mod team_members;
 pub mod teams;
 pub mod telemetry_drains;
+pub mod test_runs;
 pub mod transfers;
 pub mod users;
+pub mod webhooks;
 
 pub use db::{Change, Conn, Db, Tx, Wake};
 

@@ -71,3 +71,41 @@ pub async fn update(c: &mut Conn, user: &User) -> StoreResult<()> {
     )?;
     Ok(())
 }
+
+/// Changes the address; it must be free.
+pub async fn set_email(c: &mut Conn, id: Uuid, email: &str) -> StoreResult<()> {
+    execute!(c, "update users set email = $2 where id = $1", id, email)?;
+    Ok(())
+}
+
+/// Those that have not been deleted, by address.
+pub async fn present(c: &mut Conn) -> StoreResult<Vec<User>> {
+    rows!(
+        c,
+        User,
+        fetch_all,
+        "select * from users where id not in (select user_id from profiles where deleted_at is not null) order by email"
+    )
+}
+
+/// The names of the apps that are somebody's own, and no team's.
+pub async fn apps_of(c: &mut Conn, id: Uuid) -> StoreResult<Vec<String>> {
+    let rows: Vec<(String,)> = rows!(
+        c,
+        (String,),
+        fetch_all,
+        "select name from apps where owner_id = $1 and deleting = $2 and team_id is null order by name",
+        id,
+        false
+    )?;
+    Ok(rows.into_iter().map(|(name,)| name).collect())
+}
+
+/// Takes somebody off the apps of others, out of teams, and back what they offer or are offered.
+pub async fn leave(c: &mut Conn, id: Uuid) -> StoreResult<()> {
+    execute!(c, "delete from collaborators where user_id = $1", id)?;
+    execute!(c, "delete from team_members where user_id = $1", id)?;
+    execute!(c, "delete from default_teams where user_id = $1", id)?;
+    execute!(c, "delete from app_transfers where owner_id = $1 or recipient_id = $1", id)?;
+    Ok(())
+}

@@ -11,7 +11,7 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, stream};
 use hyper_util::rt::TokioIo;
-use paas_wire::attach::{Frame, MAX_PAYLOAD, PROTOCOL};
+use paas_wire::attach::{Frame, MAX_PAYLOAD, PROTOCOL, TERMINAL};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::{
@@ -41,6 +41,7 @@ async fn open(
     }
     let upgrade = hyper::upgrade::on(&mut request);
     let waiting = attach::find(&p, &secret).await?;
+    let terminal = waiting.tty();
     tokio::spawn(async move {
         match upgrade.await {
             Ok(stream) => {
@@ -52,7 +53,11 @@ async fn open(
     });
     let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, PROTOCOL)]
         .map(|(name, value)| (name, HeaderValue::from_static(value)));
-    Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
+    let mut response = (StatusCode::SWITCHING_PROTOCOLS, headers).into_response();
+    if terminal {
+        response.headers_mut().insert(TERMINAL, HeaderValue::from_static("1"));
+    }
+    Ok(response)
 }
 
 /// The user's frames; ends with the connection or with bytes that are none.

@@ -27,11 +27,8 @@ use uuid::Uuid;
 use crate::{
     engine::{DynoState, Usage},
     error::Result,
-    ops::{self, Platform},
-    store::{
-        dynos::{self, Dyno},
-        settings,
-    },
+    ops::{self, Platform, features},
+    store::dynos::{self, Dyno},
 };
 
 /// How often it looks; Heroku's period for R14 and for samples.
@@ -96,7 +93,7 @@ async fn pass(p: &Platform, loads: &mut HashMap<Uuid, Load>) -> Result<()> {
     let mut sampled: HashMap<Uuid, bool> = HashMap::new();
     for row in &rows {
         if let Entry::Vacant(unknown) = sampled.entry(row.app_id) {
-            unknown.insert(settings::get(&mut c, &feature(row.app_id)).await?.as_deref() == Some("true"));
+            unknown.insert(features::is_on(&mut c, row.app_id, features::LOG_RUNTIME_METRICS).await?);
         }
     }
     drop(c);
@@ -162,11 +159,6 @@ async fn spare_the_disk(p: &Platform, running: &[Dyno]) -> Result<()> {
 
 fn asks(row: &Dyno, request: Request) -> bool {
     row.request.as_deref() == Some(request.as_str())
-}
-
-/// The setting that turns an app's samples on: `true`.
-pub fn feature(app_id: Uuid) -> String {
-    format!("app/{app_id}/log-runtime-metrics")
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,14 +10,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use paas_domain::route::{AppRoute, Backend, ControlRoute, RouteState, RouteTable};
+use paas_domain::route::{AppRoute, Backend, Certificate, ControlRoute, RouteState, RouteTable};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
     error::Result,
-    ops::{Platform, config, spec},
-    store::{apps, domains, dynos, releases},
+    ops::{self, Platform, config, spec},
+    store::{apps, domains, dynos, releases, sni_endpoints},
 };
 
 /// A router that has not asked for so long is gone: one that waits asks again after 25 s.
@@ -186,9 +186,14 @@ impl Routes {
         let mut c = p.db.read().await?;
         let all = apps::list(&mut c).await?;
         let mut hosts: HashMap<Uuid, Vec<String>> = HashMap::new();
+        let mut served: HashMap<Uuid, Vec<String>> = HashMap::new();
         for domain in domains::all(&mut c).await? {
+            if let Some(endpoint) = domain.sni_endpoint_id {
+                served.entry(endpoint).or_default().push(domain.hostname.clone());
+            }
             hosts.entry(domain.app_id).or_default().push(domain.hostname);
         }
+        let certificates = self.certificates(&mut c, served).await?;
         let mut backends: HashMap<Uuid, Vec<Backend>> = HashMap::new();
         for dyno in dynos::routed(&mut c).await? {
             let Some(ip) = dyno.address.as_deref().and_then(|text| text.parse::<IpAddr>().ok()) else { continue };
@@ -233,7 +238,26 @@ impl Routes {
                 hosts: vec![format!("api.{base}"), format!("git.{base}")],
                 addr: reachable(settings.api_listen),
             }),
+            certificates,
         })
+    }
+
+    /// The certificates that serve some domain; `served` has the names by certificate.
+    async fn certificates(
+        &self,
+        c: &mut crate::store::Conn,
+        mut served: HashMap<Uuid, Vec<String>>,
+    ) -> Result<Vec<Certificate>> {
+        let mut certificates = Vec::new();
+        if served.is_empty() {
+            return Ok(certificates);
+        }
+        for row in sni_endpoints::all(c).await? {
+            let Some(hosts) = served.remove(&row.id) else { continue };
+            let key = ops::sni_endpoints::key(&self.inner.p, &row)?;
+            certificates.push(Certificate { id: row.certificate_id, hosts, chain: row.certificate_chain, key });
+        }
+        Ok(certificates)
     }
 
     /// What an app's current release says of pages; read once.
@@ -277,7 +301,7 @@ pub async fn run(routes: Routes, mut stop: watch::Receiver<bool>) {
         tokio::select! {
             wake = wakes.recv() => match wake {
                 Ok(wake) => {
-                    let touches = ["app.", "domain.", "config.", "release."];
+                    let touches = ["app.", "domain.", "config.", "release.", "sni-endpoint."];
                     if !touches.iter().any(|prefix| wake.kind.starts_with(prefix)) {
                         continue;
                     }

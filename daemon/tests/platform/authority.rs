@@ -28,6 +28,16 @@ const PUBLIC: &[(&str, &str, &str)] = &[
     ("GET", "/buildpacks/{buildpack}/readme", "a registry of what anybody can have"),
     ("GET", "/buildpacks/{buildpack}/revisions", "a registry of what anybody can have"),
     ("GET", "/buildpacks/{buildpack}/revisions/{revision}", "a registry of what anybody can have"),
+    ("POST", "/auth", "a login begins"),
+    ("GET", "/auth/browser/{page}", "the address, a random number, is the key, and the form asks for the password"),
+    ("POST", "/auth/browser/{page}", "the address, a random number, is the key, and the form asks for the password"),
+    ("GET", "/auth/cli", "a token of its own is the key"),
+    ("GET", "/oauth/authorize", "tells a client's name; the form asks for the password"),
+    ("POST", "/oauth/authorize", "the form asks for the password"),
+    ("POST", "/oauth/tokens", "the client's secret is the key"),
+    ("POST", "/oauth/token", "the client's secret is the key"),
+    ("POST", "/password-resets", "for whoever can't log in; its answer is always the same"),
+    ("POST", "/password-resets/{token}/actions/finalize", "the token, a random number, is the key"),
     ("GET", "/teams/invitations/{token}", "the token is the key: who is invited need not have an account"),
     ("PUT", "/sources/{source}", "the address, a random number, is the key"),
     ("GET", "/sources/{source}", "the address, a random number, is the key"),
@@ -45,6 +55,7 @@ const CATALOGUE: &[(&str, &str)] = &[
     ("/stacks/{stack}", "what there is to be had"),
     ("/generations/{generation}", "what there is to be had"),
     ("/api/v2/{dyno}", "refused to everybody, with what to do instead"),
+    ("/account/features/{feature}", "of the account that asks"),
     ("/dyno-sizes/{size}", "what there is to be had"),
 ];
 
@@ -65,6 +76,9 @@ struct World {
     promotion: String,
     log_drain: String,
     telemetry_drain: String,
+    setup: String,
+    review: String,
+    run: String,
 }
 
 impl World {
@@ -96,6 +110,16 @@ impl World {
         let exporter = json!({"type": "otlphttp", "endpoint": "https://otel.invalid"});
         let drain = json!({"owner": {"id": "world", "type": "app"}, "signals": ["logs"], "exporter": exporter});
         let telemetry_drain = t.post("/telemetry-drains", drain).await.ok();
+        // Nothing has been uploaded there: they end by themselves.
+        let url = t.post("/sources", json!({})).await.ok()["source_blob"]["get_url"].clone();
+        let setup = t.post("/app-setups", json!({"source_blob": {"url": url}})).await.ok();
+        let review = json!({"branch": "b", "pipeline": pipeline["id"], "source_blob": {"url": url}});
+        let review = t.post("/review-apps", review).await.ok();
+        let run = json!({
+            "commit_branch": "b", "commit_message": "m", "commit_sha": "c", "pipeline": pipeline["id"],
+            "source_blob_url": url,
+        });
+        let run = t.post("/test-runs", run).await.ok();
         let owner = t.get("/account").await.ok();
         let authorization = t.get("/oauth/authorizations").await.ok()[0]["id"].as_str().unwrap().to_owned();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -109,6 +133,9 @@ impl World {
             promotion: text(&promotion["id"]),
             log_drain: text(&log_drain["id"]),
             telemetry_drain: text(&telemetry_drain["id"]),
+            setup: text(&setup["id"]),
+            review: text(&review["id"]),
+            run: text(&run["id"]),
             t,
         }
     }
@@ -119,6 +146,12 @@ impl World {
         match (parameter, path.split('/').nth(1).unwrap_or_default()) {
             ("app", _) => "world".into(),
             ("id", "users") => self.owner["id"].as_str().unwrap().into(),
+            ("id", "accounts") => self.owner["id"].as_str().unwrap().into(),
+            ("feature", "account") => "dashboard-repositories-api".into(),
+            ("feature", "apps") => "preboot".into(),
+            ("key" | "client" | "token" | "page" | "space" | "*part" | "enterprise" | "invoice" | "credit", _) => {
+                nothing
+            }
             ("id", "oauth") => self.authorization.clone(),
             ("addon", _) => self.addon.clone(),
             ("attachment", _) => self.attachment.clone(),
@@ -141,13 +174,18 @@ impl World {
             ("who" | "member", _) => "second@example.com".into(),
             ("team", _) => "crew".into(),
             ("feature", "teams") => "org-access-controls".into(),
-            ("invitation" | "invoice" | "token" | "transfer", _) => nothing,
+            ("invitation" | "transfer", _) => nothing,
             ("name", _) => "www.example.com".into(),
+            ("setup", _) => self.setup.clone(),
+            ("review_app", _) => self.review.clone(),
+            ("test_run", _) => self.run.clone(),
+            ("branch", _) => "main".into(),
+            ("number", _) => "1".into(),
             ("pipeline", _) => self.pipeline.clone(),
             ("coupling", _) => self.coupling.clone(),
             ("promotion", _) => self.promotion.clone(),
             ("stage", _) => "test".into(),
-            ("build" | "slug" | "source", _) => nothing,
+            ("build" | "slug" | "source" | "webhook" | "event" | "delivery" | "endpoint", _) => nothing,
             _ => panic!("{path}: say in World::value what stands for {{{parameter}}}"),
         }
     }
@@ -176,6 +214,13 @@ impl World {
 /// A body that the endpoint's handler takes.
 fn body(endpoint: &Endpoint) -> Value {
     match (endpoint.method.as_str(), endpoint.path) {
+        ("PATCH", "/account/features/{feature}" | "/apps/{app}/features/{feature}") => json!({"enabled": true}),
+        ("POST", "/account/keys") => json!({"public_key": "no key"}),
+        ("POST", "/oauth/clients") => json!({"name": "x", "redirect_uri": "https://example.com/"}),
+        ("POST", "/password-resets") => json!({"email": "nobody@example.com"}),
+        ("POST", "/password-resets/{token}/actions/finalize") => {
+            json!({"password": "long enough", "password_confirmation": "long enough"})
+        }
         ("POST", "/apps/{app}/collaborators" | "/teams/apps/{app}/collaborators") => {
             json!({"user": "third@example.com"})
         }
@@ -186,6 +231,13 @@ fn body(endpoint: &Endpoint) -> Value {
         ("PATCH", "/account/app-transfers/{transfer}") => json!({"state": "accepted"}),
         ("POST", "/account/app-transfers") => json!({"app": "world", "recipient": "second@example.com"}),
         ("POST", "/apps/{app}/domains") => json!({"hostname": "other.example.com"}),
+        ("PATCH", "/apps/{app}/domains/{name}") => json!({"sni_endpoint": null}),
+        ("POST", "/apps/{app}/sni-endpoints") | ("PATCH", "/apps/{app}/sni-endpoints/{endpoint}") => {
+            json!({"certificate_chain": "none", "private_key": "none"})
+        }
+        ("POST", "/apps/{app}/webhooks" | "/addons/{addon}/webhooks") => {
+            json!({"url": "http://192.0.2.1/", "include": ["api:app"], "level": "notify"})
+        }
         ("POST", "/apps/{app}/addons") => json!({"plan": "redis:mini"}),
         ("PATCH", "/apps/{app}/addons/{addon}" | "/addons/{addon}") => json!({"plan": "redis:mini"}),
         ("POST", "/addon-attachments") => json!({"addon": "nobody", "app": "world"}),
@@ -203,6 +255,8 @@ fn body(endpoint: &Endpoint) -> Value {
         ("POST", "/apps/{app}/slugs") => json!({"process_types": {"worker": "work"}}),
         ("POST", "/apps/{app}/builds") => json!({"source_blob": {"url": "http://127.0.0.1:1/source.tgz"}}),
         ("POST", "/redis/v0/databases/{addon}/cli") => json!({"command": ["PING"]}),
+        ("POST", "/pipelines/{pipeline}/repo") => json!({"repo_url": "world"}),
+        ("PATCH", "/test-runs/{test_run}") => json!({"status": "cancelled"}),
         ("POST", "/pipelines") => json!({"name": "another"}),
         ("POST", "/pipeline-couplings") => json!({"pipeline": "line", "app": "world", "stage": "staging"}),
         ("PATCH", "/pipelines/{pipeline}/stage/{stage}/config-vars") => json!({"A": "1"}),

@@ -5,16 +5,24 @@
 mod util;
 
 mod access;
+mod accounts;
 mod addons;
 mod authority;
+mod certificates;
 mod drains;
 mod dynos;
+mod features;
 mod log_streams;
+mod oauth;
 mod people;
 mod pipelines;
 mod places;
 mod promotions;
+mod reviews;
+mod setups;
 mod table;
 mod teams;
+mod test_runs;
 mod transfers;
 mod transport;
+mod webhooks;

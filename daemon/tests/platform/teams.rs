@@ -1,5 +1,6 @@
 //! Teams, their members and their apps.
 
+use paas_daemon::ops::accounts;
 use serde_json::{Value, json};
 
 use crate::{people::Person, util::TestApp};
@@ -161,8 +162,8 @@ async fn invitations_make_accounts_and_members_once() {
     let member = member.ok();
     assert_eq!((&member["email"], &member["user"]["name"]), (&json!("new@example.com"), &json!("New One")));
     ask("POST", accept.clone(), json!({"password": "long enough"})).await.error(404);
-    let actor = paas_daemon::ops::accounts::login(t.platform(), "new@example.com", "long enough").await.unwrap();
-    assert!(!actor.unwrap().user.admin);
+    let login = accounts::login(t.platform(), "here", "new@example.com", "long enough").await.unwrap();
+    assert!(matches!(login, accounts::Login::In(actor) if !actor.user.admin));
 
     // One that is taken back, and one for somebody who has an account.
     let root = Person::admin(&t, "root").await;
@@ -290,4 +291,37 @@ async fn what_a_team_has_chosen() {
     }
     root.get("/teams/crew/invoices/1").await.error(404);
     assert!(root.get("/teams/crew/delinquency").await.ok()["scheduled_deletion_time"].is_null());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_of_a_team() {
+    let t = TestApp::fake().await;
+    let (root, ann, eve) =
+        (Person::admin(&t, "root").await, Person::new(&t, "ann").await, Person::new(&t, "eve").await);
+    let crew = root.post("/teams", json!({"name": "crew"})).await.ok();
+    root.put("/teams/crew/members", json!({"email": "ann@example.com", "role": "member"})).await.ok();
+    let owner = json!({"id": crew["id"], "type": "team"});
+    eve.post("/pipelines", json!({"name": "ships", "owner": owner})).await.error(403);
+    let made = ann.post("/pipelines", json!({"name": "ships", "owner": owner})).await.ok();
+    assert_eq!(made["owner"], owner);
+    ann.post("/teams/apps", json!({"name": "boat", "team": "crew"})).await.ok();
+    ann.post("/apps", json!({"name": "raft"})).await.ok();
+    for (app, stage) in [("boat", "production"), ("raft", "staging")] {
+        ann.post("/pipeline-couplings", json!({"app": app, "pipeline": made["id"], "stage": stage})).await.ok();
+    }
+    assert_eq!(ann.get("/teams/crew/pipeline-couplings").await.ok().as_array().unwrap().len(), 2);
+    eve.get("/teams/crew/pipeline-couplings").await.error(403);
+    // Given to an account, the team's app goes along, and what was nobody's of the team stays.
+    let me = ann.get("/account").await.ok();
+    let to = json!({"pipeline": made["id"], "new_owner": {"id": me["id"], "type": "user"}});
+    ann.post("/pipeline-transfers", to).await.ok();
+    assert_eq!(ann.get("/apps/boat").await.ok()["owner"]["email"], "ann@example.com");
+    // And back: all that is ann's goes to the team.
+    let back = json!({"pipeline": made["id"], "new_owner": owner});
+    ann.post("/pipeline-transfers", back).await.ok();
+    for app in ["boat", "raft"] {
+        assert_eq!(ann.get(&format!("/apps/{app}")).await.ok()["team"]["name"], "crew", "{app}");
+    }
+    let eves = eve.post("/pipelines", json!({"name": "hers"})).await.ok();
+    eve.post("/pipeline-transfers", json!({"pipeline": eves["id"], "new_owner": owner})).await.error(403);
 }

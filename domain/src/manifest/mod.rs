@@ -5,9 +5,10 @@
 //! numbers and booleans stand for the strings they look like. What can't be understood is
 //! an error that names the place, `env.SECRET.generator`, and what is allowed there.
 
+mod overlay;
 mod read;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
@@ -49,6 +50,9 @@ pub struct Manifest {
     pub scripts: BTreeMap<String, Script>,
     /// What is different in `test`, `review` and so on.
     pub environments: BTreeMap<String, Manifest>,
+    /// The keys that the file has: `"addons": []` says something, and no `addons` doesn't.
+    #[serde(skip)]
+    pub stated: BTreeSet<String>,
 }
 
 /// A config var that an app needs.

@@ -22,6 +22,7 @@ pub(super) fn manifest(place: &Place, value: &Value, warnings: &mut Vec<String>)
     let mut out = Manifest::default();
     for (key, value) in object.iter().filter(|(_, value)| !value.is_null()) {
         let place = &place.at(key);
+        out.stated.insert(key.clone());
         match key.as_str() {
             "name" => out.name = Some(text(place, value)?),
             "description" => out.description = Some(text(place, value)?),

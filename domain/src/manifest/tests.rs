@@ -103,3 +103,35 @@ proptest! {
         drop(Manifest::parse(format!("{{\"{key}\": {inner}}}").as_bytes()));
     }
 }
+
+fn parsed(text: &str) -> Manifest {
+    Manifest::parse(text.as_bytes()).unwrap().manifest
+}
+
+#[test]
+fn an_environment_adds_variables_and_scripts_and_replaces_the_rest() {
+    let manifest = parsed(
+        r#"{"env": {"A": "1", "B": "2"}, "addons": ["redis"], "formation": {"web": 2}, "scripts": {"test": "a", "postdeploy": "p"},
+            "environments": {"review": {"env": {"B": "3"}, "addons": [], "scripts": {"test": "b"}}}}"#,
+    );
+    let review = manifest.for_environment("review");
+    let value = |key: &str| review.env[key].value.as_deref();
+    assert_eq!((value("A"), value("B")), (Some("1"), Some("3")));
+    assert!(review.addons.is_empty(), "an empty list is said, too");
+    assert_eq!(review.formation.len(), 1);
+    assert_eq!((review.scripts["test"].command.as_str(), review.scripts["postdeploy"].command.as_str()), ("b", "p"));
+    assert_eq!(manifest.for_environment("production"), manifest);
+}
+
+#[test]
+fn variables_come_from_whoever_sets_up_then_the_file_then_a_generator() {
+    let manifest = parsed(
+        r#"{"env": {"A": "file", "KEY": {"generator": "secret"}, "TOKEN": {"description": "x"},
+            "MAYBE": {"required": false}, "OTHER": {"generator": "secret"}}}"#,
+    );
+    let env = manifest.env_with(&[("A".to_owned(), "given".to_owned()), ("OTHER".to_owned(), "o".to_owned())].into());
+    assert_eq!(env.values["A"], "given");
+    assert_eq!(env.secrets, ["KEY"]);
+    assert_eq!(env.missing, ["TOKEN"]);
+    assert!(!env.values.contains_key("MAYBE"));
+}

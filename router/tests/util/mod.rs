@@ -66,7 +66,7 @@ pub fn app(state: RouteState, backends: &[SocketAddr]) -> AppRoute {
 }
 
 pub fn table(generation: u64, apps: Vec<AppRoute>) -> RouteTable {
-    RouteTable { instance: INSTANCE, generation, base_domain: "localhost".to_owned(), apps, control: None }
+    RouteTable { instance: INSTANCE, generation, base_domain: "localhost".to_owned(), apps, ..RouteTable::default() }
 }
 
 pub fn serving(generation: u64, backends: &[SocketAddr]) -> RouteTable {

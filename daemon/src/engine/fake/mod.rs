@@ -56,8 +56,9 @@ struct State {
     down: bool,
     /// Calls that panic.
     panics: BTreeSet<Call>,
-    /// Moves by a millisecond with every reading.
-    clock: i64,
+    /// Moves by a millisecond with every reading. It begins with the engine, so that what counts
+    /// from a dyno's start, such as its time to live, is not over at once.
+    clock: DateTime<Utc>,
     /// What [`super::Engine::changes`] yields.
     hints: broadcast::Sender<Option<Uuid>>,
 }
@@ -83,11 +84,16 @@ impl Default for FakeEngine {
             down: false,
             panics: BTreeSet::new(),
             silent: BTreeSet::new(),
-            clock: 0,
+            clock: begun(),
             hints: broadcast::Sender::new(1024),
         };
         Self { state: Arc::new(Mutex::new(state)), version: Arc::new(watch::Sender::new(0)) }
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "an engine has a clock of its own")]
+fn begun() -> DateTime<Utc> {
+    Utc::now()
 }
 
 impl FakeEngine {
@@ -221,8 +227,8 @@ impl FakeEngine {
 
 impl State {
     fn now(&mut self) -> DateTime<Utc> {
-        self.clock += 1;
-        DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::milliseconds(self.clock)
+        self.clock += TimeDelta::milliseconds(1);
+        self.clock
     }
 
     fn start(&mut self, spec: &DynoSpec) -> Result<bool> {

@@ -57,7 +57,8 @@ pub async fn attach(
     if addon.state == "provisioned" {
         due::owe(&mut change, actor, &row, &text, true).await?;
     }
-    p.commit(change, Event::new("addon.attach", actor.name(), json!({"addon": addon.name, "as": row.name}))).await?;
+    let event = json!({"id": addon.id, "attachment": row.id, "addon": addon.name, "as": row.name});
+    p.commit(change, Event::new("addon.attach", actor.name(), event)).await?;
     p.tell(app.id, format!("{text} by user {}", actor.name()));
     Ok(row)
 }
@@ -111,8 +112,8 @@ pub async fn detach(p: &Platform, actor: &Actor, attachment: &Attachment) -> Res
     if addon.state != "provisioning" {
         releases::insert(p, &mut change, actor, releases::New::keep(&text)).await?;
     }
-    p.commit(change, Event::new("addon.detach", actor.name(), json!({"addon": addon.name, "as": attachment.name})))
-        .await?;
+    let event = json!({"id": addon.id, "addon": addon.name, "as": attachment.name, "was": attachment});
+    p.commit(change, Event::new("addon.detach", actor.name(), event)).await?;
     p.tell(attachment.app_id, format!("{text} by user {}", actor.name()));
     Ok(())
 }

@@ -137,7 +137,7 @@ pub async fn create(p: &Platform, actor: &Actor, app: &App, new: New<'_>) -> Res
     };
     addons::attach(&mut change, &row).await?;
     let plan = format!("{}:{}", addon.service_name(), addon.plan);
-    let event = json!({"addon": addon.name, "plan": plan});
+    let event = json!({"id": addon.id, "attachment": row.id, "addon": addon.name, "plan": plan});
     p.commit(change, Event::new("addon.create", actor.name(), event)).await?;
     p.tell(app.id, format!("Create add-on {} ({plan}) by user {}", addon.name, actor.name()));
     show(p, addon).await
@@ -157,7 +157,7 @@ pub async fn provisioned(p: &Platform, id: Uuid) -> Result<()> {
     let owner = owner(p, &mut change, addon.app_id).await?;
     let text = |row: &Attachment| attach::attach_text(&row.name, &addon.name);
     due::release_all(p, &mut change, &owner, &addon, true, text).await?;
-    p.commit(change, Event::new("addon.provisioned", "paas", json!({"addon": addon.name}))).await?;
+    p.commit(change, Event::new("addon.provisioned", "paas", json!({"id": addon.id, "addon": addon.name}))).await?;
     p.tell(addon.app_id, format!("Provisioned add-on {}", addon.name));
     Ok(())
 }
@@ -185,6 +185,7 @@ pub async fn destroy(p: &Platform, actor: &Actor, shown: &Shown, force: bool) ->
         )));
     }
     let had_values = row.state == "provisioned";
+    let mut detached = Vec::new();
     row.state = "deprovisioning".into();
     save(p, &mut change, &mut row).await?;
     for attachment in addons::attachments_of_addon(&mut change, row.id).await? {
@@ -195,11 +196,13 @@ pub async fn destroy(p: &Platform, actor: &Actor, shown: &Shown, force: bool) ->
             continue;
         }
         addons::detach(&mut change, attachment.id).await?;
+        detached.extend((attachment.app_id == row.app_id).then(|| attachment.clone()));
         if had_values {
             releases::insert(p, &mut change, actor, releases::New::keep(&text)).await?;
         }
     }
-    p.commit(change, Event::new("addon.destroy", actor.name(), json!({"addon": row.name}))).await?;
+    let event = json!({"id": row.id, "addon": row.name, "detached": detached});
+    p.commit(change, Event::new("addon.destroy", actor.name(), event)).await?;
     p.tell(row.app_id, format!("Destroy add-on {} by user {}", row.name, actor.name()));
     let mut gone = shown.clone();
     gone.addon = row;
@@ -326,7 +329,7 @@ pub async fn rotate(p: &Platform, actor: &Actor, shown: &Shown) -> Result<Shown>
         let text = |attachment: &Attachment| format!("Update {} by {}", attachment.name, row.name);
         due::release_all(p, &mut change, actor, &row, false, text).await?;
     }
-    p.commit(change, Event::new("addon.rotate", actor.name(), json!({"addon": row.name}))).await?;
+    p.commit(change, Event::new("addon.rotate", actor.name(), json!({"id": row.id, "addon": row.name}))).await?;
     p.tell(row.app_id, format!("Reset credentials of {} by user {}", row.name, actor.name()));
     show(p, row).await
 }
@@ -342,7 +345,7 @@ async fn update(
     let (mut change, mut row) = begin(p, actor, shown).await?;
     with(&mut row)?;
     save(p, &mut change, &mut row).await?;
-    p.commit(change, Event::new(kind, actor.name(), json!({"addon": row.name}))).await?;
+    p.commit(change, Event::new(kind, actor.name(), json!({"id": row.id, "addon": row.name}))).await?;
     p.tell(row.app_id, format!("{told} by user {}", actor.name()));
     show(p, row).await
 }

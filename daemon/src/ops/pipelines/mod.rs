@@ -99,6 +99,15 @@ pub async fn find_owned(p: &Platform, actor: &Actor, name: &str) -> Result<Pipel
     Err(Error::Forbidden(format!("Only the owner of the pipeline {} may do this.", found.name)))
 }
 
+/// The same, for its owner, and whoever may do that with one of its apps.
+pub async fn find_for(p: &Platform, actor: &Actor, name: &str, permission: Permission) -> Result<Pipeline> {
+    let found = find(p, actor, name).await?;
+    if is_owner(p, actor, &found).await? || works_on_one(p, actor, &found, permission).await? {
+        return Ok(found);
+    }
+    Err(Error::Forbidden(format!("You may not do this in the pipeline {}.", found.name)))
+}
+
 /// Whether somebody may see a pipeline.
 async fn may_see(p: &Platform, actor: &Actor, pipeline: &Pipeline) -> Result<bool> {
     Ok(is_owner(p, actor, pipeline).await? || works_on_one(p, actor, pipeline, Permission::View).await?)

@@ -4,8 +4,11 @@ use uuid::Uuid;
 
 use crate::{
     error::{Error, Result},
-    ops::{Actor, Platform},
-    store::{pipelines::Pipeline, users},
+    ops::{
+        Actor, Platform,
+        access::{self, Role},
+    },
+    store::{pipelines::Pipeline, teams, users},
 };
 
 /// Whose a pipeline is.
@@ -44,11 +47,15 @@ impl Owner {
 }
 
 /// Whether somebody decides for an owner: for oneself, and for a team that one belongs to.
-pub(super) async fn stands_for(_: &Platform, actor: &Actor, owner: Owner) -> Result<bool> {
+pub(super) async fn stands_for(p: &Platform, actor: &Actor, owner: Owner) -> Result<bool> {
     match owner {
         Owner::User(id) => Ok(id == actor.user.id),
-        // There are no teams yet.
-        Owner::Team(_) => Ok(false),
+        Owner::Team(id) => {
+            let mut c = p.db.read().await?;
+            let Some(team) = teams::by_id(&mut c, id).await? else { return Ok(false) };
+            let role = access::role_in(&mut c, &team, &actor.user).await?;
+            Ok(matches!(role, Some(Role::Admin | Role::Member)))
+        }
     }
 }
 
@@ -56,7 +63,7 @@ pub(super) async fn stands_for(_: &Platform, actor: &Actor, owner: Owner) -> Res
 pub(super) async fn check(p: &Platform, owner: Owner) -> Result<()> {
     let there = match owner {
         Owner::User(id) => users::by_id(&mut p.db.read().await?, id).await?.is_some(),
-        Owner::Team(_) => false,
+        Owner::Team(id) => teams::by_id(&mut p.db.read().await?, id).await?.is_some(),
     };
     if there {
         return Ok(());
@@ -69,7 +76,6 @@ pub(super) async fn check(p: &Platform, owner: Owner) -> Result<()> {
 }
 
 /// A team by name or identity, for somebody who belongs to it.
-pub async fn find_team(_: &Platform, _: &Actor, name: &str) -> Result<Uuid> {
-    // There are no teams yet.
-    Err(Error::not_found("team", name))
+pub async fn find_team(p: &Platform, actor: &Actor, name: &str) -> Result<Uuid> {
+    Ok(crate::ops::teams::find(p, actor, name).await?.team.id)
 }

@@ -192,7 +192,7 @@ pub async fn advance(p: &Platform, promotion: &Promotion) -> Result<()> {
         let Err(error) = done else { continue };
         let lasting = match &error {
             Error::NotFound(_) | Error::Invalid(_) | Error::Conflict(_) | Error::Forbidden(_) => true,
-            Error::Unauthorized(_) | Error::MultipleMatches(_) | Error::ConfirmationRequired { .. } => true,
+            Error::Unauthorized(_) | Error::ConfirmationRequired { .. } | Error::MultipleMatches(_) => true,
             Error::Unavailable(_) | Error::Internal { .. } => p.cx.now() - promotion.created_at > PATIENCE,
         };
         if !lasting {

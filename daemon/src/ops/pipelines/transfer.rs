@@ -6,9 +6,10 @@ use super::{Owner, current, owner, taken};
 use crate::{
     context::new_id,
     error::{Error, Result},
-    ops::{Actor, Platform},
+    ops::{Actor, Platform, transfers},
     store::{
-        apps, couplings,
+        apps::{self, App},
+        couplings,
         events::Event,
         pipelines::{self, Pipeline},
         users,
@@ -31,9 +32,17 @@ pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, to: Owner)
             pipeline.name
         )));
     }
-    if let (Owner::User(from), Owner::User(to)) = (from, to) {
-        for coupling in couplings::of_pipeline(&mut p.db.read().await?, pipeline.id).await? {
-            hand_over(p, actor, coupling.app_id, from, to).await?;
+    if matches!(to, Owner::Team(_)) && !actor.user.admin && !owner::stands_for(p, actor, to).await? {
+        return Err(Error::Forbidden("new_owner: you are not in that team.".into()));
+    }
+    for coupling in couplings::of_pipeline(&mut p.db.read().await?, pipeline.id).await? {
+        let app = apps::by_id(&mut p.db.read().await?, coupling.app_id).await?.filter(|app| !app.deleting);
+        let Some(app) = app.filter(|app| is_of(app, from)) else { continue };
+        match (from, to) {
+            (Owner::User(from), Owner::User(to)) => hand_over(p, actor, app.id, from, to).await?,
+            (Owner::User(_) | Owner::Team(_), _) => {
+                transfers::transfer(p, actor, &app, &to.id().to_string()).await?;
+            }
         }
     }
     let now = p.cx.now();
@@ -49,6 +58,14 @@ pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, to: Owner)
     Ok(from)
 }
 
+/// Whether an app belongs to them: one of a team is not its maker's.
+fn is_of(app: &App, owner: Owner) -> bool {
+    match owner {
+        Owner::User(id) => app.team_id.is_none() && app.owner_id == id,
+        Owner::Team(id) => app.team_id == Some(id),
+    }
+}
+
 /// Gives an app to the new owner, if it was the old one's, who goes on working on it.
 async fn hand_over(p: &Platform, actor: &Actor, app_id: uuid::Uuid, from: uuid::Uuid, to: uuid::Uuid) -> Result<()> {
     let mut change = match p.change(app_id).await {
@@ -56,7 +73,8 @@ async fn hand_over(p: &Platform, actor: &Actor, app_id: uuid::Uuid, from: uuid::
         Err(Error::NotFound(_)) => return Ok(()),
         Err(error) => return Err(error),
     };
-    let Some(mut app) = apps::by_id(&mut change, app_id).await?.filter(|app| !app.deleting && app.owner_id == from)
+    let Some(mut app) =
+        apps::by_id(&mut change, app_id).await?.filter(|app| !app.deleting && is_of(app, Owner::User(from)))
     else {
         return Ok(());
     };

@@ -32,7 +32,7 @@ const LARGE_SLUG: u64 = 300 << 20;
 /// Time that packing has at least, whatever is left of the build's own.
 const PACKING: Duration = Duration::from_secs(60);
 /// Processes and threads of a build.
-const PIDS: u64 = 2048;
+pub(in crate::tasks) const PIDS: u64 = 2048;
 /// Who programs in containers run as.
 const USER: (u32, u32) = (slugs::OWNER, slugs::OWNER);
 
@@ -66,6 +66,12 @@ impl Failure {
     fn of_us(what: &str, error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "{what}");
         Self::said(format!("{what}: {error}"))
+    }
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Self {
+        Self::said(text)
     }
 }
 
@@ -191,6 +197,7 @@ async fn request(
         labels: labels.map(|(key, value)| (key.to_owned(), value)).into(),
         buildpacks: build.buildpacks.0.clone(),
         config_vars,
+        tests: ops::test_runs::is_for_tests(p, app.id).await?.then(|| ops::test_runs::PACK.to_owned()),
         source_version: build.source_version.clone().unwrap_or_default(),
         env: config.build_env(),
         mounts: Vec::new(),

@@ -5,10 +5,10 @@
 //! Nothing is handed over in memory: the queue, the wish to cancel and the end are rows, the
 //! source and the output are files in the build's directory.
 
-mod attempt;
+pub(super) mod attempt;
 mod log;
 mod recover;
-mod source;
+pub(super) mod source;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -10,8 +10,8 @@ use std::{
 
 use paas_buildpacks::{
     build::Request,
-    output::{Speak as _, plain_address},
-    sandbox::{Exit, Mount, Step},
+    output::{Output, Speak as _, plain_address},
+    sandbox::{CancellationToken, Exit, Limits, Mount, Step},
 };
 
 use sha2::{Digest as _, Sha256};
@@ -91,37 +91,76 @@ fn unpack(archive: &Path, target: &Path) -> Result<(), String> {
 }
 
 async fn fetch(builder: &Builder, url: &str, request: &Request, log: &mut BuildLog) -> Result<PathBuf, Failure> {
-    let place = request.directory.join("download");
-    let made = place.clone();
-    let prepared = tokio::task::spawn_blocking(move || {
-        paas_buildpacks::tree::remove(&made)?;
-        fs::create_dir_all(&made)?;
-        std::os::unix::fs::lchown(&made, Some(request_owner().0), Some(request_owner().1))
-    });
-    let prepared = prepared.await.map_err(io::Error::other).and_then(|done| done);
-    prepared.map_err(|error| Failure::said(format!("the source has no place on disk: {error}")))?;
     Voice(log).heading("Fetching source");
-    let words = ["/usr/bin/curl", "-fsSL", "--retry", "2", "--max-time", "600", "--proto", "=http,https"];
-    let mut argv: Vec<String> = words.map(str::to_owned).into();
-    argv.extend(["-o".to_owned(), "/paas/download/source".to_owned(), "--".to_owned(), url.to_owned()]);
-    let step = Step {
+    let download = Download {
         name: format!("build-{}-source", request.id),
         labels: request.labels.clone(),
         image: request.image.clone(),
-        argv,
         env: request.env.clone(),
-        mounts: vec![Mount { host: place.clone(), container: "/paas/download".into(), read_only: false }],
-        cwd: "/".into(),
         limits: request.limits.clone(),
         cancel: request.cancel.clone(),
+        place: request.directory.join("download"),
+        url: url.to_owned(),
     };
-    let exit = builder.sandbox.run(&step, log).await;
-    match exit.map_err(|error| Failure::said(error.to_string()))? {
-        Exit::Code(0) => Ok(place.join("source")),
-        Exit::Code(code) => Err(Failure::said(format!("the source could not be fetched (curl: {code})"))),
-        Exit::Cancelled => Err(Failure::Cancelled),
-        Exit::TimedOut | Exit::OutOfMemory | Exit::DiskFull => {
-            Err(Failure::said("the source could not be fetched: it takes too long or is too large"))
+    download.run(builder, log).await?.ok_or(Failure::Cancelled)
+}
+
+/// An archive to be fetched inside the sandbox.
+pub(in crate::tasks) struct Download {
+    /// The container's name, of `[a-z0-9-]`.
+    pub(in crate::tasks) name: String,
+    /// Its labels.
+    pub(in crate::tasks) labels: Vec<(String, String)>,
+    /// An image with curl.
+    pub(in crate::tasks) image: String,
+    /// Proxies, CA bundle.
+    pub(in crate::tasks) env: Vec<(String, String)>,
+    /// What it may use.
+    pub(in crate::tasks) limits: Limits,
+    /// Ends it.
+    pub(in crate::tasks) cancel: CancellationToken,
+    /// A directory of its own; it is made anew.
+    pub(in crate::tasks) place: PathBuf,
+    /// Where from.
+    pub(in crate::tasks) url: String,
+}
+
+impl Download {
+    /// Fetches it; none when that was cancelled.
+    pub(in crate::tasks) async fn run(
+        self,
+        builder: &Builder,
+        log: &mut dyn Output,
+    ) -> Result<Option<PathBuf>, String> {
+        let made = self.place.clone();
+        let prepared = tokio::task::spawn_blocking(move || {
+            paas_buildpacks::tree::remove(&made)?;
+            fs::create_dir_all(&made)?;
+            std::os::unix::fs::lchown(&made, Some(request_owner().0), Some(request_owner().1))
+        });
+        let prepared = prepared.await.map_err(io::Error::other).and_then(|done| done);
+        prepared.map_err(|error| format!("the source has no place on disk: {error}"))?;
+        let words = ["/usr/bin/curl", "-fsSL", "--retry", "2", "--max-time", "600", "--proto", "=http,https"];
+        let mut argv: Vec<String> = words.map(str::to_owned).into();
+        argv.extend(["-o".to_owned(), "/paas/download/source".to_owned(), "--".to_owned(), self.url]);
+        let step = Step {
+            name: self.name,
+            labels: self.labels,
+            image: self.image,
+            argv,
+            env: self.env,
+            mounts: vec![Mount { host: self.place.clone(), container: "/paas/download".into(), read_only: false }],
+            cwd: "/".into(),
+            limits: self.limits,
+            cancel: self.cancel,
+        };
+        match builder.sandbox.run(&step, log).await.map_err(|error| error.to_string())? {
+            Exit::Code(0) => Ok(Some(self.place.join("source"))),
+            Exit::Code(code) => Err(format!("the source could not be fetched (curl: {code})")),
+            Exit::Cancelled => Ok(None),
+            Exit::TimedOut | Exit::OutOfMemory | Exit::DiskFull => {
+                Err("the source could not be fetched: it takes too long or is too large".to_owned())
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{super::router, Reconciler, attached, phase, view};
 use crate::{
     engine::{AppNetwork, DynoState, EngineError, ObservedDyno, Signal},
     error::Result,
-    ops::{Platform, spec},
+    ops::{self, Platform, scripts, spec},
     store::{
         self,
         apps::App,
@@ -261,10 +261,11 @@ impl AtWork<'_> {
         }
         self.p.engine.remove(id).await?;
         self.r.probes().forget(id);
-        let mut tx = self.p.db.begin().await?;
-        dynos::delete(&mut tx, id).await?;
-        tx.commit(None).await?;
-        Ok(())
+        let (Some(row), Some(mut change)) = (self.rows.get(&id), self.p.db.change(self.app.id).await?) else {
+            return Ok(());
+        };
+        dynos::delete(&mut change, id).await?;
+        self.p.commit(change, ops::dynos::event("dyno.destroy", "paas", row)).await
     }
 
     async fn route(&mut self, routed: &[Uuid], state: plan::RouteState, step: &Step) -> Result<()> {
@@ -294,17 +295,25 @@ impl AtWork<'_> {
         let now = self.p.cx.now();
         let Some(dyno) = self.rows.get_mut(&id) else { return Ok(()) };
         let mut row = view::row(dyno)?;
+        let before = dyno.phase.clone();
         row.record(step, now);
         view::write_back(dyno, &row, now);
-        let mut tx = self.p.db.begin().await?;
-        dynos::update(&mut tx, dyno).await?;
-        tx.commit(None).await?;
-        Ok(())
+        if dyno.phase == before {
+            let mut tx = self.p.db.begin().await?;
+            dynos::update(&mut tx, dyno).await?;
+            tx.commit(None).await?;
+            return Ok(());
+        }
+        // Another state, which users see: told of with the change itself.
+        let Some(mut change) = self.p.db.change(self.app.id).await? else { return Ok(()) };
+        dynos::update(&mut change, dyno).await?;
+        self.p.commit(change, ops::dynos::event("dyno.update", "paas", dyno)).await
     }
 
     async fn phase_ended(&self, id: Uuid, exit: ExitReason) -> Result<()> {
         match self.rows.get(&id) {
             Some(row) if row.kind == DynoKind::Release.as_str() => phase::ended(self.p, row, exit).await,
+            Some(row) if row.kind == DynoKind::Oneoff.as_str() => scripts::ended(self.p, row.id, exit.code()).await,
             Some(_) | None => Ok(()),
         }
     }

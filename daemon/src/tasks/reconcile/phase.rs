@@ -10,7 +10,6 @@ use crate::{
     store::{
         apps::App,
         dynos::{self, Dyno},
-        events::Event,
         releases,
     },
 };
@@ -72,7 +71,7 @@ pub async fn ensure(p: &Platform, app: &App, rows: &[Dyno]) -> Result<Option<Dyn
     };
     let mut change = p.change(app.id).await?;
     dynos::insert(&mut change, &dyno).await?;
-    p.commit(change, Event::new("dyno.create", "paas", json!({"dyno": dyno.name()}))).await?;
+    p.commit(change, ops::dynos::event("dyno.create", "paas", &dyno)).await?;
     Ok(Some(dyno))
 }
 

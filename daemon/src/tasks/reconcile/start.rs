@@ -10,7 +10,7 @@ use crate::{
     context::new_id,
     engine::EngineError,
     error::{Error, Result},
-    ops::spec,
+    ops::{self, spec},
     store::{
         self,
         dynos::{self, Dyno},
@@ -35,8 +35,8 @@ impl AtWork<'_> {
     /// tried again after a while and not at once and for ever.
     pub(super) async fn create(&mut self, create: &Create) -> Result<Uuid> {
         let now = self.p.cx.now();
-        let mut tx = self.p.db.begin().await?;
-        let release = store::releases::by_version(&mut tx, self.app.id, create.release_version).await?;
+        let mut change = self.p.change(self.app.id).await?;
+        let release = store::releases::by_version(&mut change, self.app.id, create.release_version).await?;
         let release = release.ok_or_else(|| {
             Error::Unavailable(format!("Release v{} of {} is not there.", create.release_version, self.app.name))
         })?;
@@ -76,8 +76,8 @@ impl AtWork<'_> {
             attributes: sqlx::types::Json(json!({})),
         };
         view::write_back(&mut dyno, &row, now);
-        dynos::insert(&mut tx, &dyno).await?;
-        tx.commit(None).await?;
+        dynos::insert(&mut change, &dyno).await?;
+        self.p.commit(change, ops::dynos::event("dyno.create", "paas", &dyno)).await?;
         let id = dyno.id;
         self.rows.insert(id, dyno);
         Ok(id)

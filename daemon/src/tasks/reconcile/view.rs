@@ -11,7 +11,7 @@ use crate::{
     config,
     engine::{DynoState, ObservedDyno},
     error::{Error, Result},
-    ops::{Platform, releases, spec},
+    ops::{Platform, features, releases, spec},
     store::{self, apps::App, dynos::Dyno},
 };
 
@@ -31,13 +31,14 @@ pub async fn desired(p: &Platform, app: &App, acknowledged: bool) -> Result<Desi
         return Ok(Desired { route_state, routes_acknowledged: acknowledged, ..Desired::default() });
     };
     let moved = store::releases::running(&mut c, app.id).await?;
+    let preboot = features::is_on(&mut c, app.id, features::PREBOOT).await?;
     let types = store::formations::list(&mut c, app.id)
         .await?
         .into_iter()
         .filter_map(|row| {
             let command = slug.process_types.get(&row.process_type)?.clone();
             let is_web = row.process_type == "web";
-            let usual = if is_web { Strategy::StartFirst } else { Strategy::StopFirst };
+            let usual = if is_web && preboot { Strategy::StartFirst } else { Strategy::StopFirst };
             Some(DesiredType {
                 quantity: u32::try_from(row.quantity).unwrap_or_default(),
                 size: row.size,

@@ -1,0 +1,89 @@
+//! Heroku's rendezvous on this side, paas's own stream on the other: that one goes through
+//! proxies and over plain HTTP, too.
+
+use paas_wire::attach::{self, Frame};
+use reqwest::StatusCode;
+use reqwest::header::{CONNECTION, UPGRADE};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::connection::Rewound;
+use super::forward::Forwarder;
+
+/// What a program without a terminal sends at the end of its input; on a terminal it is Ctrl-D.
+const END: u8 = 0x04;
+
+/// Carries an attached dyno until either side ends.
+pub(super) async fn carry(forwarder: &Forwarder, secret: &str, mut user: Rewound) {
+    // Thrown away by the other side, but it must be the first piece.
+    if user.write_all(b"rendezvous\r\n").await.is_err() || user.flush().await.is_err() {
+        return;
+    }
+    let (dyno, terminal) = match open(forwarder, secret).await {
+        Ok(opened) => opened,
+        Err(error) => return tell(&mut user, &format!("{error:#}")).await,
+    };
+    let (mut from_dyno, mut to_dyno) = tokio::io::split(dyno);
+    let (mut from_user, mut to_user) = tokio::io::split(user);
+    let (mut typed, mut arrived) = (vec![0; 16 << 10], vec![0; 16 << 10]);
+    let mut received = Vec::new();
+    loop {
+        tokio::select! {
+            read = from_user.read(&mut typed) => {
+                let Ok(count @ 1..) = read else { return };
+                let data = typed.get(..count).unwrap_or_default();
+                let ended = data.strip_suffix(&[END]).filter(|_| !terminal);
+                let mut frames = Frame::Stdin(ended.unwrap_or(data).to_vec()).encode();
+                if ended.is_some() {
+                    frames.extend(Frame::StdinEof.encode());
+                }
+                if to_dyno.write_all(&frames).await.is_err() || to_dyno.flush().await.is_err() {
+                    return;
+                }
+            }
+            read = from_dyno.read(&mut arrived) => {
+                let Ok(count @ 1..) = read else { return };
+                received.extend_from_slice(arrived.get(..count).unwrap_or_default());
+                let mut used = 0;
+                while let Ok(Some((frame, length))) = Frame::decode(received.get(used..).unwrap_or_default()) {
+                    used += length;
+                    let said = match frame {
+                        Frame::Stdout(data) | Frame::Stderr(data) => to_user.write_all(&data).await,
+                        Frame::Exit(_) => return drop(to_user.shutdown().await),
+                        Frame::Error(text) => {
+                            let _ = to_user.write_all(format!("\r\n !    {text}\r\n").as_bytes()).await;
+                            return drop(to_user.shutdown().await);
+                        }
+                        Frame::Stdin(_) | Frame::StdinEof | Frame::Resize { .. } => Ok(()),
+                    };
+                    if said.is_err() {
+                        return;
+                    }
+                }
+                received.drain(..used);
+                if to_user.flush().await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The stream of an attached dyno, and whether it has a terminal.
+async fn open(forwarder: &Forwarder, secret: &str) -> anyhow::Result<(reqwest::Upgraded, bool)> {
+    let plain = !secret.is_empty() && secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    anyhow::ensure!(plain, "That is no secret of an attached dyno.");
+    let url = forwarder.base.join(&format!("{}{secret}", attach::PATH))?;
+    let request = forwarder.http.get(url).header(CONNECTION, "Upgrade").header(UPGRADE, attach::PROTOCOL);
+    let response = request.send().await?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let terminal = response.headers().contains_key(attach::TERMINAL);
+        return Ok((response.upgrade().await?, terminal));
+    }
+    let text = response.text().await.unwrap_or_default();
+    anyhow::bail!("{}", text.trim())
+}
+
+async fn tell(user: &mut Rewound, text: &str) {
+    let _ = user.write_all(format!("\r\n !    {text}\r\n").as_bytes()).await;
+    let _ = user.shutdown().await;
+}

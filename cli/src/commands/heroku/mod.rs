@@ -1,0 +1,134 @@
+//! `paas heroku`: Heroku's own command line, which the user has, works with this server.
+//!
+//! It believes in Heroku's hosts and in localhost only, so a [`forward`]er on 127.0.0.1 takes
+//! what it asks and passes it on; [`surroundings`] has the environment that leads it there and
+//! keeps the token from everybody else. [`attach`] translates attached dynos, and [`trust`]
+//! makes the certificate that git, Node and rendezvous want.
+
+mod attach;
+mod connection;
+mod forward;
+mod rewrite;
+mod surroundings;
+mod trust;
+
+use std::io::ErrorKind;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+
+use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::TcpListener;
+use tokio::process::Child;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::settings::Settings;
+use crate::{git, output};
+use surroundings::Surroundings;
+
+/// Run Heroku's own command line with this server.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HerokuArgs {
+    /// Print the environment for a shell, for a server on this machine: eval "$(paas heroku --print-env)"
+    #[arg(long, conflicts_with_all = ["serve", "arguments"])]
+    print_env: bool,
+
+    /// Print the environment and stay, so that other programs can use it
+    #[arg(long, conflicts_with = "arguments")]
+    serve: bool,
+
+    /// The port to stay on with --serve [default: any]
+    #[arg(long, value_name = "PORT", requires = "serve", default_value_t = 0)]
+    port: u16,
+
+    /// What `heroku` is given
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+impl HerokuArgs {
+    /// Runs it; the result is the exit code. It has a runtime to itself, since Ctrl-C belongs to
+    /// the program that it runs.
+    pub(crate) fn run(self) -> anyhow::Result<i32> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let result = runtime.block_on(self.go());
+        runtime.shutdown_background();
+        result
+    }
+
+    async fn go(self) -> anyhow::Result<i32> {
+        let context = Context::new(Settings::read()?);
+        let token = context.token()?.ok_or_else(|| {
+            Failure::new(format!("You are not logged in to {}.", context.settings.base()))
+                .hint("Log in with `paas login`; Heroku's command line then uses that token.")
+        })?;
+        if self.print_env {
+            let surroundings = Surroundings::of_local(&context.settings, token).await?;
+            output::raw(surroundings.for_shell().as_bytes());
+            return Ok(0);
+        }
+        let listener = TcpListener::bind(("127.0.0.1", self.port))
+            .await
+            .with_context(|| format!("127.0.0.1:{} can't be listened on", self.port))?;
+        let folder =
+            tempfile::Builder::new().prefix("paas-heroku-").tempdir().context("No temporary folder can be made")?;
+        let surroundings = Surroundings::of_forwarder(&context.settings, token, &listener, folder.path()).await?;
+        let forwarder = forward::Forwarder::new(&context.settings, &listener, folder.path())?;
+        let serving = tokio::spawn(forwarder.serve(listener));
+        if self.serve {
+            output::raw(surroundings.for_shell().as_bytes());
+            output::complain("Open until Ctrl-C.");
+            tokio::signal::ctrl_c().await.context("Signals can't be watched")?;
+            return Ok(0);
+        }
+        let mut command = tokio::process::Command::new("heroku");
+        surroundings.apply(&mut command);
+        let child = command.args(&self.arguments).spawn().map_err(|error| match error.kind() {
+            ErrorKind::NotFound => anyhow::Error::from(
+                Failure::new("Heroku's command line is not installed: there is no `heroku` on the PATH.")
+                    .hint("Install it with `npm install -g heroku`, or see devcenter.heroku.com/articles/heroku-cli."),
+            ),
+            _ => anyhow::Error::from(error).context("`heroku` can't be started"),
+        })?;
+        let status = wait(child).await?;
+        serving.abort();
+        if status.success() && makes_remotes(&self.arguments) {
+            surroundings.keep_for_git()?;
+        }
+        Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
+    }
+}
+
+/// Waits for a program that has this terminal: what the terminal sends to all of us (Ctrl-C)
+/// is its affair, what was sent to us alone goes on to it.
+async fn wait(mut child: Child) -> anyhow::Result<ExitStatus> {
+    let watch = |kind| signal(kind).context("Signals can't be watched");
+    let mut interrupt = watch(SignalKind::interrupt())?;
+    let mut quit = watch(SignalKind::quit())?;
+    let mut terminate = watch(SignalKind::terminate())?;
+    let mut hangup = watch(SignalKind::hangup())?;
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let pass = |kind: Signal| {
+        if let Some(pid) = pid {
+            // It may have ended by now.
+            let _ = kill_process(pid, kind);
+        }
+    };
+    loop {
+        tokio::select! {
+            status = child.wait() => return status.context("`heroku` can't be waited for"),
+            _ = interrupt.recv() => {}
+            _ = quit.recv() => {}
+            _ = terminate.recv() => pass(Signal::TERM),
+            _ = hangup.recv() => pass(Signal::HUP),
+        }
+    }
+}
+
+/// Whether a command may leave a git remote behind that is used without us.
+fn makes_remotes(arguments: &[String]) -> bool {
+    let makers = ["create", "apps:create", "git:remote", "git:clone", "apps:rename", "rename"];
+    arguments.first().is_some_and(|command| makers.contains(&command.as_str())) && git::is_there()
+}

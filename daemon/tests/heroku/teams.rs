@@ -1,0 +1,49 @@
+//! The team that every server has, its members and its apps.
+
+use serde_json::json;
+
+use crate::client::Heroku;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn teams() {
+    let mut h = Heroku::fake("teams").await;
+    let friend = h.app.other("friend@example.com").await;
+    let listed = h.app.get("/teams").await.body;
+    let team = listed[0]["name"].as_str().unwrap_or("none").to_owned();
+    h.ok("teams", "", &[&team, "admin"]).await;
+    h.ok("orgs", "", &[]).await;
+    h.ok("members", &format!("-t {team}"), &["owner@example.com", "admin"]).await;
+    h.ok(
+        "members:add",
+        &format!("friend@example.com --role member -t {team}"),
+        &["Adding friend@example.com to", "as member", "done"],
+    )
+    .await;
+    h.ok("members:set", &format!("friend@example.com --role collaborator -t {team}"), &["friend@example.com", "done"])
+        .await;
+    h.ok("members:set", &format!("friend@example.com --role member -t {team}"), &["done"]).await;
+    h.ok("members", &format!("-t {team} --json"), &["friend@example.com"]).await;
+    h.fails("members:set", &format!("friend@example.com --role king -t {team}"), &["king"]).await;
+
+    h.app.post("/teams/apps", json!({"name": "shop", "team": team})).await;
+    h.ok("apps", &format!("--team {team}"), &["shop"]).await;
+    h.app.other("guest@example.com").await;
+    h.ok("access:add", "guest@example.com -a shop -p deploy,operate", &["done"]).await;
+    h.ok(
+        "access:update",
+        "guest@example.com -a shop -p deploy",
+        &["Updating guest@example.com in application", "done"],
+    )
+    .await;
+    h.ok("access", "-a shop", &["guest@example.com", "deploy"]).await;
+    h.ok("apps:lock", "-a shop", &["Locking", "done"]).await;
+    h.fails("apps:lock", "-a shop", &["already locked"]).await;
+    h.ok("apps:unlock", "-a shop", &["Unlocking", "done"]).await;
+    let owner = std::mem::replace(&mut h.app.token, friend);
+    h.ok("apps:join", "-a shop", &["Joining", "done"]).await;
+    h.ok("apps:leave", "-a shop", &["Leaving", "done"]).await;
+    h.app.token = owner;
+    h.ok("members:remove", &format!("friend@example.com -t {team}"), &["Removing friend@example.com from", "done"])
+        .await;
+    h.done().await;
+}

@@ -1,0 +1,97 @@
+-- What accounts have besides their name: preferences, SSH keys, features; programs that ask
+-- for access, and how they get it.
+
+create table profiles (
+  user_id BLOB primary key references users(id) on delete cascade,
+  allow_tracking BOOLEAN not null default false,
+  beta BOOLEAN not null default false,
+  preferences TEXT not null,
+  last_login DATETIME,
+  -- The row of a user who has gone stays: releases tell who made them.
+  deleted_at DATETIME
+);
+
+-- Programs that other people may let in. The secret is sealed: its owner can see it again.
+create table oauth_clients (
+  id BLOB primary key,
+  user_id BLOB not null references users(id) on delete cascade,
+  name text not null,
+  redirect_uri text not null,
+  secret BLOB not null,
+  created_at DATETIME not null,
+  updated_at DATETIME not null
+);
+
+create index oauth_clients_user on oauth_clients (user_id);
+
+-- What the token may do, as Heroku's names of scopes with spaces between.
+alter table authorizations add column scope text not null default 'global';
+-- The token's first and last letters, to know it again by.
+alter table authorizations add column hint text;
+-- Made by a login in a browser.
+alter table authorizations add column session BOOLEAN not null default false;
+alter table authorizations add column client_id BLOB references oauth_clients(id) on delete cascade;
+alter table authorizations add column refresh_hash BLOB;
+
+create index authorizations_user on authorizations (user_id);
+create index authorizations_client on authorizations (client_id);
+create unique index authorizations_refresh on authorizations (refresh_hash);
+
+-- Codes that a program trades for a token: once, and soon. A code that has been used stays
+-- until it would have expired, so that its second use is seen.
+create table oauth_grants (
+  id BLOB primary key,
+  code_hash BLOB not null unique,
+  user_id BLOB not null references users(id) on delete cascade,
+  client_id BLOB not null references oauth_clients(id) on delete cascade,
+  -- The authorization that it becomes.
+  authorization_id BLOB not null,
+  description text not null,
+  scope text not null,
+  created_at DATETIME not null,
+  expires_at DATETIME not null,
+  used_at DATETIME
+);
+
+-- Logins that a command line has begun and a browser ends.
+create table browser_logins (
+  id BLOB primary key,
+  page_hash BLOB not null unique,
+  token_hash BLOB not null unique,
+  description text not null,
+  -- waiting, approved, denied.
+  state text not null,
+  user_id BLOB references users(id) on delete cascade,
+  created_at DATETIME not null,
+  expires_at DATETIME not null
+);
+
+-- One a user: asked for by whoever knows the address, made out by an administrator.
+create table password_resets (
+  user_id BLOB primary key references users(id) on delete cascade,
+  asked_at DATETIME,
+  token_hash BLOB unique,
+  expires_at DATETIME
+);
+
+create table ssh_keys (
+  id BLOB primary key,
+  user_id BLOB not null references users(id) on delete cascade,
+  public_key text not null,
+  comment text not null,
+  fingerprint text not null unique,
+  created_at DATETIME not null,
+  updated_at DATETIME not null
+);
+
+create index ssh_keys_user on ssh_keys (user_id);
+
+-- What is not as it is by default.
+create table app_features (
+  app_id BLOB not null references apps(id) on delete cascade,
+  name text not null,
+  enabled BOOLEAN not null,
+  created_at DATETIME not null,
+  updated_at DATETIME not null,
+  primary key (app_id, name)
+);
