@@ -203,7 +203,6 @@ fn service_view(p: &Platform, row: AllowedService) -> wire::team::AllowedAddonSe
             human_name: Some(human.into()),
             rest: None,
             name: row.service,
-            rest: None,
         },
         id: row.id,
     }
