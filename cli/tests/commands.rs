@@ -553,6 +553,7 @@ const NO_LISTING: &[&str] = &[
     "buildpacks:remove",
     "buildpacks:set",
     "builds:cache:purge",
+    "addons:docs",
     "builds:cancel",
     "builds:create",
     "builds:output",
