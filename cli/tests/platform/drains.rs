@@ -84,7 +84,7 @@ fn telemetry() {
     let one = format!("/telemetry-drains/{}", drain.id);
     world
         .stub
-        .json("GET /apps/myapp/telemetry-drains", std::slice::from_ref(&drain))
+        .json("GET /apps/myapp/telemetry-drains", &[&drain])
         .json("GET /apps/empty/telemetry-drains", &Vec::<Value>::new())
         .json(&format!("GET /apps/{}", id(1)), &app("myapp"))
         .json("POST /telemetry-drains", &drain)
