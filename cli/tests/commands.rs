@@ -553,6 +553,7 @@ const NO_LISTING: &[&str] = &[
     "buildpacks:remove",
     "buildpacks:set",
     "builds:cache:purge",
+    "addons:docs",
     "builds:cancel",
     "builds:create",
     "builds:output",
@@ -631,6 +632,8 @@ const NO_LISTING: &[&str] = &[
     "teams:rename",
     "version",
     "webhooks:remove",
+    "drains:remove",
+    "telemetry:remove",
 ];
 
 #[test]
@@ -704,6 +707,7 @@ fn whatever_lists_or_shows_has_json() {
         .json("POST /oauth/authorizations", &authorization(Some("t")));
     pipelines::for_all(&world);
     setups::for_all(&world);
+    let [telemetry, telemetry_update] = drains::for_all(&world);
     let mut without = Vec::new();
     let table = world.run(&["docs:table"]).stdout;
     for call in table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()) {
@@ -722,6 +726,10 @@ fn whatever_lists_or_shows_has_json() {
             "webhooks:info" | "webhooks:update" => Some(hook.as_str()),
             "webhooks:deliveries:info" => Some(delivery.as_str()),
             "webhooks:events:info" => Some(event.as_str()),
+            "drains:add" => Some("syslog://logs.example.com:514"),
+            "telemetry:add" => Some("https://otel.example.com"),
+            "telemetry:info" => Some(telemetry.as_str()),
+            "telemetry:update" => Some(telemetry_update.as_str()),
             "apps:setup" => Some("--source=https://example.com/source.tgz"),
             "config:get" | "ci:config:get" => Some("A"),
             "reviewapps:create" => Some("--branch=fix"),

@@ -56,7 +56,10 @@ fn case(line: &str, next: i64) -> Option<Case> {
     let rest = rest.trim();
     let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     let (number, rest) = rest.split_at(digits);
-    let (description, directive) = rest.split_once(" #").map_or((rest, ""), |(text, mark)| (text, mark.trim()));
+    let (description, directive) = match rest.trim_start().strip_prefix('#') {
+        Some(mark) => ("", mark.trim()),
+        None => rest.split_once(" #").map_or((rest, ""), |(text, mark)| (text, mark.trim())),
+    };
     let mark = directive.to_ascii_uppercase();
     let excused = mark.starts_with("SKIP") || mark.starts_with("TODO");
     Some(Case {

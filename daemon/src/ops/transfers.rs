@@ -65,10 +65,9 @@ pub async fn find(p: &Platform, actor: &Actor, name: &str) -> Result<Shown> {
     let row = match by_id {
         Some(row) => row,
         None => {
-            let app = app_ops::by_name(&mut c, name).await.map_err(|error| match error {
-                Error::NotFound(_) => none(),
-                other => other,
-            })?;
+            let app = app_ops::by_name(&mut c, name)
+                .await
+                .map_err(|error| if let Error::NotFound(_) = error { none() } else { error })?;
             transfers::newest(&mut c, app.id).await?.ok_or_else(none)?
         }
     };

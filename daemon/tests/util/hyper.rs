@@ -32,6 +32,13 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("dyno", "attach_url"),
 ];
 
+/// Properties of a resource that may have more in them than the schema says, and why.
+const MORE: &[(&str, &str, &str)] = &[(
+    "add-on-attachment",
+    "addon",
+    "the plan, which Heroku's own clients read; Heroku gives it to who asks by Accept-Inclusion",
+)];
+
 struct Link {
     method: String,
     /// `None` stands for a part that may be anything.
@@ -105,6 +112,12 @@ impl Schema {
                         found.remove("properties");
                         found.remove("enum");
                     }
+                }
+            }
+            for (_, what, _) in MORE.iter().filter(|(of, ..)| of == resource) {
+                let found = definition.pointer_mut(&format!("/properties/{what}"));
+                if let Some(found) = found.and_then(Value::as_object_mut) {
+                    found.remove("additionalProperties");
                 }
             }
             let Some(definition) = definition.as_object_mut() else { continue };
@@ -195,6 +208,10 @@ fn clean(schema: &mut Value) {
     match schema {
         Value::Object(map) => {
             map.remove("$schema");
+            // Draft 4 wants one at least.
+            if map.get("required").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+                map.remove("required");
+            }
             if map
                 .get("pattern")
                 .and_then(Value::as_str)

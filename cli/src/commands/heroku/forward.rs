@@ -225,7 +225,7 @@ fn plain(status: StatusCode, text: String) -> Response<Body> {
 /// Whether bytes begin a request: a method in capitals, and a blank.
 fn is_http(first: &[u8]) -> bool {
     let method = first.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
-    (3..=7).contains(&method) && first.get(method) == Some(&b' ')
+    (3..=8).contains(&method) && first.get(method) == Some(&b' ')
 }
 
 fn is_refused(target: &str) -> bool {
