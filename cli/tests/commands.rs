@@ -554,6 +554,7 @@ const NO_LISTING: &[&str] = &[
     "buildpacks:set",
     "builds:cache:purge",
     "addons:docs",
+    "addons:open",
     "builds:cancel",
     "builds:create",
     "builds:output",

@@ -6,7 +6,7 @@ use super::Platform;
 use crate::error::{Error, Result};
 
 /// Those that there is an image for: ours, made on this machine, and Heroku's.
-const KNOWN: [&str; 4] = ["debian-12", "heroku-22", "heroku-24", "heroku-26"];
+const KNOWN: [&str; 5] = ["debian-12", "debian-12-rails", "heroku-22", "heroku-24", "heroku-26"];
 
 /// The names of all, in order.
 pub fn all(p: &Platform) -> Vec<String> {

@@ -67,7 +67,8 @@ async fn redis() {
     .await;
     let all = h.ok("redis:info", "-a shop --json", &[]).await.json();
     h.check("redis:info", "the JSON has it", all[0]["addon"]["name"] == "cache" || all[0]["name"] == "cache");
-    h.ok("redis:timeout", "-a shop --seconds 60", &["Timeout for cache (REDISTOGO_URL, REDIS_URL) set to 60 seconds"]).await;
+    h.ok("redis:timeout", "-a shop --seconds 60", &["Timeout for cache (REDISTOGO_URL, REDIS_URL) set to 60 seconds"])
+        .await;
     h.fails("redis:timeout", "-a shop --seconds x", &[]).await;
     h.ok(
         "redis:maxmemory",
