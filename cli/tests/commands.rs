@@ -634,7 +634,6 @@ const NO_LISTING: &[&str] = &[
     "webhooks:remove",
     "addons:open",
     "console",
-    "drains:add",
     "drains:remove",
     "heroku",
     "ps:copy",
@@ -649,9 +648,7 @@ const NO_LISTING: &[&str] = &[
     "redis:upgrade",
     "releases:retry",
     "run:inside",
-    "telemetry:add",
     "telemetry:remove",
-    "telemetry:update",
 ];
 
 #[test]
@@ -726,6 +723,7 @@ fn whatever_lists_or_shows_has_json() {
     pipelines::for_all(&world);
     platform_topic::for_all(&world);
     setups::for_all(&world);
+    let [telemetry, telemetry_update] = drains::for_all(&world);
     let mut without = Vec::new();
     let table = world.run(&["docs:table"]).stdout;
     for call in table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()) {
@@ -746,6 +744,10 @@ fn whatever_lists_or_shows_has_json() {
             "webhooks:info" | "webhooks:update" => Some(hook.as_str()),
             "webhooks:deliveries:info" => Some(delivery.as_str()),
             "webhooks:events:info" => Some(event.as_str()),
+            "drains:add" => Some("syslog://logs.example.com:514"),
+            "telemetry:add" => Some("https://otel.example.com"),
+            "telemetry:info" => Some(telemetry.as_str()),
+            "telemetry:update" => Some(telemetry_update.as_str()),
             "apps:setup" => Some("--source=https://example.com/source.tgz"),
             "config:get" | "ci:config:get" => Some("A"),
             "reviewapps:create" => Some("--branch=fix"),

@@ -75,7 +75,7 @@ impl Bench {
         let mut tx = p.db.begin().await.unwrap();
         store::slugs::insert(&mut tx, &slug).await.unwrap();
         tx.commit(None).await.unwrap();
-        ops::releases::deploy(p, &actor, &app, slug.id, "Deploy 1234567").await.unwrap();
+        ops::releases::deploy(p, &actor, &app, slug.id, Some("Deploy 1234567")).await.unwrap();
         let bench = Self { dir, engine, daemon, token, app_id: app.id, database };
         let scaled = bench.post("/apps/logged/formation", json!({})).await;
         assert_eq!(scaled.status(), 405);

@@ -28,6 +28,9 @@ pub(crate) enum Command {
         url: String,
         #[command(flatten)]
         app: AppArgs,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Send them there no longer
     #[command(name = "drains:remove")]
@@ -47,10 +50,13 @@ impl Command {
                 let (app, client) = context.app(&app)?;
                 list(client, &app, json).await
             }
-            Self::Add { url, app } => {
+            Self::Add { url, app, json } => {
                 let (app, client) = context.app(&app)?;
                 let path = app_path(&app, "/log-drains");
                 let drain: LogDrain = client.send_json(Method::POST, &path, &LogDrainCreate { url }).await?;
+                if json {
+                    return output::json(&drain);
+                }
                 output::line(format_args!("Successfully added drain {}", drain.url));
                 output::note(format_args!("Its receiver knows it as {}.", drain.token));
                 Ok(())

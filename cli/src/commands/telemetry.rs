@@ -70,6 +70,9 @@ pub(crate) struct AddArgs {
     /// How to send it
     #[arg(long, value_enum, default_value_t = Transport::Http)]
     transport: Transport,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -89,6 +92,9 @@ pub(crate) struct UpdateArgs {
     /// How to send it
     #[arg(long, value_enum)]
     transport: Option<Transport>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Heroku's names of the transports.
@@ -209,6 +215,9 @@ async fn add(context: &Context, arguments: AddArgs) -> anyhow::Result<()> {
         exporter: TelemetryExporter { kind: arguments.transport.into(), endpoint: arguments.endpoint, headers },
     };
     let drain: TelemetryDrain = client.send_json(Method::POST, "/telemetry-drains", &body).await?;
+    if arguments.json {
+        return output::json(&drain);
+    }
     output::line(format_args!("successfully added drain {}", drain.exporter.endpoint));
     output::note(format_args!("Its id is {}.", drain.id));
     Ok(())
@@ -232,7 +241,7 @@ async fn update(context: &Context, arguments: UpdateArgs) -> anyhow::Result<()> 
     let body = TelemetryDrainUpdate { signals, exporter: changes.then_some(exporter) };
     let drain: TelemetryDrain = client.send_json(Method::PATCH, &path(&arguments.id), &body).await?;
     action.done();
-    show(client, &drain).await
+    if arguments.json { output::json(&drain) } else { show(client, &drain).await }
 }
 
 async fn remove(context: &Context, id: Option<String>, app: &AppArgs) -> anyhow::Result<()> {

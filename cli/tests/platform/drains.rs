@@ -21,6 +21,37 @@ fn log_drain(number: u128, url: &str, addon: Option<&str>) -> LogDrain {
     }
 }
 
+fn telemetry_drain() -> TelemetryDrain {
+    TelemetryDrain {
+        created_at: at(),
+        exporter: TelemetryExporter {
+            kind: TelemetryTransport::Otlphttp,
+            endpoint: "https://otel.example.com".to_owned(),
+            headers: [("x-api-key".to_owned(), "value".to_owned())].into(),
+        },
+        id: id(5),
+        owner: TelemetryOwner { id: id(1).to_string(), kind: TelemetryOwnerKind::App },
+        signals: vec![TelemetrySignal::Logs, TelemetrySignal::Traces],
+        updated_at: at(),
+    }
+}
+
+/// Answers for every one of these commands; what `telemetry:info` and `telemetry:update` are
+/// called with.
+pub(crate) fn for_all(world: &World) -> [String; 2] {
+    let (one, drain) = (log_drain(1, "syslog://logs.example.com:514", None), telemetry_drain());
+    let path = format!("/telemetry-drains/{}", drain.id);
+    world
+        .stub
+        .json("GET /apps/myapp/log-drains", &[&one])
+        .json("POST /apps/myapp/log-drains", &one)
+        .json("GET /apps/myapp/telemetry-drains", &[&drain])
+        .json("POST /telemetry-drains", &drain)
+        .json(&format!("GET {path}"), &drain)
+        .json(&format!("PATCH {path}"), &drain);
+    [drain.id.to_string(), format!("{} --signals=all", drain.id)]
+}
+
 #[test]
 fn drains() {
     let world = World::new();
@@ -49,22 +80,11 @@ fn drains() {
 #[test]
 fn telemetry() {
     let world = World::new();
-    let drain = TelemetryDrain {
-        created_at: at(),
-        exporter: TelemetryExporter {
-            kind: TelemetryTransport::Otlphttp,
-            endpoint: "https://otel.example.com".to_owned(),
-            headers: [("x-api-key".to_owned(), "value".to_owned())].into(),
-        },
-        id: id(5),
-        owner: TelemetryOwner { id: id(1).to_string(), kind: TelemetryOwnerKind::App },
-        signals: vec![TelemetrySignal::Logs, TelemetrySignal::Traces],
-        updated_at: at(),
-    };
+    let drain = telemetry_drain();
     let one = format!("/telemetry-drains/{}", drain.id);
     world
         .stub
-        .json("GET /apps/myapp/telemetry-drains", &[drain.clone()])
+        .json("GET /apps/myapp/telemetry-drains", &[&drain])
         .json("GET /apps/empty/telemetry-drains", &Vec::<Value>::new())
         .json(&format!("GET /apps/{}", id(1)), &app("myapp"))
         .json("POST /telemetry-drains", &drain)

@@ -52,9 +52,8 @@ async fn known<'a>(
 ) -> ApiResult<Known<'a>> {
     let mut clients = HashMap::new();
     for id in rows.iter().filter_map(|row| row.client_id) {
-        if !clients.contains_key(&id) {
-            let client = oauth::any_client(p, &id.to_string()).await?;
-            clients.insert(id, super::oauth::client_ref(&client));
+        if let std::collections::hash_map::Entry::Vacant(place) = clients.entry(id) {
+            place.insert(super::oauth::client_ref(&oauth::any_client(p, &id.to_string()).await?));
         }
     }
     let own = credentials(headers).map(|(_, token)| token);
@@ -134,9 +133,12 @@ async fn create(
     let description = body.description.unwrap_or_else(|| "Long-lived user authorization".into());
     if let Some(id) = body.client {
         // For a program: a code, which it trades for the token itself.
-        let client = oauth::any_client(&p, &id).await.map_err(|error| match error {
-            Error::NotFound(_) => Error::invalid("client: there is no OAuth client of this id."),
-            error => error,
+        let client = oauth::any_client(&p, &id).await.map_err(|error| {
+            if let Error::NotFound(_) = error {
+                Error::invalid("client: there is no OAuth client of this id.")
+            } else {
+                error
+            }
         })?;
         let (grant, code) = oauth::approve(&p, &actor, &client, &scopes, &description).await?;
         return Ok(Created(wire::Authorization {
@@ -198,9 +200,8 @@ async fn update(
         Some(wire::ClientProof { id: Some(id), secret: Some(secret) }) => {
             // 422 and not 401: it is the client that is not known, not who asks.
             let proved = oauth::prove_client(&p, &id.to_string(), &secret).await;
-            Some(proved.map_err(|error| match error {
-                Error::Unauthorized(text) => Error::invalid(format!("client: {text}")),
-                error => error,
+            Some(proved.map_err(|error| {
+                if let Error::Unauthorized(text) = error { Error::invalid(format!("client: {text}")) } else { error }
             })?)
         }
         Some(_) => return Err(ApiError::invalid("client: needs id and secret.")),

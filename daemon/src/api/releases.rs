@@ -83,11 +83,7 @@ async fn create(
         }
         (None, Some(slug)) => {
             let id: Uuid = slug.parse().map_err(|_| ApiError::invalid("slug: must be the identity of a slug."))?;
-            let description = match &body.description {
-                Some(description) => description.clone(),
-                None => ops::releases::description(&p, &app, id).await?,
-            };
-            ops::releases::deploy(&p, &actor, &app, id, &description).await?
+            ops::releases::deploy(&p, &actor, &app, id, body.description.as_deref()).await?
         }
         (None, None) => {
             return Err(ApiError::invalid("Give either slug, or release (the one to roll back to)."));

@@ -121,13 +121,10 @@ pub async fn put(p: &Platform, actor: &Actor, team: &str, email: &str, role: &st
     let seen = teams::find_in(&mut tx, actor, team).await?;
     check_role(&seen, &[Role::Admin])?;
     rows::lock(&mut tx, seen.team.id, p.cx.now()).await?;
-    let user = access::find_user(&mut tx, actor, email).await.map_err(|error| match error {
-        Error::NotFound(_) => Error::not_found(
+    let user = access::find_user(&mut tx, actor, email).await.map_err(|error| if let Error::NotFound(_) = error { Error::not_found(
             "user",
             format!("Couldn't find that account: {email} has none here. An invitation makes one: paas members:add {email} --role {} --team {}", role.name(), seen.team.name),
-        ),
-        other => other,
-    })?;
+        ) } else { error })?;
     let before = match find_in(&mut tx, &seen.team, actor, &user.id.to_string()).await {
         Ok(member) => Some(member),
         Err(Error::NotFound(_)) => None,
@@ -261,17 +258,17 @@ pub async fn invite(p: &Platform, actor: &Actor, team: &str, email: &str, role: 
     check_role(&seen, &[Role::Admin])?;
     rows::lock(&mut tx, seen.team.id, now).await?;
     match users::by_email(&mut tx, &email).await? {
-        Some(user) => {
-            if access::role_in(&mut tx, &seen.team, &user).await?.is_some_and(|role| role != Role::Collaborator) {
-                return Err(Error::invalid(format!("{email} is in {} already.", seen.team.name)));
-            }
+        Some(user)
+            if access::role_in(&mut tx, &seen.team, &user).await?.is_some_and(|role| role != Role::Collaborator) =>
+        {
+            return Err(Error::invalid(format!("{email} is in {} already.", seen.team.name)));
         }
         None if !actor.user.admin => {
             return Err(Error::Forbidden(format!(
                 "{email} has no account here yet, and only administrators of this platform may invite such people."
             )));
         }
-        None => {}
+        Some(_) | None => {}
     }
     if seen.team.built_in && role == Role::Collaborator {
         return Err(Error::invalid("role: everybody with an account is an admin, a member or a viewer of this team."));

@@ -148,10 +148,8 @@ pub async fn delete_client(p: &Platform, actor: &Actor, shown: &Shown) -> Result
 /// Whether a program is the one that it says; its row then.
 pub async fn prove_client(p: &Platform, id: &str, secret: &str) -> Result<Client> {
     let wrong = || Error::Unauthorized("Invalid client: its id or its secret is not right.".into());
-    let client = any_client(p, id).await.map_err(|error| match error {
-        Error::NotFound(_) => wrong(),
-        error => error,
-    })?;
+    let client =
+        any_client(p, id).await.map_err(|error| if let Error::NotFound(_) = error { wrong() } else { error })?;
     let shown = open(p, client)?;
     if secret::same(shown.secret.as_bytes(), secret.as_bytes()) { Ok(shown.client) } else { Err(wrong()) }
 }
@@ -217,10 +215,10 @@ async fn prove(p: &Platform, client_id: Uuid, proof: &Proof) -> Result<(), Refus
     if proof.id.as_ref().is_some_and(|said| *said != id) {
         return Err(Refused::Client);
     }
-    prove_client(p, &id, &proof.secret).await.map(|_| ()).map_err(|error| match error {
-        Error::Unauthorized(_) => Refused::Client,
-        error => Refused::Other(error),
-    })
+    prove_client(p, &id, &proof.secret)
+        .await
+        .map(|_| ())
+        .map_err(|error| if let Error::Unauthorized(_) = error { Refused::Client } else { Refused::Other(error) })
 }
 
 /// Trades a code for a token and one to renew it by.

@@ -208,19 +208,19 @@ pub async fn current(p: &Platform, app: &App) -> Result<Option<Release>> {
     Ok(releases::current(&mut p.db.read().await?, app.id).await?)
 }
 
-/// What a release of a slug is called when nobody says: `Deploy 5ec1351`.
-pub async fn description(p: &Platform, app: &App, slug_id: Uuid) -> Result<String> {
-    let slug = find_slug(&mut p.db.read().await?, app, slug_id).await?;
-    let commit: String = slug.commit_id.unwrap_or_default().chars().take(7).collect();
-    Ok(format!("Deploy {commit}").trim_end().to_owned())
-}
-
-/// Releases a slug of the app, or of another app that the user may see.
-pub async fn deploy(p: &Platform, actor: &Actor, app: &App, slug_id: Uuid, description: &str) -> Result<Release> {
+/// Releases a slug of the app, or of another app whose code the user may have; without a
+/// description it is told by the commit.
+pub async fn deploy(
+    p: &Platform,
+    actor: &Actor,
+    app: &App,
+    slug_id: Uuid,
+    description: Option<&str>,
+) -> Result<Release> {
     let missing = || Error::not_found("slug", slug_id.to_string());
     let slug = slugs::by_id(&mut p.db.read().await?, slug_id).await?.ok_or_else(missing)?;
     if slug.app_id != app.id {
-        match apps::find_for(p, actor, &slug.app_id.to_string(), apps::Permission::View).await {
+        match apps::find_for(p, actor, &slug.app_id.to_string(), apps::Permission::Deploy).await {
             Ok(_) => {}
             Err(Error::NotFound(_) | Error::Forbidden(_)) => return Err(missing()),
             Err(error) => return Err(error),
@@ -228,7 +228,14 @@ pub async fn deploy(p: &Platform, actor: &Actor, app: &App, slug_id: Uuid, descr
     }
     let mut change = p.change(app.id).await?;
     let slug = own_slug(p, &mut change, app, slug_id).await?;
-    let release = insert(p, &mut change, actor, New::slug(description, slug.id)).await?;
+    let told = description.map_or_else(
+        || {
+            let commit: String = slug.commit_id.clone().unwrap_or_default().chars().take(7).collect();
+            format!("Deploy {commit}").trim_end().to_owned()
+        },
+        str::to_owned,
+    );
+    let release = insert(p, &mut change, actor, New::slug(&told, slug.id)).await?;
     finish_insert(p, change, actor, app, release).await
 }
 
@@ -303,11 +310,11 @@ pub async fn slug_of(c: &mut Conn, release: &Release) -> Result<Option<Slug>> {
 pub(super) async fn own_slug(p: &Platform, change: &mut Change, app: &App, id: Uuid) -> Result<Slug> {
     // Held, so that the bytes stay until the copy is there to keep them.
     let slug = slugs::hold(change, id).await?.ok_or_else(|| Error::not_found("slug", id.to_string()))?;
-    if slug.app_id == app.id {
-        return Ok(slug);
-    }
     if slug.sha256.is_none() {
         return Err(Error::invalid("That slug has not been uploaded yet."));
+    }
+    if slug.app_id == app.id {
+        return Ok(slug);
     }
     let original = slugs::original(change, slug.id).await?.unwrap_or(slug.id);
     // It may have come from this app in the first place.

@@ -87,12 +87,13 @@ fn parse(text: &str) -> Result<Parsed> {
     }
     let key = PublicKey::from_openssh(text)
         .map_err(|_| bad("this is no SSH public key; it looks like: ssh-ed25519 AAAA… you@example.com"))?;
-    match key.key_data() {
-        KeyData::Dsa(_) => return Err(bad("DSA keys are not safe any more; make another with: ssh-keygen -t ed25519")),
-        KeyData::Rsa(rsa) if rsa.n.as_positive_bytes().map_or(0, <[u8]>::len) * 8 < SHORTEST_RSA => {
-            return Err(bad("RSA keys need at least 2048 bits; make another with: ssh-keygen -t ed25519"));
-        }
-        _ => {}
+    if let KeyData::Dsa(_) = key.key_data() {
+        return Err(bad("DSA keys are not safe any more; make another with: ssh-keygen -t ed25519"));
+    }
+    if let KeyData::Rsa(rsa) = key.key_data()
+        && rsa.n.as_positive_bytes().map_or(0, <[u8]>::len) * 8 < SHORTEST_RSA
+    {
+        return Err(bad("RSA keys need at least 2048 bits; make another with: ssh-keygen -t ed25519"));
     }
     let bytes = key.to_bytes().map_err(|_| bad("this key can't be read"))?;
     let hex: Vec<String> = Md5::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();

@@ -187,6 +187,13 @@ pub async fn destroy(p: &Platform, actor: &Actor, name: &str) -> Result<Seen> {
             seen.team.name
         )));
     }
+    let pipelines = crate::store::pipelines::count_of_team(&mut tx, seen.team.id).await?;
+    if pipelines > 0 {
+        return Err(Error::invalid(format!(
+            "{} still has pipelines ({pipelines}). Transfer or destroy them first.",
+            seen.team.name
+        )));
+    }
     teams::delete(&mut tx, seen.team.id).await?;
     tx.commit(None).await?;
     tracing::info!(user = actor.name(), team = seen.team.name, "a team was removed");

@@ -65,10 +65,9 @@ pub async fn find(p: &Platform, actor: &Actor, name: &str) -> Result<Shown> {
     let row = match by_id {
         Some(row) => row,
         None => {
-            let app = app_ops::by_name(&mut c, name).await.map_err(|error| match error {
-                Error::NotFound(_) => none(),
-                other => other,
-            })?;
+            let app = app_ops::by_name(&mut c, name)
+                .await
+                .map_err(|error| if let Error::NotFound(_) = error { none() } else { error })?;
             transfers::newest(&mut c, app.id).await?.ok_or_else(none)?
         }
     };
@@ -174,7 +173,7 @@ pub async fn cancel(p: &Platform, actor: &Actor, shown: &Shown) -> Result<Shown>
 }
 
 /// From one account to another: who had the app goes on working on it.
-async fn hand_over(p: &Platform, change: &mut Change, app: &mut App, to: &User) -> Result<()> {
+pub(super) async fn hand_over(p: &Platform, change: &mut Change, app: &mut App, to: &User) -> Result<()> {
     let now = p.cx.now();
     let before = app.owner_id;
     apps::remove_collaborator(change, app.id, to.id).await?;

@@ -55,6 +55,18 @@ pub async fn list(c: &mut Conn) -> StoreResult<Vec<Pipeline>> {
     rows!(c, Pipeline, fetch_all, "select * from pipelines order by id")
 }
 
+/// How many a team has.
+pub async fn count_of_team(c: &mut Conn, team_id: Uuid) -> StoreResult<i64> {
+    let (count,): (i64,) = rows!(
+        c,
+        (i64,),
+        fetch_one,
+        "select count(*) from pipelines where owner_type = 'team' and owner_id = $1",
+        team_id
+    )?;
+    Ok(count)
+}
+
 /// Writes name and owner. The row is locked until the transaction ends. Whether it is there.
 pub async fn update(c: &mut Conn, pipeline: &Pipeline) -> StoreResult<bool> {
     Ok(execute!(

@@ -69,10 +69,10 @@ async fn clients() {
     h.fails("clients:create", "bad ftp://example.com", &["Unsupported callback URL"]).await;
     h.ok("clients", "", &["robot", &id, "https://example.com/back"]).await;
     h.ok("clients:info", &id, &["robot", "created_at", "redirect_uri", &secret]).await;
-    h.ok("clients:update", &format!("{id} -n android"), &["Updating robot... done"]).await;
+    h.ok("clients:update", &format!("{id} -n android"), &[&format!("Updating {id}... done")]).await;
     let turned = h.ok("clients:rotate", &format!("{id} --json"), &["android"]).await;
     h.check("clients:rotate", "the secret is another", !turned.out.contains(&secret));
-    h.ok("clients:destroy", &id, &["Destroying android... done"]).await;
+    h.ok("clients:destroy", &id, &[&format!("Destroying {id}... done")]).await;
     h.fails("clients:info", &id, &["Couldn't find that"]).await;
     h.done().await;
 }

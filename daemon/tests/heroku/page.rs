@@ -114,9 +114,11 @@ fn page() -> String {
     text
 }
 
+type Theirs = Box<dyn Fn(&str, &str) -> bool>;
+
 /// Whether an endpoint is in Heroku's schema: as the schema says, where `HEROKU_SCHEMA` names
 /// it, else as the page says that is there.
-fn theirs() -> Box<dyn Fn(&str, &str) -> bool> {
+fn theirs() -> Theirs {
     let Some(schema) = std::env::var_os("HEROKU_SCHEMA") else {
         let kept = std::fs::read_to_string(file()).unwrap_or_default();
         return Box::new(move |method, path| {

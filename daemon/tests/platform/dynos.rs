@@ -48,7 +48,7 @@ async fn attached(t: &TestApp, made: &Value) -> (String, Option<i32>) {
                 Frame::Stdout(data) => said.push_str(&String::from_utf8_lossy(&data)),
                 Frame::Exit(ended) => code = Some(ended),
                 Frame::Error(text) => panic!("{text}"),
-                _ => {}
+                Frame::Stdin(_) | Frame::StdinEof | Frame::Resize { .. } | Frame::Stderr(_) => {}
             }
         }
     }

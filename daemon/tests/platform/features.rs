@@ -1,12 +1,8 @@
 //! Features of apps and accounts: each that can be switched does something.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
-use paas_daemon::{ops, store};
+use paas_daemon::{engine::Engine as _, ops};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -55,15 +51,14 @@ async fn features_are_listed_and_switched() {
 
 /// Answers for each web dyno of the engine in memory, as soon as there is one.
 fn answer_for_dynos(t: &TestApp) -> tokio::task::JoinHandle<()> {
-    let p = t.platform().clone();
+    let fake = t.fake.clone().unwrap();
     tokio::spawn(async move {
         let mut listeners = HashMap::new();
         loop {
-            for row in store::dynos::all(&mut p.db.read().await.unwrap()).await.unwrap() {
-                let address = row.address.as_ref().and_then(|address| address.parse::<IpAddr>().ok());
-                if let (Some(address), false) = (address, listeners.contains_key(&row.id)) {
-                    let at = SocketAddr::new(address, ops::spec::port(row.id));
-                    listeners.insert(row.id, TcpListener::bind(at).await.unwrap());
+            for dyno in fake.list(None).await.unwrap() {
+                if let (Some(address), false) = (dyno.address, listeners.contains_key(&dyno.id)) {
+                    let at = SocketAddr::new(address, ops::spec::port(dyno.id));
+                    listeners.insert(dyno.id, TcpListener::bind(at).await.unwrap());
                 }
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -73,8 +68,7 @@ fn answer_for_dynos(t: &TestApp) -> tokio::task::JoinHandle<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_preboot_the_old_web_dyno_stops_first() {
-    // The engine in memory has a clock of its own, by which every dyno has run for years.
-    let t = TestApp::fake_with(|config| config.boot_timeout_s = 1_000_000_000).await;
+    let t = TestApp::fake().await;
     let answers = answer_for_dynos(&t);
     t.create("app").await;
     t.deploy("app", &[("a", "a")], &[("web", "run")]).await;

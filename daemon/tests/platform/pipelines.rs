@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::util::TestApp;
+use crate::{people::Person, util::TestApp};
 
 /// A request by another account.
 async fn by(t: &TestApp, token: &str, method: &str, path: &str, body: Value) -> crate::util::Answer {
@@ -272,4 +272,79 @@ async fn a_pipeline_is_given_away_with_its_owners_apps() {
     t.delete("/apps/shop-prod").await.error(403);
     by(&t, &new, "DELETE", &format!("/pipelines/{shop}"), json!({})).await.ok();
     by(&t, &new, "DELETE", "/apps/shop-prod", json!({})).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_teams_pipeline_is_its_members_to_see_and_its_admins_to_change() {
+    let t = TestApp::fake().await;
+    let root = Person::admin(&t, "root").await;
+    let (ann, bob, vic, eve) = (
+        Person::new(&t, "ann").await,
+        Person::new(&t, "bob").await,
+        Person::new(&t, "vic").await,
+        Person::new(&t, "eve").await,
+    );
+    let crew = root.post("/teams", json!({"name": "crew"})).await.ok();
+    for (who, role) in [("ann", "admin"), ("bob", "member"), ("vic", "viewer")] {
+        let body = json!({"email": format!("{who}@example.com"), "role": role});
+        root.put("/teams/crew/members", body).await.ok();
+    }
+    let owner = json!({"id": crew["id"], "type": "team"});
+    let body = json!({"name": "fleet", "owner": owner});
+    eve.post("/pipelines", body.clone()).await.error(403);
+    vic.post("/pipelines", body.clone()).await.error(403);
+    let made = bob.post("/pipelines", body.clone()).await.ok();
+    assert_eq!(made["owner"], owner);
+    ann.post("/pipelines", body.clone()).await.error(422);
+    let path = format!("/pipelines/{}", made["id"].as_str().unwrap());
+    for (who, role) in [(&ann, "ann"), (&bob, "bob"), (&vic, "vic")] {
+        who.get(&path).await.ok();
+        assert_eq!(who.names("/pipelines", "name").await, ["fleet"], "{role}");
+    }
+    eve.get(&path).await.error(404);
+    assert_eq!(eve.get("/pipelines").await.ok(), json!([]));
+
+    bob.post("/teams/apps", json!({"name": "boat", "team": "crew"})).await.ok();
+    let coupling = json!({"pipeline": made["id"], "app": "boat", "stage": "staging"});
+    vic.post("/pipeline-couplings", coupling.clone()).await.error(403);
+    let coupling = bob.post("/pipeline-couplings", coupling).await.ok();
+    assert_eq!(vic.get("/teams/crew/pipeline-couplings").await.ok(), json!([coupling]));
+    eve.get("/teams/crew/pipeline-couplings").await.error(403);
+    bob.patch(&path, json!({"name": "ships"})).await.error(403);
+    bob.delete(&path).await.error(403);
+    ann.patch(&path, json!({"name": "ships"})).await.ok();
+    let config = format!("{path}/stage/test/config-vars");
+    vic.get(&config).await.error(403);
+    vic.patch(&config, json!({"A": "1"})).await.error(403);
+    ann.patch(&config, json!({"A": "1"})).await.ok();
+
+    // Out of the team with its app, and back.
+    let eves = eve.get("/account").await.ok();
+    let to_eve = json!({"pipeline": {"id": made["id"]}, "new_owner": {"id": eves["id"], "type": "user"}});
+    bob.post("/pipeline-transfers", to_eve.clone()).await.error(403);
+    ann.post("/pipeline-transfers", to_eve).await.ok();
+    let app = eve.get("/apps/boat").await.ok();
+    assert_eq!((&app["team"], app["owner"]["email"].as_str()), (&Value::Null, Some("eve@example.com")));
+    bob.get(&path).await.error(404);
+    let back = json!({"pipeline": {"id": made["id"]}, "new_owner": owner});
+    eve.post("/pipeline-transfers", back.clone()).await.error(403);
+    root.put("/teams/crew/members", json!({"email": "eve@example.com", "role": "member"})).await.ok();
+    eve.post("/pipeline-transfers", back).await.ok();
+    assert_eq!(bob.get("/apps/boat").await.ok()["team"]["name"], "crew");
+    eve.delete(&path).await.error(403);
+
+    ann.delete("/apps/boat").await.ok();
+    let crew_id: Uuid = crew["id"].as_str().unwrap().parse().unwrap();
+    t.until("the app to be gone", || async {
+        let mut c = t.platform().db.read().await.unwrap();
+        (paas_daemon::store::apps::count_of_team(&mut c, crew_id).await.unwrap() == 0).then_some(())
+    })
+    .await;
+    // A team with a pipeline stays.
+    let (_, why) = ann.delete("/teams/crew").await.error(422);
+    assert!(why.contains("still has pipelines (1)"), "{why}");
+    ann.delete(&path).await.ok();
+    ann.delete("/teams/crew").await.ok();
+    let (_, why) = root.post("/pipelines", body).await.error(422);
+    assert!(why.contains("there is no team"), "{why}");
 }

@@ -323,7 +323,8 @@ async fn a_promotion_that_was_only_written_down_is_made_by_the_next_daemon() {
         ops::pipelines::promotions::advance(p, &promotion),
         ops::pipelines::promotions::advance(p, &promotion)
     );
-    (a.unwrap(), b.unwrap());
+    a.unwrap();
+    b.unwrap();
     for app in ["shop-prod", "shop-eu"] {
         let releases = w.t.get(&format!("/apps/{app}/releases")).await.ok();
         assert_eq!(releases.as_array().unwrap().len(), 2, "{releases}");

@@ -299,7 +299,7 @@ async fn a_pipeline_of_a_team() {
     let (root, ann, eve) =
         (Person::admin(&t, "root").await, Person::new(&t, "ann").await, Person::new(&t, "eve").await);
     let crew = root.post("/teams", json!({"name": "crew"})).await.ok();
-    root.put("/teams/crew/members", json!({"email": "ann@example.com", "role": "member"})).await.ok();
+    root.put("/teams/crew/members", json!({"email": "ann@example.com", "role": "admin"})).await.ok();
     let owner = json!({"id": crew["id"], "type": "team"});
     eve.post("/pipelines", json!({"name": "ships", "owner": owner})).await.error(403);
     let made = ann.post("/pipelines", json!({"name": "ships", "owner": owner})).await.ok();

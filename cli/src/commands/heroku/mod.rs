@@ -85,12 +85,16 @@ impl HerokuArgs {
         }
         let mut command = tokio::process::Command::new("heroku");
         surroundings.apply(&mut command);
-        let child = command.args(&self.arguments).spawn().map_err(|error| match error.kind() {
-            ErrorKind::NotFound => anyhow::Error::from(
-                Failure::new("Heroku's command line is not installed: there is no `heroku` on the PATH.")
-                    .hint("Install it with `npm install -g heroku`, or see devcenter.heroku.com/articles/heroku-cli."),
-            ),
-            _ => anyhow::Error::from(error).context("`heroku` can't be started"),
+        let child = command.args(&self.arguments).spawn().map_err(|error| {
+            if error.kind() == ErrorKind::NotFound {
+                anyhow::Error::from(
+                    Failure::new("Heroku's command line is not installed: there is no `heroku` on the PATH.").hint(
+                        "Install it with `npm install -g heroku`, or see devcenter.heroku.com/articles/heroku-cli.",
+                    ),
+                )
+            } else {
+                anyhow::Error::from(error).context("`heroku` can't be started")
+            }
         })?;
         let status = wait(child).await?;
         serving.abort();

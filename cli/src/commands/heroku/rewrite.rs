@@ -29,7 +29,12 @@ pub(super) fn rewrite(value: &mut Value, port: u16) {
                             lead(text, "http", port);
                         }
                     }
-                    other => rewrite(other, port),
+                    Value::Null
+                    | Value::Bool(_)
+                    | Value::Number(_)
+                    | Value::String(_)
+                    | Value::Array(_)
+                    | Value::Object(_) => rewrite(value, port),
                 }
             }
         }

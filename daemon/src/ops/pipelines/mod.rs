@@ -4,8 +4,9 @@
 //! [`config`] its config vars by stage, [`promotions`] brings what one app runs to others,
 //! [`transfer`] gives it to somebody else, and [`latest`] shows what its apps did last.
 //!
-//! Its owner, and whoever works on one of its apps, may see it; its owner changes it. What
-//! changes an app asks for the permission on that app besides.
+//! Its owner, who is in the team that owns it, and whoever works on one of its apps, may see it;
+//! its owner, or an admin of that team, changes it. What changes an app asks for the permission
+//! on that app besides.
 
 pub mod config;
 pub mod couplings;
@@ -48,7 +49,7 @@ pub async fn list(p: &Platform, actor: &Actor) -> Result<Vec<Pipeline>> {
         couplings.into_iter().filter(|row| apps.contains(&row.app_id)).map(|row| row.pipeline_id).collect();
     let mut seen = Vec::new();
     for pipeline in all {
-        if through.contains(&pipeline.id) || is_owner(p, actor, &pipeline).await? {
+        if through.contains(&pipeline.id) || is_among(p, actor, &pipeline).await? {
             seen.push(pipeline);
         }
     }
@@ -110,16 +111,27 @@ pub async fn find_for(p: &Platform, actor: &Actor, name: &str, permission: Permi
 
 /// Whether somebody may see a pipeline.
 async fn may_see(p: &Platform, actor: &Actor, pipeline: &Pipeline) -> Result<bool> {
-    Ok(is_owner(p, actor, pipeline).await? || works_on_one(p, actor, pipeline, Permission::View).await?)
+    Ok(is_among(p, actor, pipeline).await? || works_on_one(p, actor, pipeline, Permission::View).await?)
 }
 
-/// Whether somebody owns a pipeline, or stands for its owner.
+/// Whether somebody owns a pipeline, or is an admin of the team that does.
 async fn is_owner(p: &Platform, actor: &Actor, pipeline: &Pipeline) -> Result<bool> {
     if actor.user.admin {
         return Ok(true);
     }
     match Owner::of(pipeline) {
         Some(owner) => owner::stands_for(p, actor, owner).await,
+        None => Ok(false),
+    }
+}
+
+/// Whether somebody owns a pipeline, or is in the team that does.
+async fn is_among(p: &Platform, actor: &Actor, pipeline: &Pipeline) -> Result<bool> {
+    if actor.user.admin {
+        return Ok(true);
+    }
+    match Owner::of(pipeline) {
+        Some(owner) => owner::sees_for(p, actor, owner).await,
         None => Ok(false),
     }
 }
@@ -148,7 +160,7 @@ pub async fn create(p: &Platform, actor: &Actor, name: &str, owner: Option<Owner
     let name = PipelineName::parse(name).map_err(|e| Error::invalid(sentence(&e)))?;
     let owner = owner.unwrap_or(Owner::User(actor.user.id));
     owner::check(p, owner).await?;
-    if !actor.user.admin && !owner::stands_for(p, actor, owner).await? {
+    if !actor.user.admin && !owner::makes_for(p, actor, owner).await? {
         return Err(Error::Forbidden("owner: you can't make a pipeline for somebody else.".into()));
     }
     let now = p.cx.now();
@@ -161,6 +173,7 @@ pub async fn create(p: &Platform, actor: &Actor, name: &str, owner: Option<Owner
         updated_at: now,
     };
     let mut tx = p.db.begin().await?;
+    owner::hold(&mut tx, owner, now).await?;
     pipelines::insert(&mut tx, &pipeline).await.map_err(|e| taken(e, &pipeline.name))?;
     tx.commit_with(event("pipeline.create", actor, &pipeline), now).await?;
     Ok(pipeline)

@@ -1,5 +1,6 @@
 //! Whose a pipeline is: an account's or a team's.
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
@@ -8,7 +9,7 @@ use crate::{
         Actor, Platform,
         access::{self, Role},
     },
-    store::{pipelines::Pipeline, teams, users},
+    store::{Conn, pipelines::Pipeline, teams, users},
 };
 
 /// Whose a pipeline is.
@@ -46,36 +47,67 @@ impl Owner {
     }
 }
 
-/// Whether somebody decides for an owner: for oneself, and for a team that one belongs to.
+/// Whether somebody decides for an owner: for oneself, and for a team whose admin one is.
 pub(super) async fn stands_for(p: &Platform, actor: &Actor, owner: Owner) -> Result<bool> {
     match owner {
         Owner::User(id) => Ok(id == actor.user.id),
-        Owner::Team(id) => {
-            let mut c = p.db.read().await?;
-            let Some(team) = teams::by_id(&mut c, id).await? else { return Ok(false) };
-            let role = access::role_in(&mut c, &team, &actor.user).await?;
-            Ok(matches!(role, Some(Role::Admin | Role::Member)))
-        }
+        Owner::Team(id) => Ok(role(p, actor, id).await? == Some(Role::Admin)),
+    }
+}
+
+/// Whether somebody may make a pipeline for an owner, or bring one to it: for oneself, and for a
+/// team whose admin or member one is.
+pub(super) async fn makes_for(p: &Platform, actor: &Actor, owner: Owner) -> Result<bool> {
+    match owner {
+        Owner::User(id) => Ok(id == actor.user.id),
+        Owner::Team(id) => Ok(matches!(role(p, actor, id).await?, Some(Role::Admin | Role::Member))),
+    }
+}
+
+/// Whether somebody sees what an owner has: oneself, and who is in the team.
+pub(super) async fn sees_for(p: &Platform, actor: &Actor, owner: Owner) -> Result<bool> {
+    match owner {
+        Owner::User(id) => Ok(id == actor.user.id),
+        Owner::Team(id) => Ok(matches!(role(p, actor, id).await?, Some(Role::Admin | Role::Member | Role::Viewer))),
+    }
+}
+
+/// What somebody is in a team.
+async fn role(p: &Platform, actor: &Actor, team: Uuid) -> Result<Option<Role>> {
+    let mut c = p.db.read().await?;
+    match teams::by_id(&mut c, team).await? {
+        Some(team) => access::role_in(&mut c, &team, &actor.user).await,
+        None => Ok(None),
+    }
+}
+
+/// Locks a team until the transaction ends, so that it does not go while something of it comes.
+pub(super) async fn hold(c: &mut Conn, owner: Owner, now: DateTime<Utc>) -> Result<()> {
+    match owner {
+        Owner::Team(id) if !teams::lock(c, id, now).await? => Err(missing(owner)),
+        Owner::User(_) | Owner::Team(_) => Ok(()),
     }
 }
 
 /// That an owner is there.
 pub(super) async fn check(p: &Platform, owner: Owner) -> Result<()> {
+    let mut c = p.db.read().await?;
     let there = match owner {
-        Owner::User(id) => users::by_id(&mut p.db.read().await?, id).await?.is_some(),
-        Owner::Team(id) => teams::by_id(&mut p.db.read().await?, id).await?.is_some(),
+        Owner::User(id) => users::by_id(&mut c, id).await?.is_some(),
+        Owner::Team(id) => teams::by_id(&mut c, id).await?.is_some(),
     };
-    if there {
-        return Ok(());
-    }
+    if there { Ok(()) } else { Err(missing(owner)) }
+}
+
+fn missing(owner: Owner) -> Error {
     let noun = match owner {
         Owner::User(_) => "account",
         Owner::Team(_) => "team",
     };
-    Err(Error::invalid(format!("owner: there is no {noun} with the id {}.", owner.id())))
+    Error::invalid(format!("owner: there is no {noun} with the id {}.", owner.id()))
 }
 
-/// A team by name or identity, for somebody who belongs to it.
+/// A team by name or identity, for somebody who is in it.
 pub async fn find_team(p: &Platform, actor: &Actor, name: &str) -> Result<Uuid> {
     Ok(crate::ops::teams::find(p, actor, name).await?.team.id)
 }

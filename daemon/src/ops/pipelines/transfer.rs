@@ -1,12 +1,12 @@
 //! A pipeline is given to somebody else, with those of its apps that belong to its owner.
 
 use serde_json::json;
+use uuid::Uuid;
 
 use super::{Owner, current, owner, taken};
 use crate::{
-    context::new_id,
     error::{Error, Result},
-    ops::{Actor, Platform, transfers},
+    ops::{Actor, Platform, apps::current as current_app, transfers},
     store::{
         apps::{self, App},
         couplings,
@@ -32,22 +32,19 @@ pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, to: Owner)
             pipeline.name
         )));
     }
-    if matches!(to, Owner::Team(_)) && !actor.user.admin && !owner::stands_for(p, actor, to).await? {
-        return Err(Error::Forbidden("new_owner: you are not in that team.".into()));
+    if let Owner::Team(_) = to
+        && !actor.user.admin
+        && !owner::makes_for(p, actor, to).await?
+    {
+        return Err(Error::Forbidden("new_owner: you are no member of that team.".into()));
     }
     for coupling in couplings::of_pipeline(&mut p.db.read().await?, pipeline.id).await? {
-        let app = apps::by_id(&mut p.db.read().await?, coupling.app_id).await?.filter(|app| !app.deleting);
-        let Some(app) = app.filter(|app| is_of(app, from)) else { continue };
-        match (from, to) {
-            (Owner::User(from), Owner::User(to)) => hand_over(p, actor, app.id, from, to).await?,
-            (Owner::User(_) | Owner::Team(_), _) => {
-                transfers::transfer(p, actor, &app, &to.id().to_string()).await?;
-            }
-        }
+        hand_over(p, actor, coupling.app_id, from, to).await?;
     }
     let now = p.cx.now();
     let mut tx = p.db.begin().await?;
     let mut row = current(&mut tx, pipeline.id).await?;
+    owner::hold(&mut tx, to, now).await?;
     row.owner_type = to.kind().into();
     row.owner_id = to.id();
     row.updated_at = now;
@@ -58,34 +55,29 @@ pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, to: Owner)
     Ok(from)
 }
 
-/// Whether an app belongs to them: one of a team is not its maker's.
-fn is_of(app: &App, owner: Owner) -> bool {
-    match owner {
-        Owner::User(id) => app.team_id.is_none() && app.owner_id == id,
-        Owner::Team(id) => app.team_id == Some(id),
-    }
-}
-
-/// Gives an app to the new owner, if it was the old one's, who goes on working on it.
-async fn hand_over(p: &Platform, actor: &Actor, app_id: uuid::Uuid, from: uuid::Uuid, to: uuid::Uuid) -> Result<()> {
-    let mut change = match p.change(app_id).await {
-        Ok(change) => change,
-        Err(Error::NotFound(_)) => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let Some(mut app) =
-        apps::by_id(&mut change, app_id).await?.filter(|app| !app.deleting && is_of(app, Owner::User(from)))
-    else {
+/// Gives an app to the new owner, if it was the old one's. An account that had it goes on working
+/// on it.
+async fn hand_over(p: &Platform, actor: &Actor, app_id: Uuid, from: Owner, to: Owner) -> Result<()> {
+    let app = apps::by_id(&mut p.db.read().await?, app_id).await?;
+    let Some(app) = app.filter(|app| !app.deleting && owner_of(app) == from) else { return Ok(()) };
+    let (Owner::User(_), Owner::User(to)) = (from, to) else {
+        transfers::transfer(p, actor, &app, &to.id().to_string()).await?;
         return Ok(());
     };
+    let mut change = p.change(app_id).await?;
+    let mut app = current_app(&mut change, app_id).await?;
     let new = users::by_id(&mut change, to).await?.ok_or_else(|| Error::not_found("user", to.to_string()))?;
-    let now = p.cx.now();
-    app.owner_id = to;
-    app.updated_at = now;
-    apps::update(&mut change, &app).await?;
-    apps::remove_collaborator(&mut change, app_id, to).await?;
-    apps::add_collaborator(&mut change, new_id(), (app_id, from), None, now).await?;
-    p.commit(change, Event::new("app.transfer", actor.name(), json!({"from": from, "to": to}))).await?;
-    p.tell(app_id, format!("Transfer app to {} by user {}", new.email, actor.name()));
+    if owner_of(&app) != from {
+        return Ok(());
+    }
+    transfers::hand_over(p, &mut change, &mut app, &new).await?;
+    crate::store::transfers::withdraw(&mut change, app_id).await?;
+    let data = json!({"name": app.name, "owner": new.email});
+    p.commit(change, Event::new("app.transfer", actor.name(), data)).await?;
+    p.tell(app_id, format!("Transfer to {} by user {}", new.email, actor.name()));
     Ok(())
+}
+
+fn owner_of(app: &App) -> Owner {
+    app.team_id.map_or(Owner::User(app.owner_id), Owner::Team)
 }

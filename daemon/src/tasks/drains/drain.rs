@@ -278,15 +278,13 @@ impl Care {
     fn tell_trouble(&mut self, sender: &Sender, failure: &Failure, failures: u32) {
         let to = sender.shown();
         tracing::debug!(drain = self.name, %failure, to, failures, "a drain's frame was not taken; trying again");
-        let text = match failure {
-            Failure::Certificate(why) => {
-                format!("Error L14 (certificate validation): error=\"{why}\" uri=\"{to}\"")
-            }
-            failure if failures < TOLD_AFTER => {
-                tracing::trace!(%failure, "not told to the app yet");
-                return;
-            }
-            failure => format!("Drain '{}' to {to} takes no messages: {failure}. They are tried again.", self.name),
+        let text = if let Failure::Certificate(why) = failure {
+            format!("Error L14 (certificate validation): error=\"{why}\" uri=\"{to}\"")
+        } else if failures < TOLD_AFTER {
+            tracing::trace!(%failure, "not told to the app yet");
+            return;
+        } else {
+            format!("Drain '{}' to {to} takes no messages: {failure}. They are tried again.", self.name)
         };
         if self.trouble_told.is_over() {
             self.p.logs.platform(self.app_id, "logplex", &text);
