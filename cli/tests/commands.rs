@@ -633,7 +633,22 @@ const NO_LISTING: &[&str] = &[
     "teams:rename",
     "version",
     "webhooks:remove",
+    "addons:open",
+    "console",
     "drains:remove",
+    "heroku",
+    "ps:copy",
+    "ps:exec",
+    "ps:forward",
+    "ps:wait",
+    "rake",
+    "redis:keyspace-notifications",
+    "redis:promote",
+    "redis:stats-reset",
+    "redis:timeout",
+    "redis:upgrade",
+    "releases:retry",
+    "run:inside",
     "telemetry:remove",
 ];
 
@@ -707,6 +722,7 @@ fn whatever_lists_or_shows_has_json() {
         .json("POST /apps/myapp/domains", &domains[0])
         .json("POST /oauth/authorizations", &authorization(Some("t")));
     pipelines::for_all(&world);
+    platform_topic::for_all(&world);
     setups::for_all(&world);
     let [telemetry, telemetry_update] = drains::for_all(&world);
     let mut without = Vec::new();
@@ -720,6 +736,8 @@ fn whatever_lists_or_shows_has_json() {
         // What the command needs besides its options.
         let argument = match name {
             "addons:info" => Some("redis"),
+            "apps:diff" => Some("myapp myapp"),
+            "buildpacks:info" | "buildpacks:versions" => Some("heroku/ruby"),
             "addons:plans" | "addons:create" => Some("redis"),
             "certs:add" => Some("/dev/null /dev/null --domain www.example.com"),
             "certs:update" => Some("/dev/null /dev/null --confirm myapp"),

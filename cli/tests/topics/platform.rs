@@ -8,6 +8,27 @@ use serde_json::{Value, json};
 use crate::util::World;
 use crate::util::things::*;
 
+/// What the test of all commands asks of this topic.
+pub(crate) fn for_all(world: &World) {
+    let at = "2026-01-01T00:00:00Z";
+    let pack = json!({
+        "blob_url": "urn:buildpack:heroku/ruby", "category": "languages", "created_at": at, "description": "Ruby",
+        "id": id(1), "name": "ruby", "namespace": "heroku", "source": {"type": "embedded"},
+        "support": {"address": "x", "method": "website"}, "updated_at": at,
+    });
+    let slug = json!({
+        "blob": {"method": "GET", "url": "http://x"}, "checksum": "SHA256:1", "created_at": at, "id": id(6),
+        "stack": {"id": id(2), "name": "debian-12"}, "updated_at": at,
+    });
+    world
+        .stub
+        .json("GET /api/v4/current-status", &json!({"status": [], "incidents": [], "scheduled": []}))
+        .json("GET /buildpacks?", &[&pack])
+        .json("GET /buildpacks/heroku%2Fruby", &pack)
+        .json("GET /buildpacks/heroku%2Fruby/revisions", &Vec::<Value>::new())
+        .json(&format!("GET /apps/myapp/slugs/{}", id(6)), &slug);
+}
+
 #[test]
 fn the_status_of_each_part() {
     let world = World::new();

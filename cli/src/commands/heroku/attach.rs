@@ -12,15 +12,28 @@ use super::forward::Forwarder;
 /// What a program without a terminal sends at the end of its input; on a terminal it is Ctrl-D.
 const END: u8 = 0x04;
 
-/// Carries an attached dyno until either side ends.
-pub(super) async fn carry(forwarder: &Forwarder, secret: &str, mut user: Rewound) {
+/// How a client of Redis begins, its secret behind it.
+pub(super) const AUTH: &[u8] = b"AUTH ";
+
+/// What the user's program speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Speaks {
+    /// Heroku's rendezvous.
+    Rendezvous,
+    /// Redis's protocol, of which every byte counts.
+    Redis,
+}
+
+/// Carries an attached dyno, or a client of Redis, until either side ends.
+pub(super) async fn carry(forwarder: &Forwarder, secret: &str, speaks: Speaks, mut user: Rewound) {
+    let raw = speaks == Speaks::Redis;
     // Thrown away by the other side, but it must be the first piece.
-    if user.write_all(b"rendezvous\r\n").await.is_err() || user.flush().await.is_err() {
+    if !raw && (user.write_all(b"rendezvous\r\n").await.is_err() || user.flush().await.is_err()) {
         return;
     }
     let (dyno, terminal) = match open(forwarder, secret).await {
         Ok(opened) => opened,
-        Err(error) => return tell(&mut user, &format!("{error:#}")).await,
+        Err(error) => return tell(&mut user, speaks, &format!("{error:#}")).await,
     };
     let (mut from_dyno, mut to_dyno) = tokio::io::split(dyno);
     let (mut from_user, mut to_user) = tokio::io::split(user);
@@ -31,7 +44,7 @@ pub(super) async fn carry(forwarder: &Forwarder, secret: &str, mut user: Rewound
             read = from_user.read(&mut typed) => {
                 let Ok(count @ 1..) = read else { return };
                 let data = typed.get(..count).unwrap_or_default();
-                let ended = data.strip_suffix(&[END]).filter(|_| !terminal);
+                let ended = data.strip_suffix(&[END]).filter(|_| !terminal && !raw);
                 let mut frames = Frame::Stdin(ended.unwrap_or(data).to_vec()).encode();
                 if ended.is_some() {
                     frames.extend(Frame::StdinEof.encode());
@@ -47,10 +60,11 @@ pub(super) async fn carry(forwarder: &Forwarder, secret: &str, mut user: Rewound
                 while let Ok(Some((frame, length))) = Frame::decode(received.get(used..).unwrap_or_default()) {
                     used += length;
                     let said = match frame {
+                        Frame::Stderr(_) if raw => Ok(()),
                         Frame::Stdout(data) | Frame::Stderr(data) => to_user.write_all(&data).await,
                         Frame::Exit(_) => return drop(to_user.shutdown().await),
                         Frame::Error(text) => {
-                            let _ = to_user.write_all(format!("\r\n !    {text}\r\n").as_bytes()).await;
+                            let _ = to_user.write_all(trouble(speaks, &text).as_bytes()).await;
                             return drop(to_user.shutdown().await);
                         }
                         Frame::Stdin(_) | Frame::StdinEof | Frame::Resize { .. } => Ok(()),
@@ -83,7 +97,15 @@ async fn open(forwarder: &Forwarder, secret: &str) -> anyhow::Result<(reqwest::U
     anyhow::bail!("{}", text.trim())
 }
 
-async fn tell(user: &mut Rewound, text: &str) {
-    let _ = user.write_all(format!("\r\n !    {text}\r\n").as_bytes()).await;
+/// What went wrong, as the user's program can show it.
+fn trouble(speaks: Speaks, text: &str) -> String {
+    match speaks {
+        Speaks::Rendezvous => format!("\r\n !    {text}\r\n"),
+        Speaks::Redis => format!("-ERR {}\r\n", text.replace(['\r', '\n'], " ")),
+    }
+}
+
+async fn tell(user: &mut Rewound, speaks: Speaks, text: &str) {
+    let _ = user.write_all(trouble(speaks, text).as_bytes()).await;
     let _ = user.shutdown().await;
 }

@@ -19,8 +19,9 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use super::attach::{self, Speaks};
 use super::connection::{Boxed, Rewound};
-use super::{attach, rewrite, trust};
+use super::{rewrite, trust};
 use crate::client::Client;
 use crate::settings::Settings;
 
@@ -94,6 +95,12 @@ impl Forwarder {
             }
         } else if first.starts_with(b"CONNECT ") {
             self.connect(stream).await;
+        } else if over_tls && first.starts_with(attach::AUTH) {
+            if let Ok(Some(line)) = stream.take_until(b"\n").await {
+                let secret =
+                    String::from_utf8_lossy(line.get(attach::AUTH.len()..).unwrap_or_default()).trim().to_owned();
+                attach::carry(&self, &secret, Speaks::Redis, stream).await;
+            }
         } else if over_tls && !is_http(first) {
             let said = match stream.take_until(b"\n").await {
                 Ok(Some(line)) => line,
@@ -101,7 +108,7 @@ impl Forwarder {
                 _ => stream.take_first(),
             };
             let secret = String::from_utf8_lossy(&said).trim().to_owned();
-            attach::carry(&self, &secret, stream).await;
+            attach::carry(&self, &secret, Speaks::Rendezvous, stream).await;
         } else if !first.is_empty() {
             let service = hyper::service::service_fn(|request| Arc::clone(&self).pass(request));
             let _ = hyper::server::conn::http1::Builder::new()

@@ -16,6 +16,13 @@ pub(super) fn rewrite(value: &mut Value, port: u16) {
                 match value {
                     Value::String(text) if OWN.contains(&name.as_str()) => lead(text, "http", port),
                     Value::String(text) if name == "attach_url" => lead(text, "rendezvous", port),
+                    // The way to a Redis through the API: the secret stays.
+                    Value::String(text) if name == "resource_url" && text.starts_with("rediss://") => {
+                        if let Some(at) = text.rfind('@') {
+                            text.truncate(at);
+                            text.push_str(&format!("@127.0.0.1:{port}"));
+                        }
+                    }
                     // A slug's bytes.
                     Value::Object(blob) if name == "blob" => {
                         if let Some(Value::String(text)) = blob.get_mut("url") {
@@ -51,6 +58,8 @@ mod tests {
     fn addresses() {
         let mut value = json!([{
             "attach_url": "rendezvous://api.example.com/secret",
+            "resource_url": "rediss://h:secret@api.example.com:443",
+            "other": {"resource_url": "redis://:password@redis-1:6379"},
             "output_stream_url": "https://api.example.com:8443/streams/builds/1?expires=1",
             "blob": {"method": "PUT", "url": "http://localhost:5000/slugs/1/blob"},
             "source_blob": {"url": "https://github.com/me/app/tarball"},
@@ -63,6 +72,8 @@ mod tests {
             value,
             json!([{
                 "attach_url": "rendezvous://127.0.0.1:7/secret",
+                "resource_url": "rediss://h:secret@127.0.0.1:7",
+                "other": {"resource_url": "redis://:password@redis-1:6379"},
                 "output_stream_url": "http://127.0.0.1:7/streams/builds/1?expires=1",
                 "blob": {"method": "PUT", "url": "http://127.0.0.1:7/slugs/1/blob"},
                 "source_blob": {"url": "https://github.com/me/app/tarball"},
