@@ -633,7 +633,6 @@ const NO_LISTING: &[&str] = &[
     "teams:rename",
     "version",
     "webhooks:remove",
-    "addons:open",
     "console",
     "drains:remove",
     "heroku",
