@@ -20,7 +20,7 @@ async fn buildpacks() {
     h.check("buildpacks", "the JSON has all", all.as_array().is_some_and(|all| all.len() == 3));
     h.ok("buildpacks:remove", "heroku/nodejs -a shop", &["Buildpack removed. Next release on"]).await;
     h.ok("buildpacks:remove", "--index 2 -a shop", &["Buildpack removed."]).await;
-    h.fails("buildpacks:add", "heroku/nothing-there -a shop", &["heroku/nothing-there"]).await;
+    h.fails("buildpacks:add", "heroku/nothing-there -a shop", &["buildpack"]).await;
     h.ok("buildpacks:clear", "-a shop", &["Buildpacks cleared. Next release on"]).await;
     h.ok("buildpacks:search", "ruby", &["heroku/ruby", "buildpack"]).await;
     h.ok("buildpacks:search", "--namespace heroku", &["heroku/nodejs"]).await;
