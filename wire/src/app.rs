@@ -105,7 +105,8 @@ pub struct AppUpdate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// See [`App::maintenance`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::loose::flag")]
+    #[schemars(schema_with = "crate::loose::flag_schema")]
     pub maintenance: Option<bool>,
     /// The stack of the next build, by name or id.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -155,6 +155,25 @@ pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) ->
     Option::<T>::deserialize(deserializer).map(Some)
 }
 
+/// Yes or no, which some libraries (heroku3) write as 1 or 0.
+///
+/// # Errors
+/// When it is anything else.
+pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    match Option::<Value>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Value::Bool(flag)) => Ok(Some(flag)),
+        Some(Value::Number(number)) if number.as_u64() == Some(0) => Ok(Some(false)),
+        Some(Value::Number(number)) if number.as_u64() == Some(1) => Ok(Some(true)),
+        Some(other) => Err(de::Error::custom(format_args!("{other} is neither true nor false"))),
+    }
+}
+
+/// The shape of a [`flag`].
+pub fn flag_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"anyOf": [{"type": ["boolean", "null"]}, {"type": "integer", "enum": [0, 1]}]})
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]

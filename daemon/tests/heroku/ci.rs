@@ -25,7 +25,7 @@ async fn ci() {
     });
     h.app.post("/test-runs", run).await;
     h.ok("ci", "-p shops", &["main", "5ec1351"]).await;
-    h.ends("ci:info", "-p shops 1", 1, &["main"]).await;
-    h.ends("ci:last", "-p shops", 1, &["main"]).await;
+    h.ok("ci:info", "-p shops 1", &["main:5ec1351"]).await;
+    h.ok("ci:last", "-p shops", &["main:5ec1351"]).await;
     h.done().await;
 }

@@ -26,7 +26,7 @@ async fn config() {
     let edited = h.on_terminal("config:edit", "-a shop", &[("(y/N)", "y\r")]).await;
     h.judge("config:edit", "-a shop", &edited, Some(0), &["Updating config", "done"]);
     let all = h.ok("config", "-a shop --json", &[]).await.json();
-    h.check("config:edit", "it is set", all["NEW"] == "1" && all["GREETING"] == "bye world");
+    h.check("config:edit", &format!("it is set in {all}"), all["NEW"] == "1" && all["GREETING"] == "bye world");
 
     h.ok("maintenance", "-a shop", &["off"]).await;
     h.ok("maintenance:on", "-a shop", &["Enabling maintenance mode for", "done"]).await;

@@ -15,12 +15,7 @@ async fn domains() {
     h.ok("domains", "-a shop --csv", &["Domain Name", "www.example.com"]).await;
     let all = h.ok("domains", "-a shop --json", &[]).await.json();
     h.check("domains", "the JSON has all", all.as_array().is_some_and(|all| all.len() == 3));
-    h.ok(
-        "domains:info",
-        "www.example.com -a shop",
-        &["=== www.example.com", "kind:", "custom", "status:", "succeeded"],
-    )
-    .await;
+    h.ok("domains:info", "www.example.com -a shop", &["hostname:", "kind:", "custom", "status:", "succeeded"]).await;
     h.ok("domains:wait", "www.example.com -a shop", &[]).await;
     h.ok("domains:wait", "-a shop", &[]).await;
     h.ok("domains:remove", "shop.example.org -a shop", &["Removing shop.example.org from", "done"]).await;

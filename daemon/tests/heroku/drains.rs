@@ -6,14 +6,24 @@ use crate::client::Heroku;
 async fn drains() {
     let h = Heroku::fake("drains").await;
     h.app.create("shop").await;
-    h.ok("drains:add", "syslog://127.0.0.1:1 -a shop", &["Successfully added drain syslog://127.0.0.1:1"]).await;
+    h.ok(
+        "drains:add",
+        "syslog://logs.example.com:514 -a shop",
+        &["Successfully added drain syslog://logs.example.com:514"],
+    )
+    .await;
     h.ok("drains:add", "https://user:pass@logs.example.com/in -a shop", &["Successfully added drain"]).await;
     h.fails("drains:add", "nonsense -a shop", &["nvalid"]).await;
-    h.ok("drains", "-a shop", &["=== Drains", "syslog://127.0.0.1:1 (d."]).await;
+    h.ok("drains", "-a shop", &["=== Drains", "syslog://logs.example.com:514 (d."]).await;
     let all = h.ok("drains", "-a shop --json", &[]).await.json();
     h.check("drains", "the JSON has both", all.as_array().is_some_and(|all| all.len() == 2));
-    h.ok("drains:remove", "syslog://127.0.0.1:1 -a shop", &["Successfully removed drain syslog://127.0.0.1:1"]).await;
-    h.fails("drains:remove", "syslog://127.0.0.1:1 -a shop", &["Couldn't find that"]).await;
+    h.ok(
+        "drains:remove",
+        "syslog://logs.example.com:514 -a shop",
+        &["Successfully removed drain syslog://logs.example.com:514"],
+    )
+    .await;
+    h.fails("drains:remove", "syslog://logs.example.com:514 -a shop", &["Couldn't find that"]).await;
     h.done().await;
 }
 
@@ -39,8 +49,8 @@ async fn telemetry() {
     )
     .await;
     h.fails("telemetry:add", "nonsense -a shop", &[]).await;
-    h.ok("telemetry:remove", &id, &["Removing telemetry drain", "https://other.example.com", "done"]).await;
-    h.ok("telemetry:add", "https://otel.example.com -a shop --transport grpc", &["successfully added"]).await;
+    h.ok("telemetry:remove", &id, &["Removing telemetry drain", "done"]).await;
+    h.ok("telemetry:add", "https://otel.example.com -a shop --transport http", &["successfully added"]).await;
     h.ok("telemetry:remove", "-a shop", &["Removing all telemetry drains from app shop... done"]).await;
     h.done().await;
 }

@@ -7,10 +7,9 @@ async fn features() {
     let h = Heroku::fake("features").await;
     h.app.create("shop").await;
     let listed = h.app.get("/apps/shop/features").await.body;
-    let feature = listed[0]["name"].as_str().unwrap_or("none").to_owned();
     let has = |name: &str| listed.as_array().is_some_and(|all| all.iter().any(|one| one["name"] == name));
     h.check("features", "log-runtime-metrics is one", has("log-runtime-metrics"));
-    h.ok("features", "-a shop", &["App Features", "shop", &feature]).await;
+    h.ok("features", "-a shop", &["App Features shop", "preboot"]).await;
     let feature = "log-runtime-metrics";
     h.ok("features:info", &format!("{feature} -a shop"), &[feature, "Description:", "Enabled:", "false"]).await;
     h.ok("features:enable", &format!("{feature} -a shop"), &["Enabling", feature, "done"]).await;
@@ -19,7 +18,7 @@ async fn features() {
     h.fails("features:info", "nothing -a shop", &["Couldn't find that"]).await;
 
     h.ok("labs", "-a shop", &["User Features owner@example.com", "App Features"]).await;
-    h.ok("labs", "--json", &["currentUser"]).await;
+    h.ok("labs", "--json", &["\"user\""]).await;
     h.ok("labs:info", &format!("{feature} -a shop"), &[feature, "Enabled:"]).await;
     h.ok("labs:enable", &format!("{feature} -a shop"), &["Enabling", feature, "done"]).await;
     h.ok("labs:disable", &format!("{feature} -a shop --confirm shop"), &["Disabling", feature, "done"]).await;

@@ -23,9 +23,9 @@ async fn ps() {
     h.ok("ps:restart", "-a shop", &["Restarting all dynos on", "done"]).await;
     h.ok("ps:restart", "--dyno-name worker.1 -a shop", &["Restarting dyno worker.1 on", "done"]).await;
     h.ok("ps:restart", "--process-type clock -a shop", &["Restarting all clock dynos on", "done"]).await;
-    h.ok("ps:wait", "-a shop --wait-interval 1", &[]).await;
+    h.ok("ps:wait", "-a shop --wait-interval 10", &[]).await;
     h.app.until_dynos("shop", &["clock.1 up", "worker.1 up", "worker.2 up", "worker.3 up"]).await;
-    h.ok("ps:stop", "--dyno-name worker.1 -a shop", &["Stopping worker.1 dyno on", "done"]).await;
+    h.ok("ps:stop", "--dyno-name worker.1 -a shop", &["Stopping dyno worker.1 on", "done"]).await;
     h.ok("ps:stop", "--process-type worker -a shop", &["Stopping all worker dynos on", "done"]).await;
     h.fails("ps:stop", "--dyno-name clock.9 -a shop", &["Couldn't find that"]).await;
     h.ok("logs", "-a shop -n 100", &["Scaled to", "app[api]", "heroku[clock.1]", "State changed from starting to up"])
@@ -54,7 +54,12 @@ async fn attached() {
     h.judge("run", "-a shop bash (on a terminal)", &said, Some(0), &["42"]);
     h.ok("console", "-a shop", &["hello from a file"]).await;
     h.ok("rake", "-a shop done", &["rake is"]).await;
-    h.ok("run:detached", "'echo said apart' -a shop --tail", &["said apart"]).await;
+    // It follows the log until it is told to stop.
+    let said = h
+        .on_terminal("run:detached", "-a shop --tail 'echo said $((1+1)) apart; sleep 2'", &[("said 2 apart", "\u{3}")])
+        .await;
+    let status = said.status;
+    h.judge("run:detached", "-a shop --tail", &said, Some(status), &["said 2 apart"]);
     h.ok("ps:scale", "worker=1 -a shop", &["worker at 1"]).await;
     h.app.until_dynos("shop", &["worker.1 up"]).await;
     let typed = [("$ ", "cat hello.txt; exit\r")];

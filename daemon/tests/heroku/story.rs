@@ -34,7 +34,7 @@ async fn from_nothing_to_production_and_down_again() {
     for text in ["remote: -----> ", "migrated", "Released v", "deployed to"] {
         h.check("git push", text, pushed.contains(text));
     }
-    h.ok("ps:wait", "--wait-interval 1", &[]).await;
+    h.ok("ps:wait", "--wait-interval 10", &[]).await;
     h.ok("ps", "", &["=== web", "python3 server.py (1)", "web.1: up"]).await;
     let answer = h.app.ask_web("shop-staging", "/").await;
     h.check("config:set", "the app has it", answer == "hello world");
@@ -43,6 +43,7 @@ async fn from_nothing_to_production_and_down_again() {
     h.ok("run", "--no-tty -x -- cat Procfile", &["web: python3 server.py"]).await;
     h.ok("releases", "", &["Deploy", "Set WHO config vars", "Initial release"]).await;
     h.ok("releases:output", "", &["migrated"]).await;
+    h.ok("config:set", "WHO=everybody", &["done, v"]).await;
     h.ok("releases:rollback", "", &["Rolling back", "done, v"]).await;
     h.ok("releases:retry", "", &["Retrying v", "done, v"]).await;
     h.ok("domains", "", &["shop-staging.localhost"]).await;

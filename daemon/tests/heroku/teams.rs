@@ -1,5 +1,6 @@
 //! The team that every server has, its members and its apps.
 
+use paas_daemon::ops::accounts;
 use serde_json::json;
 
 use crate::client::Heroku;
@@ -7,12 +8,15 @@ use crate::client::Heroku;
 #[tokio::test(flavor = "multi_thread")]
 async fn teams() {
     let mut h = Heroku::fake("teams").await;
+    // The administrators of the server are those of its team.
+    let admin = accounts::create(h.app.platform(), "admin@example.com", Some("battery staple"), true).await.unwrap();
+    h.app.token = accounts::create_token(h.app.platform(), admin.id, "test", None).await.unwrap().1;
     let friend = h.app.other("friend@example.com").await;
     let listed = h.app.get("/teams").await.body;
     let team = listed[0]["name"].as_str().unwrap_or("none").to_owned();
     h.ok("teams", "", &[&team, "admin"]).await;
     h.ok("orgs", "", &[]).await;
-    h.ok("members", &format!("-t {team}"), &["owner@example.com", "admin"]).await;
+    h.ok("members", &format!("-t {team}"), &["admin@example.com", "admin"]).await;
     h.ok(
         "members:add",
         &format!("friend@example.com --role member -t {team}"),
