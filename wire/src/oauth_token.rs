@@ -24,7 +24,7 @@ pub struct OauthToken {
     #[schemars(with = "chrono::DateTime<chrono::Utc>")]
     pub created_at: DateTime<Utc>,
     /// The code; not told again.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<GrantGiven>")]
     pub grant: Option<()>,
     /// Id.

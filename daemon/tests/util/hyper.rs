@@ -30,6 +30,8 @@ const LEFT_OUT: &[(&str, &str)] = &[
     // Internal to Heroku: no client reads them, and none of Heroku's own answers has them.
     ("app", "internal_routing"),
     ("dyno", "attach_url"),
+    // A code is spent when its token is given out: there is no grant left to be shown, and null is none.
+    ("oauth-token", "grant"),
 ];
 
 /// Properties of a resource that may have more in them than the schema says, and why.
