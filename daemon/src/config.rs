@@ -105,7 +105,7 @@ pub struct Config {
     #[arg(long, env = "PAAS_MAX_DYNOS", default_value_t = 100)]
     pub max_dynos: u32,
 
-    /// Whether what users have sent elsewhere (drains) may go to this machine's own addresses too, its loopback among them.
+    /// Whether what users have sent elsewhere (drains, webhooks) may go to this machine's own addresses too, its loopback among them.
     #[arg(long, env = "PAAS_ALLOW_LOOPBACK", value_parser = clap::builder::FalseyValueParser::new())]
     pub allow_loopback: bool,
 
@@ -116,10 +116,6 @@ pub struct Config {
     /// Scheme and authority that users reach the API by, when it is not the listening address (http://api.example.com).
     #[arg(long, env = "PAAS_PUBLIC_URL")]
     pub public_url: Option<String>,
-
-    /// Let webhooks reach this machine's loopback too, where the daemon and other programs listen; the router's ports they reach anyway.
-    #[arg(long, env = "PAAS_WEBHOOK_LOOPBACK", value_parser = clap::builder::BoolishValueParser::new())]
-    pub webhook_loopback: bool,
 
     /// Seconds before a webhook that failed is tried again; each pause after that is 2.5 times the one before, 9 in all.
     #[arg(long, env = "PAAS_WEBHOOK_RETRY", default_value_t = 100)]

@@ -1,16 +1,14 @@
 //! Where users may have the server go: webhooks name addresses, and the server asks them from
 //! inside.
 //!
-//! Private networks are open: who hosts their own server has receivers there. Closed are the
-//! machine's loopback (but for the router's ports, which are everybody's anyway) unless a
-//! setting opens it, link-local addresses (clouds hand out credentials there), and the
-//! networks of the apps, which no app may reach but its own.
+//! Which addresses are closed is for [`Guard`] to say, as for drains; here is what an address of a
+//! webhook must look like besides.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use url::{Host, Url};
 
-use crate::config::Config;
+use crate::{config::Config, outbound::Guard};
 
 /// Longest address.
 const LONGEST: usize = 2000;
@@ -50,36 +48,12 @@ pub fn check_literal(config: &Config, url: &Url) -> Result<(), String> {
 
 /// Why the server may not go to an address, if so.
 pub fn closed(config: &Config, ip: IpAddr, port: u16) -> Option<&'static str> {
-    let ip = ip.to_canonical();
-    let loopback = ip.is_loopback() || ip.is_unspecified();
-    if loopback {
-        let open = config.webhook_loopback || is_router(config, port);
-        return (!open)
-            .then_some("is this server itself, which webhooks reach only where PAAS_WEBHOOK_LOOPBACK is set");
-    }
-    match ip {
-        IpAddr::V4(ip) if ip.is_link_local() => Some("is a link-local address, which webhooks don't reach"),
-        IpAddr::V6(ip) if ip.is_unicast_link_local() => Some("is a link-local address, which webhooks don't reach"),
-        IpAddr::V4(ip) if in_network(&config.network_pool, ip) => {
-            Some("is in the apps' own networks, which webhooks don't reach")
-        }
-        ip if ip.is_multicast() => Some("is a multicast address, which webhooks don't reach"),
-        IpAddr::V4(ip) if ip.is_broadcast() => Some("is a broadcast address, which webhooks don't reach"),
-        IpAddr::V4(_) | IpAddr::V6(_) => None,
-    }
+    Guard::new(config).refusal((ip, port).into())
 }
 
 /// Whether the router listens there.
 pub fn is_router(config: &Config, port: u16) -> bool {
     port == config.http_listen.port() || port == config.https_listen.port()
-}
-
-/// Whether `ip` is in `network`, as `10.208.0.0/12`.
-fn in_network(network: &str, ip: Ipv4Addr) -> bool {
-    let Some((base, prefix)) = network.split_once('/') else { return false };
-    let (Ok(base), Ok(prefix)) = (base.parse::<Ipv4Addr>(), prefix.parse::<u32>()) else { return false };
-    let mask = u32::MAX.checked_shl(32u32.saturating_sub(prefix)).unwrap_or_default();
-    u32::from(base) & mask == u32::from(ip) & mask
 }
 
 #[cfg(test)]
@@ -124,7 +98,7 @@ mod tests {
         ] {
             assert_eq!(parse(&config, url).is_ok(), open, "{url}");
         }
-        config.webhook_loopback = true;
+        config.allow_loopback = true;
         assert!(parse(&config, "http://127.0.0.1:5000/").is_ok());
         assert!(parse(&config, "http://169.254.169.254/").is_err());
     }

@@ -105,7 +105,7 @@ fn hmac(secret: &str, body: &[u8]) -> String {
 
 async fn hearing() -> TestApp {
     TestApp::fake_with(|config| {
-        config.webhook_loopback = true;
+        config.allow_loopback = true;
         config.webhook_retry_s = 0;
         config.webhook_timeout_s = 2;
     })
@@ -490,7 +490,7 @@ async fn a_slow_receiver_holds_up_nobody_and_names_of_this_machine_stay_closed()
 #[tokio::test]
 async fn nothing_is_lost_or_told_of_twice_over_a_restart() {
     let mut t = TestApp::fake_with(|config| {
-        config.webhook_loopback = true;
+        config.allow_loopback = true;
         config.webhook_retry_s = 1;
     })
     .await;
