@@ -298,8 +298,12 @@ pub async fn advance(p: &Platform, row: &ReviewApp) -> Result<bool> {
     let Some(app) = app else {
         // A setup that fails takes its app away, and then tells why; that stays to be read.
         let setup = app_setups::by_id(&mut p.db.read().await?, row.setup_id).await?;
-        if row.status != "errored" && setup.is_none_or(|setup| setup.status != "pending") {
-            ended(p, row).await?;
+        if setup.is_none_or(|setup| setup.status != "pending") {
+            // Read after the setup, with which it was written: the one given may be older.
+            let now = rows::by_id(&mut p.db.read().await?, row.id).await?;
+            if now.is_some_and(|row| row.status != "errored") {
+                ended(p, row).await?;
+            }
         }
         return Ok(false);
     };

@@ -173,7 +173,7 @@ impl Heroku {
             }
         }
         // Whatever is asked of it, our side must not break.
-        for text in ["500", "Internal server error", "TypeError"] {
+        for text in ["HTTP Error 5", " 500 ", "Internal server error", "TypeError"] {
             if all.contains(text) && !wanted.iter().any(|wanted| wanted.contains(text)) && said.status != 0 {
                 let _ = write!(why, "said {text:?}; ");
             }
@@ -247,6 +247,36 @@ impl Heroku {
         let status = child.wait().await.unwrap().code().unwrap_or(-1);
         let out = plain(&String::from_utf8_lossy(&said));
         Said { status: if late { -1 } else { status }, out, err: String::new() }
+    }
+
+    /// Runs a command; when it has said `text` on stderr, `then` is done, which may be what it
+    /// waits for.
+    pub async fn raw_while(&self, command: &str, arguments: &str, text: &str, then: impl Future<Output = ()>) -> Said {
+        use tokio::io::AsyncReadExt as _;
+        let mut heroku = self.program(self.home.join("bin/heroku"));
+        let mut child = heroku.arg(command).args(words(arguments)).spawn().unwrap();
+        let mut errors = child.stderr.take().unwrap();
+        let (mut said, mut buffer, mut then) = (Vec::new(), [0; 4096], Some(then));
+        let talk = async {
+            while let Ok(count @ 1..) = errors.read(&mut buffer).await {
+                said.extend_from_slice(&buffer[..count]);
+                if String::from_utf8_lossy(&said).contains(text)
+                    && let Some(then) = then.take()
+                {
+                    then.await;
+                }
+            }
+        };
+        let late = tokio::time::timeout(PATIENCE, talk).await.is_err();
+        if late {
+            let _ = child.start_kill();
+        }
+        let output = child.wait_with_output().await.unwrap();
+        Said {
+            status: if late { -1 } else { output.status.code().unwrap_or(-1) },
+            out: plain(&String::from_utf8_lossy(&output.stdout)),
+            err: plain(&String::from_utf8_lossy(&said)),
+        }
     }
 
     /// Makes a program that the commands find on their path.

@@ -22,7 +22,7 @@ async fn config() {
     h.ok("config:unset", "LANG -a shop", &["Unsetting LANG and restarting", "done, v"]).await;
     h.fails("config:set", "1X=a -a shop", &["1X"]).await;
     h.fails("config:set", "NOTHING -a shop", &["NOTHING is invalid. Must be in the format FOO=bar."]).await;
-    h.place_program("editor", "#!/bin/sh\nsed -i -e \"s/hello/bye/\" \"$1\"\necho NEW=1 >> \"$1\"\n");
+    h.place_program("editor", "#!/bin/sh\nsed -i -e \"s/hello/bye/\" \"$1\"\nprintf '\\nNEW=1\\n' >> \"$1\"\n");
     let edited = h.on_terminal("config:edit", "-a shop", &[("(y/N)", "y\r")]).await;
     h.judge("config:edit", "-a shop", &edited, Some(0), &["Updating config", "done"]);
     let all = h.ok("config", "-a shop --json", &[]).await.json();

@@ -81,10 +81,18 @@ async fn review_apps() {
             (h.app.get(&format!("/apps/{app}/review-app")).await.status == 200).then_some(app)
         })
         .await;
-    // Whether its build succeeds is told by others; here it is waited for.
-    let said = h.raw("reviewapps:wait", &format!("{app} --wait-interval 1")).await;
-    let status = said.status;
-    h.judge("reviewapps:wait", "APP", &said, Some(status), &["Review app is building and will be ready when complete"]);
+    // Its postdeploy script stays until it is ended.
+    let ready = async {
+        let script =
+            async || Some(h.app.get(&format!("/apps/{app}/dynos")).await.ok()[0]["id"].as_str()?.parse().unwrap());
+        let script = h.app.until("the script", script).await;
+        h.app.fake.as_ref().unwrap().exit(script, 0, false);
+    };
+    let wait = "Review app is building and will be ready when complete";
+    let said = h.raw_while("reviewapps:wait", &format!("{app} --wait-interval 1"), wait, ready).await;
+    h.judge("reviewapps:wait", "APP", &said, Some(0), &[wait, "done"]);
+    let review = h.app.get(&format!("/apps/{app}/review-app")).await.ok();
+    h.check("reviewapps:wait", "the review app is there", review["status"] == "created");
     h.ok("reviewapps:disable", "-p shops", &["Configuring pipeline... done"]).await;
     h.done().await;
 }
@@ -93,6 +101,11 @@ async fn review_apps() {
 async fn repository(h: &Heroku) {
     let id = h.app.get("/apps/shop").await.ok()["id"].as_str().unwrap().to_owned();
     std::fs::write(h.place.join("Procfile"), "web: serve\n").unwrap();
+    std::fs::write(
+        h.place.join("app.json"),
+        r#"{"environments": {"review": {"scripts": {"postdeploy": "sleep for long"}}}}"#,
+    )
+    .unwrap();
     for line in ["init -q", "add .", "commit -qm one"] {
         h.tool("git", line).await;
     }

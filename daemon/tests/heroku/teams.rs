@@ -12,19 +12,21 @@ async fn teams() {
     let admin = accounts::create(h.app.platform(), "admin@example.com", Some("battery staple"), true).await.unwrap();
     h.app.token = accounts::create_token(h.app.platform(), admin.id, "test", None).await.unwrap().1;
     let friend = h.app.other("friend@example.com").await;
-    let listed = h.app.get("/teams").await.body;
-    let team = listed[0]["name"].as_str().unwrap_or("none").to_owned();
-    h.ok("teams", "", &[&team, "admin"]).await;
-    h.ok("orgs", "", &[]).await;
-    h.ok("members", &format!("-t {team}"), &["admin@example.com", "admin"]).await;
+    h.app.post("/teams", json!({"name": "crew"})).await.ok();
+    let team = "crew";
+    h.ok("teams", "", &["crew", "default", "admin"]).await;
+    h.ok("orgs", "", &["crew", "default"]).await;
+    h.ok("members", "-t crew", &["admin@example.com", "admin"]).await;
     h.ok(
         "members:add",
-        &format!("friend@example.com --role member -t {team}"),
+        "friend@example.com --role member -t crew",
         &["Adding friend@example.com to", "as member", "done"],
     )
     .await;
-    h.ok("members:set", &format!("friend@example.com --role collaborator -t {team}"), &["friend@example.com", "done"])
-        .await;
+    h.ok("members:set", "friend@example.com --role collaborator -t crew", &["friend@example.com", "done"]).await;
+    // Everybody with an account is in this one, and stays.
+    let stays = "Everybody with an account here is in default";
+    h.fails("members:remove", "friend@example.com -t default", &[stays]).await;
     h.ok("members:set", &format!("friend@example.com --role member -t {team}"), &["done"]).await;
     h.ok("members", &format!("-t {team} --json"), &["friend@example.com"]).await;
     h.fails("members:set", &format!("friend@example.com --role king -t {team}"), &["king"]).await;
