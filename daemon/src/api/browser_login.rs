@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
-    endpoints::Endpoints,
+    endpoints::{Endpoints, Html},
     error::ApiResult,
     extract::{Body, Form, Path, Peer, credentials},
     pages::{self, Ask, Said},
@@ -99,11 +99,11 @@ fn show(
     Ask { title, about, hidden: &[], problem, email, leads_to: None }.show(p, headers, status)
 }
 
-async fn ask(State(p): State<Platform>, headers: HeaderMap, Path(page): Path<String>) -> ApiResult<Response> {
-    Ok(match browser_logins::of_page(&p, &page).await? {
+async fn ask(State(p): State<Platform>, headers: HeaderMap, Path(page): Path<String>) -> ApiResult<Html> {
+    Ok(Html(match browser_logins::of_page(&p, &page).await? {
         Some(login) => show(&p, &headers, &login, None),
         None => over(),
-    })
+    }))
 }
 
 async fn answer(
@@ -112,25 +112,25 @@ async fn answer(
     Peer(peer): Peer,
     Path(page): Path<String>,
     form: Form,
-) -> ApiResult<Response> {
-    let Some(login) = browser_logins::of_page(&p, &page).await? else { return Ok(over()) };
+) -> ApiResult<Html> {
+    let Some(login) = browser_logins::of_page(&p, &page).await? else { return Ok(Html(over())) };
     let actor = match pages::said(&p, &headers, &peer, &form).await? {
         Said::Yes(actor) => Some(actor),
         Said::No => None,
         Said::Again(status, problem) => {
-            return Ok(show(&p, &headers, &login, Some((status, problem, form.get("email")))));
+            return Ok(Html(show(&p, &headers, &login, Some((status, problem, form.get("email"))))));
         }
     };
     if !browser_logins::decide(&p, &login, actor.as_ref()).await? {
-        return Ok(over());
+        return Ok(Html(over()));
     }
-    Ok(match actor {
+    Ok(Html(match actor {
         Some(actor) => {
             let text = format!("You are {}. You can close this page and go back to the command line.", actor.name());
             pages::message(StatusCode::OK, "Logged in", &text)
         }
         None => pages::message(StatusCode::OK, "Cancelled", "Nobody was logged in. You can close this page."),
-    })
+    }))
 }
 
 /// Answers when the user has decided: with a token, or with why there is none. Until then comes

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    endpoints::Endpoints,
+    endpoints::{Endpoints, Html},
     error::ApiResult,
     extract::{Form, Peer, Query},
     pages::{self, Ask, Said},
@@ -129,14 +129,14 @@ fn show(p: &Platform, headers: &HeaderMap, asked: &Asked, again: Option<(StatusC
     ask.show(p, headers, status)
 }
 
-async fn ask(State(p): State<Platform>, headers: HeaderMap, Query(wish): Query<Wish>) -> ApiResult<Response> {
-    Ok(match read(&p, wish).await? {
+async fn ask(State(p): State<Platform>, headers: HeaderMap, Query(wish): Query<Wish>) -> ApiResult<Html> {
+    Ok(Html(match read(&p, wish).await? {
         Ok(asked) => show(&p, &headers, &asked, None),
         Err(response) => response,
-    })
+    }))
 }
 
-async fn answer(State(p): State<Platform>, headers: HeaderMap, Peer(peer): Peer, form: Form) -> ApiResult<Response> {
+async fn answer(State(p): State<Platform>, headers: HeaderMap, Peer(peer): Peer, form: Form) -> ApiResult<Html> {
     let given = |name: &str| Some(form.get(name).to_owned()).filter(|text| !text.is_empty());
     let wish = Wish {
         client_id: form.get("client_id").to_owned(),
@@ -146,15 +146,15 @@ async fn answer(State(p): State<Platform>, headers: HeaderMap, Peer(peer): Peer,
     };
     let asked = match read(&p, wish).await? {
         Ok(asked) => asked,
-        Err(response) => return Ok(response),
+        Err(response) => return Ok(Html(response)),
     };
     let state = asked.state.as_deref();
-    Ok(match pages::said(&p, &headers, &peer, &form).await? {
+    Ok(Html(match pages::said(&p, &headers, &peer, &form).await? {
         Said::Yes(actor) => {
             let (_, code) = oauth::approve(&p, &actor, &asked.client, &asked.scopes, &asked.client.name).await?;
             redirect(&asked.back, state, &[("code", &code)])
         }
         Said::No => redirect(&asked.back, state, &[("error", "access_denied")]),
         Said::Again(status, problem) => show(&p, &headers, &asked, Some((status, problem, form.get("email")))),
-    })
+    }))
 }

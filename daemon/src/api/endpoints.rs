@@ -92,11 +92,13 @@ pub struct Answer {
     pub of: Option<fn() -> Cow<'static, str>>,
     /// Whether it is a list that comes in pages (206 and `Next-Range`).
     pub pages: bool,
+    /// Whether it is a page for a browser, as is then what is wrong with a request.
+    pub html: bool,
 }
 
 impl Answer {
     /// One without a shape.
-    const PLAIN: Self = Self { status: StatusCode::OK, schema: None, of: None, pages: false };
+    const PLAIN: Self = Self { status: StatusCode::OK, schema: None, of: None, pages: false, html: false };
 }
 
 /// Routes with what is known of them.
@@ -223,6 +225,16 @@ impl<T> IntoResponse for Page<T> {
     }
 }
 
+/// A page for a browser, or where it is to go.
+#[derive(Debug)]
+pub struct Html(pub Response);
+
+impl IntoResponse for Html {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
 /// What a handler's argument tells of its endpoint.
 pub trait Takes {
     /// Writes it down.
@@ -298,7 +310,7 @@ pub trait Gives {
 }
 
 fn json<T: JsonSchema>(status: StatusCode) -> Answer {
-    Answer { status, schema: Some(|schemas| schemas.subschema_for::<T>()), of: Some(T::schema_name), pages: false }
+    Answer { status, schema: Some(|schemas| schemas.subschema_for::<T>()), of: Some(T::schema_name), ..Answer::PLAIN }
 }
 
 impl<T: JsonSchema> Gives for Json<T> {
@@ -335,6 +347,12 @@ impl<T: Gives> Gives for (HeaderMap, T) {
 impl Gives for Response {
     fn answer() -> Answer {
         Answer::PLAIN
+    }
+}
+
+impl Gives for Html {
+    fn answer() -> Answer {
+        Answer { html: true, ..Answer::PLAIN }
     }
 }
 

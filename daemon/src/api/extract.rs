@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{
     error::ApiError,
+    objects::Objects,
     scopes,
     transport::{self, Known, Left},
 };
@@ -213,41 +214,21 @@ impl<T: DeserializeOwned> FromRequest<Platform> for Body<T> {
             }
         })?;
         let text: &[u8] = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { &bytes };
-        let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
-        if first.is_some_and(|byte| *byte != b'{') {
-            return Err(match serde_json::from_slice::<serde::de::IgnoredAny>(text) {
-                Ok(_) => ApiError::invalid("The request's body must be a JSON object: {…}."),
-                Err(error) => ApiError::bad_request(format!("The request's body is not JSON: {error}.")),
-            });
+        let value: serde_json::Value = serde_json::from_slice(text)
+            .map_err(|error| ApiError::bad_request(format!("The request's body can't be read as JSON: {error}.")))?;
+        if !value.is_object() {
+            return Err(ApiError::invalid("The request's body must be a JSON object: {…}."));
         }
         if has_nul(text) {
             return Err(ApiError::invalid("The request's body has a NUL character in a text, which can't be kept."));
         }
-        let mut reader = serde_json::Deserializer::from_slice(text);
-        match serde_path_to_error::deserialize(&mut reader) {
-            Ok(value) => match reader.end() {
-                Ok(()) => Ok(Self(value)),
-                Err(error) => Err(ApiError::bad_request(format!("The request's body is not JSON: {error}."))),
-            },
-            Err(error) => {
-                let path = error.path().to_string();
-                let inner = error.into_inner();
-                // A word that is expected and isn't one (`"stage": 1`) counts as bad syntax for it.
-                let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
-                let kind = if is_json { serde_json::error::Category::Data } else { inner.classify() };
-                Err(match kind {
-                    serde_json::error::Category::Data if path == "." => {
-                        ApiError::invalid(format!("The request's body is not as expected: {inner}."))
-                    }
-                    serde_json::error::Category::Data => ApiError::invalid(format!("{path}: {inner}.")),
-                    serde_json::error::Category::Io
-                    | serde_json::error::Category::Syntax
-                    | serde_json::error::Category::Eof => {
-                        ApiError::bad_request(format!("The request's body is not JSON: {inner}."))
-                    }
-                })
-            }
-        }
+        serde_path_to_error::deserialize(Objects(value)).map(Self).map_err(|error| {
+            let (path, inner) = (error.path().to_string(), error.inner());
+            ApiError::invalid(match path.as_str() {
+                "." => format!("The request's body is not as expected: {inner}."),
+                _ => format!("{path}: {inner}."),
+            })
+        })
     }
 }
 

@@ -35,6 +35,7 @@ mod log_drains;
 mod logs;
 mod misc;
 mod oauth;
+mod objects;
 pub mod openapi;
 mod pages;
 mod pipelines;

@@ -55,14 +55,24 @@ pub fn document() -> Value {
             let schema = schema(&mut answers).to_value();
             good = json!({"description": "It was done.", "content": {"application/json": {"schema": schema}}});
         }
+        let mut bad = json!({"$ref": "#/components/responses/Error"});
         let mut responses = Map::new();
+        if endpoint.answer.html {
+            let page = json!({"schema": {"type": "string"}});
+            good = json!({"description": "A page.", "content": {"text/html": page}});
+            bad = json!({
+                "description": "A page that says what is wrong.",
+                "content": {"text/html": page, "application/json": {"schema": answers.subschema_for::<paas_wire::ErrorBody>()}},
+            });
+            responses.insert("303".into(), json!({"description": "Back to the program that asks."}));
+        }
         if endpoint.answer.pages {
             let mut part = good.clone();
             part["description"] = "A part of it; the header Next-Range asks for the next.".into();
             responses.insert("206".into(), part);
         }
         responses.insert(endpoint.answer.status.as_u16().to_string(), good);
-        responses.insert("4XX".into(), json!({"$ref": "#/components/responses/Error"}));
+        responses.insert("4XX".into(), bad);
         operation.insert("responses".into(), responses.into());
         operation.insert("security".into(), security(endpoint.caller));
         let path = paths.entry(endpoint.path.replace("{*", "{")).or_insert_with(|| json!({}));
