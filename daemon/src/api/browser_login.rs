@@ -96,7 +96,7 @@ fn show(
         None => (StatusCode::OK, None, ""),
     };
     let title = "Log in to the command line";
-    Ask { title, about, hidden: &[], problem, email, leads_to: None }.show(p, headers, status)
+    Ask { title, about, hidden: &[], yes: "Log in and allow", problem, email, leads_to: None }.show(p, headers, status)
 }
 
 async fn ask(State(p): State<Platform>, headers: HeaderMap, Path(page): Path<String>) -> ApiResult<Html> {

@@ -122,6 +122,7 @@ fn show(p: &Platform, headers: &HeaderMap, asked: &Asked, again: Option<(StatusC
             ("scope", scope.as_str()),
             ("state", asked.state.as_deref().unwrap_or_default()),
         ],
+        yes: "Log in and allow",
         problem,
         email,
         leads_to: Some(&asked.back),

@@ -66,7 +66,7 @@ pub(super) fn addon(shown: &Shown, expand: Expand) -> wire::Addon {
         provision_message: addon.message.clone().unwrap_or_default(),
         state: addon_state(&addon.state),
         updated_at: addon.updated_at,
-        web_url: None,
+        web_url: Some(shown.dashboard.clone()),
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod absent;
 mod account;
+mod addon_page;
 mod addons;
 mod app_setups;
 mod apps;
@@ -81,6 +82,7 @@ pub fn endpoints() -> Endpoints {
     Endpoints::new()
         .merge(absent::routes())
         .merge(account::routes())
+        .merge(addon_page::routes())
         .merge(addons::routes())
         .merge(app_setups::routes())
         .merge(apps::routes())

@@ -31,6 +31,7 @@ input{width:100%;box-sizing:border-box;padding:.5rem .6rem;border:1px solid #9a9
 .row{display:flex;gap:.75rem;margin-top:1.5rem}\
 button{flex:1;padding:.55rem;border:1px solid #4b3aa8;border-radius:4px;background:#4b3aa8;color:#fff;font:inherit;cursor:pointer}\
 button.no{background:#fff;color:#4b3aa8}\
+dt{font-weight:600;margin-top:.75rem}dd{margin:0;overflow-wrap:anywhere}\
 .bad{padding:.6rem .8rem;border-left:4px solid #b3261e;background:#fdf0ef}\
 .small{color:#55556a;font-size:.9rem}\
 @media(prefers-color-scheme:dark){body{background:#15151c;color:#e8e8f0}main{background:#1f1f29;border-color:#3a3a48}\
@@ -98,6 +99,8 @@ pub(super) struct Ask<'a> {
     pub about: String,
     /// The names and values that come back with it.
     pub hidden: &'a [(&'a str, &'a str)],
+    /// What the button for yes says.
+    pub yes: &'a str,
     /// What was wrong the last time.
     pub problem: Option<String>,
     /// The address that was given the last time.
@@ -126,11 +129,12 @@ impl Ask<'_> {
              <input id=\"email\" name=\"email\" type=\"email\" autocomplete=\"username\" value=\"{}\">\
              <label for=\"password\">Password</label>\
              <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\">\
-             <div class=\"row\"><button name=\"decision\" value=\"yes\">Log in and allow</button>\
+             <div class=\"row\"><button name=\"decision\" value=\"yes\">{}</button>\
              <button class=\"no\" name=\"decision\" value=\"no\">Cancel</button></div></form>",
             problem.unwrap_or_default(),
             self.about,
             escape(self.email),
+            escape(self.yes),
         );
         let mut response = page(status, self.title, &inside, self.leads_to);
         let set = format!("{COOKIE}={browser}; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax");

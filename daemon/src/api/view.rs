@@ -277,6 +277,6 @@ pub(super) fn attachment(
         name: row.name.clone(),
         namespace: None,
         updated_at: row.updated_at,
-        web_url: None,
+        web_url: Some(shown.dashboard.clone()),
     }
 }

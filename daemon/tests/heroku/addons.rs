@@ -44,8 +44,7 @@ async fn addons() {
         &["Changing memory on", "from heroku-redis:mini to heroku-redis:premium-0", "done"],
     )
     .await;
-    // Redis has no page of its own.
-    h.ok("addons:open", "memory -a shop --show-url", &[]).await;
+    h.ok("addons:open", "memory -a shop --show-url", &[&h.host(), "/dashboard"]).await;
     h.ok("addons:docs", "heroku-redis --show-url", &["heroku-redis"]).await;
     h.fails("addons:destroy", "memory -a shop --confirm blog", &["did not match"]).await;
     h.ok("addons:destroy", "memory -a shop --confirm shop", &["Destroying memory on"]).await;

@@ -143,8 +143,27 @@ async fn actions_config_and_the_way_to_a_dashboard() {
     let name = made["name"].as_str().unwrap();
     let again = t.post(&format!("/addons/{name}/actions/provision"), json!({})).await.ok();
     assert_eq!(again["state"], "provisioned");
-    let (_, why) = t.get(&format!("/apps/shop/addons/{name}/sso")).await.error(404);
-    assert!(why.contains("dashboard"), "{why}");
+    let way = t.get(&format!("/apps/shop/addons/{name}/sso")).await.ok();
+    let page = made["web_url"].as_str().unwrap();
+    let (signed, address) = (way["action"].as_str().unwrap(), page.split_once("/addons/").unwrap().1);
+    assert!(way["method"] == "get" && signed.starts_with(&format!("{page}?")), "{way} {page}");
+    let see = async |path: &str| {
+        let answer = t.send("GET", path, None, None).await;
+        (answer.status, answer.body.as_str().unwrap().to_owned())
+    };
+    let (status, text) = see(&format!("/addons/{}", signed.split_once("/addons/").unwrap().1)).await;
+    assert_eq!(status, 200, "{text}");
+    let (value, password) = (t.get("/apps/shop/config-vars").await.ok()["REDIS_URL"].clone(), "redis:mini (");
+    let secret = value.as_str().unwrap().split_once("//:").unwrap().1.split_once('@').unwrap().0.to_owned();
+    for told in ["<h1>", name, password, "shop as REDIS", "maxmemory_policy"] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    assert!(!text.contains(&secret), "{text}");
+    // Without the key, one says who one is, and what isn't there is not told from what is another's.
+    for path in [format!("/addons/{address}"), format!("/addons/{address}?expires=9999999999&signature=00")] {
+        let (status, text) = see(&path).await;
+        assert!(status == 200 && text.contains("Log in to see this add-on") && !text.contains("noeviction"), "{text}");
+    }
 
     let path = format!("/addons/{name}/config");
     let value = |config: &Value, name: &str| {

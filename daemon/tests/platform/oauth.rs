@@ -298,3 +298,33 @@ async fn a_command_line_logs_in_by_a_browser() {
     let answer = tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap().unwrap();
     assert!(answer["error"].as_str().unwrap().contains("cancelled"), "{answer}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_add_on_has_a_page_for_whoever_may_see_its_app() {
+    let t = TestApp::fake().await;
+    t.create("shop").await;
+    let made = t.post("/apps/shop/addons", json!({"plan": "redis", "name": "cache"})).await.ok();
+    let path = format!("/addons/{}/dashboard", made["id"].as_str().unwrap());
+    let mut browser = Browser::new(&t);
+    let page = browser.open(&path, None).await;
+    assert!(
+        page.status == 200 && page.text.contains(">Log in</button>") && !page.text.contains("cache"),
+        "{}",
+        page.text
+    );
+    let hidden = page.hidden();
+    let wrong = [("email", "owner@example.com"), ("password", "wrong"), ("decision", "yes")];
+    assert_eq!(browser.open(&path, Some(&Page::filled(&hidden, &wrong))).await.status, 401);
+    let page = browser.open(&path, Some(&Page::filled(&hidden, &YES))).await;
+    assert!(page.status == 200 && page.text.contains("<h1>cache</h1>"), "{}", page.text);
+    // What isn't there is not told from what is another's.
+    paas_daemon::ops::accounts::create(t.platform(), "stranger@example.com", Some("battery staple"), false)
+        .await
+        .unwrap();
+    let stranger = [("email", "stranger@example.com"), ("password", "battery staple"), ("decision", "yes")];
+    let of_another = browser.open(&path, Some(&Page::filled(&hidden, &stranger))).await;
+    let of_nobody =
+        browser.open(&format!("/addons/{}/dashboard", uuid::Uuid::new_v4()), Some(&Page::filled(&hidden, &YES))).await;
+    assert_eq!((of_another.status, of_nobody.status), (404, 404));
+    assert_eq!(of_another.text, of_nobody.text);
+}

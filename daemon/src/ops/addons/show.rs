@@ -32,6 +32,8 @@ pub struct Shown {
     pub plan: &'static Plan,
     /// The config vars that it brings to its own app.
     pub config_vars: Vec<String>,
+    /// The address of its page.
+    pub dashboard: String,
 }
 /// All that is shown of an add-on.
 pub async fn show(p: &Platform, addon: Addon) -> Result<Shown> {
@@ -51,7 +53,8 @@ pub async fn show(p: &Platform, addon: Addon) -> Result<Shown> {
             attachments.push((row, app));
         }
     }
-    Ok(Shown { addon, app, attachments, provider, plan, config_vars })
+    let dashboard = format!("{}/addons/{}/dashboard", p.cx.config().api_url(), addon.id);
+    Ok(Shown { addon, app, attachments, provider, plan, config_vars, dashboard })
 }
 
 /// The add-ons that an app has or uses, oldest first.
