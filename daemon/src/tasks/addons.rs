@@ -11,8 +11,11 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    task::{self, JoinSet},
+    time::Instant,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -45,13 +48,15 @@ pub async fn run(p: Platform, mut stop: watch::Receiver<bool>) {
     let mut wakes = p.db.wakes();
     let mut list_at = Instant::now();
     let mut look_at: HashMap<Uuid, Instant> = HashMap::new();
-    let mut at_work: HashSet<Uuid> = HashSet::new();
-    let mut work = FuturesUnordered::new();
+    let mut at_work: HashMap<task::Id, Uuid> = HashMap::new();
+    // Tasks of their own: they must go on, and let go of the database, while this one waits for it.
+    let mut work: JoinSet<Option<Duration>> = JoinSet::new();
     loop {
-        let now = Instant::now();
-        if list_at <= now {
+        if list_at <= Instant::now() {
+            let all = all(&p).await;
+            let now = Instant::now();
             list_at = now + PERIOD;
-            match all(&p).await {
+            match all {
                 Ok(ids) => look_at = ids.into_iter().map(|id| (id, now)).collect(),
                 Err(error) => {
                     tracing::warn!(%error, "add-ons can't be looked after; trying again");
@@ -59,28 +64,36 @@ pub async fn run(p: Platform, mut stop: watch::Receiver<bool>) {
                 }
             }
         }
+        let (now, busy) = (Instant::now(), at_work.values().copied().collect::<HashSet<_>>());
         let due: Vec<Uuid> =
-            look_at.iter().filter(|(id, at)| **at <= now && !at_work.contains(id)).map(|(id, _)| *id).collect();
+            look_at.iter().filter(|(id, at)| **at <= now && !busy.contains(id)).map(|(id, _)| *id).collect();
         for id in due.into_iter().take(AT_ONCE.saturating_sub(at_work.len())) {
             look_at.remove(&id);
-            at_work.insert(id);
-            work.push(look(&p, id));
+            let p = p.clone();
+            at_work.insert(work.spawn(async move { look(&p, id).await }).id(), id);
         }
-        let waiting = look_at.iter().filter(|(id, _)| at_work.len() < AT_ONCE && !at_work.contains(id));
+        let waiting = look_at.iter().filter(|(id, _)| at_work.len() < AT_ONCE && !busy.contains(id));
         let next = waiting.map(|(_, at)| *at).fold(list_at, Instant::min);
         tokio::select! {
-            Some((id, wait)) = work.next(), if !work.is_empty() => {
-                at_work.remove(&id);
-                if let Some(wait) = wait {
+            Some(ended) = work.join_next_with_id() => {
+                let (task, wait) = match ended {
+                    Ok((task, wait)) => (task, wait),
+                    Err(error) => {
+                        tracing::error!(%error, "looking after an add-on broke off; trying again");
+                        (error.id(), Some(LATER))
+                    }
+                };
+                if let (Some(id), Some(wait)) = (at_work.remove(&task), wait) {
                     // Whoever was woken for it meanwhile looks at once.
                     look_at.entry(id).or_insert(Instant::now() + wait);
                 }
             }
             () = tokio::time::sleep_until(next) => {}
             () = relevant(&mut wakes) => list_at = Instant::now(),
-            _ = stop.wait_for(|stop| *stop) => return,
+            _ = stop.wait_for(|stop| *stop) => break,
         }
     }
+    work.shutdown().await;
 }
 
 async fn all(p: &Platform) -> Result<Vec<Uuid>> {
@@ -100,8 +113,8 @@ async fn relevant(wakes: &mut tokio::sync::broadcast::Receiver<crate::store::Wak
 }
 
 /// One look at one of them; when to look again, if sooner than at all.
-async fn look(p: &Platform, id: Uuid) -> (Uuid, Option<Duration>) {
-    let wait = match tokio::time::timeout(LIMIT, one(p, id)).await {
+async fn look(p: &Platform, id: Uuid) -> Option<Duration> {
+    match tokio::time::timeout(LIMIT, one(p, id)).await {
         Ok(Ok(wait)) => wait,
         Ok(Err(error)) => {
             tracing::warn!(addon.id = %id, %error, "an add-on could not be looked after");
@@ -111,8 +124,7 @@ async fn look(p: &Platform, id: Uuid) -> (Uuid, Option<Duration>) {
             tracing::warn!(addon.id = %id, "an add-on could not be looked after: it took over {} s", LIMIT.as_secs());
             Some(LATER)
         }
-    };
-    (id, wait)
+    }
 }
 
 async fn one(p: &Platform, id: Uuid) -> Result<Option<Duration>> {

@@ -304,3 +304,30 @@ async fn a_client_outside_reaches_redis_through_the_api_once() {
     assert!(said.starts_with("-ERR ") && !said.contains("green"), "{said}");
     t.destroy("shop").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_can_not_be_made_leave_the_database_to_others() {
+    let t = TestApp::fake().await;
+    t.fake.as_ref().unwrap().set_down(true);
+    t.create("shop").await;
+    let names: Vec<String> = (0..30).map(|n| format!("cache-{n}")).collect();
+    for name in &names {
+        // In the database at once: nobody waits for the engine here.
+        let actor = t.actor().await;
+        let app = paas_daemon::ops::apps::find(t.platform(), &actor, "shop").await.unwrap();
+        let attachment = name.to_uppercase().replace('-', "_");
+        let attachment = Some(attachment.as_str());
+        let new = paas_daemon::ops::addons::New { plan: "redis", name: Some(name), attachment, options: None };
+        paas_daemon::ops::addons::create(t.platform(), &actor, &app, new).await.unwrap();
+    }
+    for round in 0..3 {
+        let renames = names.iter().map(async |name| {
+            let body = json!({"name": format!("{name}-r{round}")});
+            let renamed = t.patch(&format!("/addons/{name}"), body).await.status;
+            let back = t.patch(&format!("/addons/{name}-r{round}"), json!({"name": name})).await.status;
+            (renamed, back, t.get("/apps/shop").await.status)
+        });
+        let statuses = futures_util::future::join_all(renames).await;
+        assert!(statuses.iter().all(|three| *three == (200, 200, 200)), "{statuses:?}");
+    }
+}
