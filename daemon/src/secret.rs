@@ -39,6 +39,14 @@ pub enum SecretError {
         #[source]
         source: std::io::Error,
     },
+    /// There is no key, but something that one has sealed.
+    #[error(
+        "{path} is missing, but the database is in use and what is sealed in it opens with that key only. Bring the file back from a backup of this data directory"
+    )]
+    KeyMissing {
+        /// Where it should be.
+        path: String,
+    },
     /// The sealed text was made with another key or for another row, or is damaged.
     #[error(
         "a sealed value does not open: it was sealed with another key, or is damaged; is secret.key the one that belongs to this database?"
@@ -52,8 +60,9 @@ impl Sealer {
         Self { cipher: XChaCha20Poly1305::new(&key.into()) }
     }
 
-    /// Reads the key file, making one (mode 0600, fsynced) when there is none.
-    pub fn from_file(path: &Path) -> Result<Self, SecretError> {
+    /// Reads the key file. Where there is none, it makes one (mode 0600, fsynced), if `new`: nothing
+    /// has been sealed yet.
+    pub fn from_file(path: &Path, new: bool) -> Result<Self, SecretError> {
         let problem = |source| SecretError::KeyFile { path: path.display().to_string(), source };
         match std::fs::read_to_string(path) {
             Ok(text) => {
@@ -61,6 +70,9 @@ impl Sealer {
                 hex::decode_to_slice(text.trim(), &mut key)
                     .map_err(|e| problem(std::io::Error::new(std::io::ErrorKind::InvalidData, e)))?;
                 Ok(Self::new(key))
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !new => {
+                Err(SecretError::KeyMissing { path: path.display().to_string() })
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let key: [u8; 32] = rand::random();

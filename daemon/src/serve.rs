@@ -85,8 +85,14 @@ async fn open(config: Config, engine: Option<Arc<dyn Engine>>, first: bool) -> R
     let dir = dir.canonicalize().map_err(|e| problem(&e))?;
     let config = Config { data_dir: dir.clone(), ..config };
     // First of all: what follows makes files in a directory that may be another installation's.
+    // One at a time: of several that open a new directory, or one of an older version, each would
+    // make its tables and its key.
+    let opening = opening(&dir).await.map_err(|e| problem(&e))?;
     let (db, instance) = store::instance::open(&dir, &config.database_url()).await?;
-    let sealer = Sealer::from_file(&dir.join("secret.key")).map_err(|e| StartError::Other(chain(&e)))?;
+    let failed = |e: store::StoreError| StartError::Other(chain(&e));
+    let new = store::users::list(&mut db.read().await.map_err(failed)?).await.map_err(failed)?.is_empty();
+    let sealer = Sealer::from_file(&dir.join("secret.key"), new).map_err(|e| StartError::Other(chain(&e)))?;
+    drop(opening);
     let engine = engine.unwrap_or_else(|| Arc::new(DockerEngine::new(engine_config(&config, instance))));
     let cx = Context::new(config, sealer, instance);
     let mut log_config = files::LogConfig::new(dir.join("logs"));
@@ -263,6 +269,18 @@ async fn prepare_engine(p: Platform, mut stop: watch::Receiver<bool>) {
             _ = stop.wait_for(|stop| *stop) => return,
         }
     }
+}
+
+/// Waits until no other process opens this data directory, and keeps others out while the file is
+/// held.
+async fn opening(dir: &Path) -> std::io::Result<std::fs::File> {
+    let path = dir.join("opening.lock");
+    let opened = tokio::task::spawn_blocking(move || {
+        let file = std::fs::File::create(path)?;
+        file.lock()?;
+        Ok(file)
+    });
+    opened.await.map_err(std::io::Error::other)?
 }
 
 fn prepare_dir(dir: &Path) -> std::io::Result<()> {

@@ -116,6 +116,37 @@ async fn a_data_directory_is_not_opened_with_another_database() {
     t.up().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn several_may_open_a_new_data_directory_at_once() {
+    for round in 0..5 {
+        let dir = nowhere(&format!("at-once-{round}"));
+        let one = |name: &str| {
+            let mut paasd = without_settings(env!("CARGO_BIN_EXE_paasd"));
+            paasd.args(["admin", "user:create", &format!("{name}@example.com")]).env("PAAS_DATA_DIR", &dir);
+            paasd.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+        };
+        for started in [one("a"), one("b"), one("c")] {
+            let output = started.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_lost_is_not_made_anew() {
+    let mut t = TestApp::fake().await;
+    t.down().await;
+    let (key, away) = (t.dir.join("secret.key"), t.dir.join("away"));
+    fs::rename(&key, &away).unwrap();
+    let refused = Daemon::start(t.config.clone(), Some(std::sync::Arc::new(t.fake.clone().unwrap()))).await;
+    let said = refused.err().unwrap().to_string();
+    assert!(said.contains("secret.key is missing") && said.contains("backup"), "{said}");
+    assert!(!key.exists());
+    fs::rename(&away, &key).unwrap();
+    t.up().await;
+}
+
 #[test]
 fn a_start_raises_the_limit_of_open_files() {
     let dir = nowhere("limit");

@@ -6,10 +6,11 @@ create table profiles (
   allow_tracking boolean not null default false,
   beta boolean not null default false,
   preferences jsonb not null,
-  last_login timestamptz,
-  -- The row of a user who has gone stays: releases tell who made them.
-  deleted_at timestamptz
+  last_login timestamptz
 );
+
+-- The row of a user who has gone stays: releases tell who made them.
+alter table users add column deleted_at timestamptz;
 
 -- Programs that other people may let in. The secret is sealed: its owner can see it again.
 create table oauth_clients (
@@ -30,6 +31,8 @@ alter table authorizations add column scope text not null default 'global';
 alter table authorizations add column hint text;
 -- Made by a login in a browser.
 alter table authorizations add column session boolean not null default false;
+-- Made by address and password: it ends with that password.
+alter table authorizations add column by_password boolean not null default false;
 alter table authorizations add column client_id uuid references oauth_clients(id) on delete cascade;
 alter table authorizations add column refresh_hash bytea;
 
@@ -56,6 +59,8 @@ create table oauth_grants (
 -- Logins that a command line has begun and a browser ends.
 create table browser_logins (
   id uuid primary key,
+  -- Where it was begun from: an address, or a network.
+  peer text not null,
   page_hash bytea not null unique,
   token_hash bytea not null unique,
   description text not null,

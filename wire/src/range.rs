@@ -4,6 +4,8 @@
 //! it wants and in which direction. When there is more, the answer is 206 and its
 //! `Next-Range` header holds the `Range` of the next page. Clients write the header in many
 //! ways and none expects a refusal, so [`Range::parse`] reads what it can and leaves the rest.
+//! What the header can't carry of a value, or would read as something else, is written as `%` and
+//! two hexadecimal digits.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -103,11 +105,11 @@ impl Range {
         let exclusive = start.starts_with(']');
         let start = start.trim_start_matches([']', '[']);
         if !start.is_empty() {
-            self.start = Some(Bound { value: start.to_owned(), exclusive });
+            self.start = Some(Bound { value: unescape(start), exclusive });
         }
         let end = end.trim_end_matches([']', '[']);
         if !end.is_empty() {
-            self.end = Some(end.to_owned());
+            self.end = Some(unescape(end));
         }
     }
 }
@@ -124,9 +126,9 @@ impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ", self.property.as_deref().unwrap_or("id"))?;
         if let Some(start) = &self.start {
-            write!(f, "{}{}", if start.exclusive { "]" } else { "" }, start.value)?;
+            write!(f, "{}{}", if start.exclusive { "]" } else { "" }, escape(&start.value))?;
         }
-        write!(f, "..{}", self.end.as_deref().unwrap_or_default())?;
+        write!(f, "..{}", escape(self.end.as_deref().unwrap_or_default()))?;
         let order = self.order.map(|order| match order {
             Order::Asc => "order=asc",
             Order::Desc => "order=desc",
@@ -138,6 +140,41 @@ impl fmt::Display for Range {
             (None, None) => Ok(()),
         }
     }
+}
+
+/// A value as it stands in the header: letters, digits and what times and names have between them.
+fn escape(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for (at, byte) in value.bytes().enumerate() {
+        // Two points would end it.
+        let point = byte == b'.' && at > 0 && at + 1 < value.len() && value.as_bytes()[at - 1] != b'.';
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':' | b'+' | b'@' | b'/' | b'~') || point {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+/// The value that stands there; what is no escape is taken as it is.
+fn unescape(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        match digits.filter(|_| *byte == b'%').and_then(|two| u8::from_str_radix(two, 16).ok()) {
+            Some(meant) => {
+                bytes.push(meant);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
 }
 
 #[cfg(test)]
@@ -176,5 +213,20 @@ mod tests {
         let next = Range::parse("version ..; order=desc, max=2").after("version", "7");
         assert_eq!(next.to_string(), "version ]7..; max=2, order=desc");
         assert_eq!(Range::parse(&next.to_string()), next);
+    }
+
+    #[test]
+    fn any_value_comes_back_from_the_header() {
+        for value in
+            ["7", "a, b; c", "ümlaut", "a..b", "..", ".", "] x", "100%", "%41", "", "2026-11-26T20:58:47.123Z", "a=b"]
+        {
+            let range = Range::parse("description ..; max=1").after("description", value);
+            let text = range.to_string();
+            assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{text}");
+            let read = Range::parse(&text);
+            assert_eq!(read.start.map(|start| start.value).unwrap_or_default(), value, "{text}");
+            assert_eq!((read.property, read.max), (range.property, range.max), "{text}");
+        }
+        assert_eq!(Range::parse("name 50%..z%zz").to_string(), "name 50%25..z%25zz");
     }
 }

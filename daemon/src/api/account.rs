@@ -14,8 +14,12 @@ use crate::{
     ops::{
         Actor, Platform,
         accounts::{self, Account, Changes},
+        check_length,
     },
 };
+
+/// Longest text of a preference, in characters.
+const LONGEST_PREFERENCE: usize = 200;
 
 pub(super) fn routes() -> Endpoints {
     Endpoints::new()
@@ -109,7 +113,11 @@ async fn quota(Auth(_): Auth, Path(id): Path<String>) -> ApiResult<Json<wire::Id
 }
 
 fn kept(account: &Account) -> wire::UserPreferences {
-    serde_json::from_value(account.profile.preferences.0.clone()).unwrap_or_default()
+    read(&account.profile.preferences)
+}
+
+fn read(preferences: &serde_json::Value) -> wire::UserPreferences {
+    serde_json::from_value(preferences.clone()).unwrap_or_default()
 }
 
 async fn preferences(
@@ -127,9 +135,16 @@ async fn set_preferences(
     Body(body): Body<wire::UserPreferencesUpdate>,
 ) -> ApiResult<Json<wire::UserPreferences>> {
     let account = accounts::find(&p, &actor, &id).await?;
-    let wanted = kept(&account).with(body);
-    let value = serde_json::to_value(&wanted).map_err(|e| Error::internal("The preferences can't be written.", e))?;
-    Ok(Json(kept(&accounts::set_preferences(&p, account, value).await?)))
+    let text = |given: &Option<Option<String>>| given.clone().flatten();
+    check_length("timezone", text(&body.timezone).as_deref(), LONGEST_PREFERENCE)?;
+    check_length("default-organization", text(&body.default_organization).as_deref(), LONGEST_PREFERENCE)?;
+    if body.dismissed_pipelines_github_banners.as_ref().is_some_and(|given| given.iter().flatten().count() > 1000) {
+        return Err(ApiError::invalid("dismissed-pipelines-github-banners: may be 1000 at most."));
+    }
+    let changed = accounts::set_preferences(&p, account, |now| {
+        serde_json::to_value(read(now).with(body)).map_err(|e| Error::internal("The preferences can't be written.", e))
+    });
+    Ok(Json(kept(&changed.await?)))
 }
 
 async fn sms_number(

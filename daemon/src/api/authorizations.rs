@@ -160,7 +160,7 @@ async fn create(
         }));
     }
     let new = tokens::New { description, scopes, expires_in: seconds(body.expires_in), session: false };
-    let (row, token) = tokens::create(&p, actor.user.id, new).await?;
+    let (row, token) = tokens::create(&p, &actor, new).await?;
     let known = known(&p, &actor, &headers, std::slice::from_ref(&row)).await?;
     let fresh = tokens::Fresh { row, token, refresh: None };
     Ok(Created(known.show(&fresh.row, Some(&fresh))))
@@ -207,7 +207,7 @@ async fn update(
         Some(_) => return Err(ApiError::invalid("client: needs id and secret.")),
         None => None,
     };
-    let row = tokens::update(&p, row, body.description.as_deref(), client.map(|client| client.id)).await?;
+    let row = tokens::update(&p, &row, body.description.as_deref(), client.map(|client| client.id)).await?;
     show(&p, &actor, &headers, &row).await
 }
 
@@ -269,7 +269,7 @@ async fn begin_session(
         expires_in: Some(seconds(body.expires_in).unwrap_or(SESSION_LASTS)),
         session: true,
     };
-    let (row, token) = tokens::create(&p, actor.user.id, new).await?;
+    let (row, token) = tokens::create(&p, &actor, new).await?;
     Ok(Created(session(&row, p.cx.now(), Some(token))))
 }
 

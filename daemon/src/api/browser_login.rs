@@ -63,8 +63,8 @@ struct Begun {
     token: String,
 }
 
-async fn begin(State(p): State<Platform>, Body(body): Body<Begin>) -> ApiResult<Json<Begun>> {
-    let begun = browser_logins::begin(&p, body.description.as_deref()).await?;
+async fn begin(State(p): State<Platform>, Peer(peer): Peer, Body(body): Body<Begin>) -> ApiResult<Json<Begun>> {
+    let begun = browser_logins::begin(&p, &peer, body.description.as_deref()).await?;
     Ok(Json(Begun {
         browser_url: format!("/auth/browser/{}", begun.page),
         cli_url: "/auth/cli".into(),

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     error::Error,
     ops::{Platform, oauth, scopes::Scopes},
-    store::oauth::Client,
+    store::{oauth::Client, users},
 };
 
 pub(super) fn routes() -> Endpoints {
@@ -47,13 +47,14 @@ struct Wish {
 /// What is asked, understood.
 struct Asked {
     client: Client,
+    /// The address of whose program it is.
+    owner: String,
     scopes: Scopes,
     back: url::Url,
     state: Option<String>,
 }
 
-/// A wish that can be asked of the user; else the answer to the program, or, where it isn't
-/// known whose it is, to the user.
+/// A wish that can be asked of the user; else what is wrong with it, told to them.
 async fn read(p: &Platform, wish: Wish) -> ApiResult<Result<Asked, Response>> {
     let refuse = |text: &str| Ok(Err(pages::message(StatusCode::BAD_REQUEST, "This link does not work", text)));
     let client = match oauth::any_client(p, &wish.client_id).await {
@@ -70,15 +71,20 @@ async fn read(p: &Platform, wish: Wish) -> ApiResult<Result<Asked, Response>> {
         return refuse("The redirect_uri in this link is not the one that the program has registered.");
     }
     let state = wish.state.filter(|state| !state.is_empty());
-    let back_with = |error: &str| Ok(Err(redirect(&back, state.as_deref(), &[("error", error)])));
+    // Who has said nothing yet is not sent anywhere: anybody can register an address, and such a
+    // link would lead there by our name.
     if wish.response_type.as_deref().is_some_and(|kind| kind != "code") {
-        return back_with("unsupported_response_type");
+        return refuse("Its response_type is not code, the only one that there is (unsupported_response_type).");
     }
     let scope = wish.scope.unwrap_or_default();
     let names: Vec<&str> = scope.split([' ', ',']).filter(|name| !name.is_empty()).collect();
     let scopes = if names.is_empty() { Scopes::parse(["identity"]) } else { Scopes::parse(names) };
-    let Ok(scopes) = scopes else { return back_with("invalid_scope") };
-    Ok(Ok(Asked { client, scopes, back, state }))
+    let scopes = match scopes {
+        Ok(scopes) => scopes,
+        Err(error) => return refuse(&format!("It asks for what can't be given (invalid_scope). {error}")),
+    };
+    let owner = users::by_id(&mut p.db.read().await?, client.user_id).await?.map(|user| user.email).unwrap_or_default();
+    Ok(Ok(Asked { client, owner, scopes, back, state }))
 }
 
 fn redirect(back: &url::Url, state: Option<&str>, with: &[(&str, &str)]) -> Response {
@@ -104,9 +110,10 @@ fn redirect(back: &url::Url, state: Option<&str>, with: &[(&str, &str)]) -> Resp
 fn show(p: &Platform, headers: &HeaderMap, asked: &Asked, again: Option<(StatusCode, String, &str)>) -> Response {
     let wants: String = asked.scopes.iter().map(|scope| format!("<li>{}</li>", scope.meaning())).collect();
     let about = format!(
-        "<p><strong>{}</strong> asks to</p><ul>{wants}</ul>\
+        "<p><strong>{}</strong>, a program of {}, asks to</p><ul>{wants}</ul>\
          <p class=\"small\">You will be sent back to {}. You can take this back at any time: paas authorizations:revoke</p>",
         pages::escape(&asked.client.name),
+        pages::escape(&asked.owner),
         pages::escape(&asked.back.origin().ascii_serialization()),
     );
     let (client_id, scope) = (asked.client.id.to_string(), asked.scopes.to_string());

@@ -1,6 +1,6 @@
 //! What handlers take: who asks, which app, and a body.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     extract::{FromRequest, FromRequestParts, Request},
@@ -25,6 +25,9 @@ use crate::ops::{
 
 /// Largest body of an API request, in bytes. Sources and slugs have their own uploads.
 pub const LARGEST_BODY: usize = 4 * 1024 * 1024;
+
+/// How long a body may take to come.
+const BODY: Duration = Duration::from_secs(60);
 
 /// Who asks: by `Authorization: Bearer TOKEN`, or Basic with any user name and the token as
 /// the password.
@@ -127,16 +130,9 @@ impl FromRequestParts<Platform> for Peer {
     }
 }
 
-/// Where a request comes from. Of IPv6 it is the network: whoever has one address there has all
-/// of it.
+/// The network that a request comes from.
 fn peer(parts: &Parts) -> String {
-    match transport::client(parts).to_canonical() {
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-        IpAddr::V4(ip) => ip.to_string(),
-    }
+    transport::network(parts).to_string()
 }
 
 fn unauthorized() -> ApiError {
@@ -194,6 +190,21 @@ impl<T: DeserializeOwned> FromRequestParts<Platform> for Query<T> {
     }
 }
 
+/// The bytes of a request's body, which has to come in time.
+async fn whole<S: Send + Sync>(request: Request, state: &S, within: Duration) -> Result<Bytes, ApiError> {
+    let Ok(read) = tokio::time::timeout(within, Bytes::from_request(request, state)).await else {
+        let text = format!("The request's body did not come within {} s. Send it again.", within.as_secs());
+        return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", text));
+    };
+    read.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let text = format!("The request's body is over {} MB.", LARGEST_BODY / (1024 * 1024));
+            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", text)
+        }
+        _ => ApiError::bad_request("The request's body could not be read."),
+    })
+}
+
 /// A JSON body; an empty one reads as `{}`. A wrong type is told with its field.
 #[derive(Debug, Clone)]
 pub struct Body<T>(pub T);
@@ -202,17 +213,7 @@ impl<T: DeserializeOwned> FromRequest<Platform> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, platform: &Platform) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, platform).await.map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                ApiError::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "request_too_large",
-                    format!("The request's body is over {} MB.", LARGEST_BODY / (1024 * 1024)),
-                )
-            } else {
-                ApiError::bad_request("The request's body could not be read.")
-            }
-        })?;
+        let bytes = whole(request, platform, BODY).await?;
         let text: &[u8] = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { &bytes };
         let value: serde_json::Value = serde_json::from_slice(text)
             .map_err(|error| ApiError::bad_request(format!("The request's body can't be read as JSON: {error}.")))?;
@@ -247,8 +248,7 @@ impl FromRequest<Platform> for Form {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, platform: &Platform) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, platform).await;
-        let bytes = bytes.map_err(|_| ApiError::bad_request("The request's body could not be read."))?;
+        let bytes = whole(request, platform, BODY).await?;
         let fields: BTreeMap<String, String> = url::form_urlencoded::parse(&bytes).into_owned().collect();
         if fields.values().any(|value| value.contains('\0')) {
             return Err(ApiError::invalid("The request's body has a NUL character in a text, which can't be kept."));
@@ -274,5 +274,13 @@ mod tests {
         assert!(has_nul(br#"{"a": "\\\u0000"}"#));
         assert!(!has_nul(br#"{"a": "\\u0000"}"#));
         assert!(!has_nul(b"{}"));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_not_waited_for_long() {
+        let pieces = futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+        let request = axum::extract::Request::new(axum::body::Body::from_stream(pieces));
+        let refused = super::whole(request, &(), std::time::Duration::ZERO).await.err();
+        assert!(refused.is_some_and(|error| error.message().contains("did not come")));
     }
 }

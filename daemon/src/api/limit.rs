@@ -21,7 +21,7 @@ const MOST: usize = 10_000;
 pub(super) enum Who {
     /// An account.
     Account(Uuid),
-    /// An address without valid credentials.
+    /// A network ([`super::transport::network`]) without valid credentials.
     Address(IpAddr),
 }
 
@@ -58,11 +58,16 @@ impl Limit {
         self.an_hour
     }
 
-    fn size(&self, who: Who) -> f64 {
+    /// Requests an hour of this one; 0: no limit.
+    pub(super) fn of(&self, who: Who) -> u32 {
         match who {
-            Who::Account(_) => f64::from(self.an_hour),
-            Who::Address(_) => f64::from(self.an_hour.div_ceil(STRANGER)),
+            Who::Account(_) => self.an_hour,
+            Who::Address(_) => self.an_hour.div_ceil(STRANGER),
         }
+    }
+
+    fn size(&self, who: Who) -> f64 {
+        f64::from(self.of(who))
     }
 
     /// How many requests are left, without taking one.

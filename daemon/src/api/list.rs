@@ -59,7 +59,11 @@ pub(super) fn list<T: Serialize>(
         let keep = last.or_else(|| items.iter().position(beyond)).unwrap_or(items.len());
         items.truncate(keep);
     }
-    let limit = if asked.is_some() { range.limit() as usize } else { paas_wire::range::LARGEST_MAX as usize };
+    let mut limit = if asked.is_some() { range.limit() as usize } else { paas_wire::range::LARGEST_MAX as usize };
+    // The next page begins behind all that have the last one's value, so they are on this one.
+    while limit < items.len() && items[limit].0 == items[limit - 1].0 {
+        limit += 1;
+    }
     let more = items.len() > limit;
     items.truncate(limit);
     let next = items.last().filter(|_| more).map(|(last, _)| range.after(property, last).to_string());

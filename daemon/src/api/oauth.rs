@@ -80,7 +80,7 @@ async fn update(
 ) -> ApiResult<Json<wire::Client>> {
     let client = oauth::client(&p, &actor, &id).await?;
     let (name, uri) = (body.name.as_deref(), body.redirect_uri.as_deref());
-    Ok(Json(shown(oauth::update_client(&p, client, name, uri).await?)))
+    Ok(Json(shown(oauth::update_client(&p, client.client.id, name, uri).await?)))
 }
 
 async fn delete(State(p): State<Platform>, Auth(actor): Auth, Path(id): Path<String>) -> ApiResult<Json<wire::Client>> {
@@ -91,7 +91,7 @@ async fn delete(State(p): State<Platform>, Auth(actor): Auth, Path(id): Path<Str
 
 async fn rotate(State(p): State<Platform>, Auth(actor): Auth, Path(id): Path<String>) -> ApiResult<Json<wire::Client>> {
     let client = oauth::client(&p, &actor, &id).await?;
-    Ok(Json(shown(oauth::rotate_client(&p, client).await?)))
+    Ok(Json(shown(oauth::rotate_client(&p, client.client.id).await?)))
 }
 
 /// What a program trades for a token.
@@ -207,6 +207,10 @@ async fn standard_token(State(p): State<Platform>, headers: HeaderMap, form: For
     };
     let mut response = (status, Json(answer)).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    if status == StatusCode::UNAUTHORIZED {
+        let basic = header::HeaderValue::from_static("Basic realm=\"paas\", charset=\"UTF-8\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
+    }
     Ok(response)
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Nobody is logged in here: each form asks for the password, so there is no session that
 //! another site could use. A form counts only with the cookie of the browser that it was made
-//! for, so that nobody is logged in to somebody else's account unseen either. There are no
-//! scripts, and nothing is loaded from anywhere.
+//! for, so that nobody is logged in to somebody else's account unseen either; and only from a
+//! page of our own, since an app's page may set that cookie. There are no scripts, and nothing is
+//! loaded from anywhere.
 
 use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -74,7 +75,8 @@ pub(super) fn page(status: StatusCode, title: &str, inside: &str, leads_to: Opti
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // Nobody else is told of the address; our own forms tell that they are.
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
@@ -89,6 +91,16 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(name, value)| *name == COOKIE && value.len() == 64).map(|(_, value)| value)
+}
+
+/// Whether a form comes from a page that is not our own, as far as the browser tells.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    match (text("sec-fetch-site"), text("origin"), text("host")) {
+        (Some(site), _, _) => site != "same-origin",
+        (None, Some(origin), Some(host)) => origin.split_once("://").is_none_or(|(_, of)| of != host),
+        (None, Some(_), None) | (None, None, _) => false,
+    }
 }
 
 /// A form for somebody to say who they are, and yes or no.
@@ -157,8 +169,8 @@ pub(super) enum Said {
 
 /// Reads the form of an [`Ask`].
 pub(super) async fn said(p: &Platform, headers: &HeaderMap, peer: &str, form: &Form) -> Result<Said> {
-    let own =
-        cookie(headers).is_some_and(|browser| p.cx.sealer().is_signed(&format!("form/{browser}"), form.get("form")));
+    let own = !is_foreign(headers)
+        && cookie(headers).is_some_and(|browser| p.cx.sealer().is_signed(&format!("form/{browser}"), form.get("form")));
     if !own {
         return Ok(Said::Again(StatusCode::FORBIDDEN, "This form is too old, or cookies are off. Try again.".into()));
     }

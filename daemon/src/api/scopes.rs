@@ -13,9 +13,15 @@ pub fn need_of(parts: &Parts) -> Need {
     if parts.method == Method::DELETE && ["/oauth/sessions/~", "/oauth/authorizations/~"].contains(&parts.uri.path()) {
         return Need { what: What::Anything, write: true };
     }
-    match parts.extensions.get::<MatchedPath>() {
-        Some(path) => need(&parts.method, path.as_str()),
-        None => Need { what: What::Account, write: true },
+    let Some(path) = parts.extensions.get::<MatchedPath>() else { return Need { what: What::Account, write: true } };
+    let asked = parts.uri.path().rsplit('/').next().unwrap_or_default();
+    match path.as_str() {
+        "/users/{id}" if asked == "~" => need(&parts.method, "/account"),
+        // Asked for by its id, a Redis is shown with a way in from anywhere.
+        "/redis/v0/databases/{addon}" if asked.parse::<uuid::Uuid>().is_ok() => {
+            Need { what: What::Secrets, write: true }
+        }
+        path => need(&parts.method, path),
     }
 }
 
@@ -23,20 +29,33 @@ pub fn need_of(parts: &Parts) -> Need {
 pub fn need(method: &Method, path: &str) -> Need {
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     let last = segments.last().copied().unwrap_or_default();
+    // Questions that are too long for an address.
+    let asks = matches!(path, "/filters/apps") || (path.starts_with("/actions/") && last == "resolve");
+    let write = !(method.is_safe() || asks);
     let what = match segments.as_slice() {
         // A program ends its own token; whose it is, is looked at there.
         ["account", "rate-limits"] | ["oauth", "tokens", _] => What::Anything,
-        ["account"] | ["users", _] => What::Identity,
-        ["account" | "oauth" | "accounts" | "enterprise-accounts" | "auth", ..] => What::Account,
-        ["users", _, "preferences" | "sms-number", ..] => What::Account,
+        ["account"] => What::Identity,
+        ["users", _, "apps" | "addons" | "pipeline-couplings"] => What::Apps,
+        ["account" | "users" | "oauth" | "accounts" | "enterprise-accounts" | "auth", ..] => What::Account,
+        // Who is in a team, who works on an app and whose it is: whoever says that gives others
+        // what a token of less than everything has not got itself.
+        ["teams", "apps"] => What::Apps,
+        ["teams", ..] | ["apps", _, "collaborators", ..] | ["pipeline-transfers"] if write => What::Account,
         // Addresses of services, with their passwords.
         ["redis" | "client" | "postgres" | "data", ..] => What::Secrets,
-        rest if rest.iter().any(|part| matches!(*part, "config-vars" | "config")) => What::Secrets,
+        // What is run there sees the config vars, and prints them.
+        ["apps", _, "dynos"] | ["apps", _, "dynos", _] if *method == Method::POST => What::Secrets,
+        // Addresses and headers of drains have the passwords of those who take the logs.
+        rest if rest
+            .iter()
+            .any(|part| matches!(*part, "config-vars" | "config" | "log-drains" | "telemetry-drains")) =>
+        {
+            What::Secrets
+        }
         _ => What::Apps,
     };
-    // Questions that are too long for an address.
-    let asks = matches!(path, "/filters/apps") || (path.starts_with("/actions/") && last == "resolve");
-    Need { what, write: !(method.is_safe() || asks) }
+    Need { what, write }
 }
 
 #[cfg(test)]
@@ -52,7 +71,19 @@ mod tests {
         for (method, path, wanted) in [
             (Method::GET, "/apps", "Apps"),
             (Method::HEAD, "/apps/{app}", "Apps"),
-            (Method::POST, "/apps/{app}/dynos", "Apps!"),
+            (Method::POST, "/apps/{app}/dynos", "Secrets!"),
+            (Method::POST, "/apps/{app}/dynos/{dyno}", "Secrets!"),
+            (Method::DELETE, "/apps/{app}/dynos/{dyno}", "Apps!"),
+            (Method::GET, "/apps/{app}/log-drains", "Secrets"),
+            (Method::GET, "/telemetry-drains/{drain}", "Secrets"),
+            (Method::GET, "/apps/{app}/collaborators", "Apps"),
+            (Method::POST, "/apps/{app}/collaborators", "Account!"),
+            (Method::PUT, "/teams/{team}/members", "Account!"),
+            (Method::PUT, "/teams/{team}/invitations", "Account!"),
+            (Method::POST, "/teams/invitations/{token}/accept", "Account!"),
+            (Method::PATCH, "/teams/apps/{app}", "Account!"),
+            (Method::POST, "/teams/apps", "Apps!"),
+            (Method::GET, "/users/{id}", "Account"),
             (Method::GET, "/apps/{app}/config-vars", "Secrets"),
             (Method::PATCH, "/apps/{app}/config-vars", "Secrets!"),
             (Method::GET, "/apps/{app}/releases/{release}/config-vars", "Secrets"),

@@ -51,14 +51,16 @@ pub(super) fn routes() -> Endpoints {
         .get("/apps/{app}/slugs/{slug}", info)
 }
 
-fn show(p: &Platform, slug: &Slug) -> Json<wire::Slug> {
+/// `made`: just now, by whoever sees it. Only they get an address that takes the bytes without
+/// more: others may only look.
+fn show(p: &Platform, slug: &Slug, made: bool) -> Json<wire::Slug> {
     let (method, purpose) = if slug.sha256.is_some() { ("GET", DOWNLOAD) } else { ("PUT", UPLOAD) };
-    let key = addresses::sign(p, purpose, slug.id, LASTS);
+    let mut url = format!("{}/slugs/{}/blob", p.cx.config().api_url(), slug.id);
+    if made || purpose == DOWNLOAD {
+        url = format!("{url}?{}", addresses::sign(p, purpose, slug.id, LASTS));
+    }
     Json(wire::Slug {
-        blob: wire::slug::SlugBlob {
-            method: method.into(),
-            url: format!("{}/slugs/{}/blob?{key}", p.cx.config().api_url(), slug.id),
-        },
+        blob: wire::slug::SlugBlob { method: method.into(), url },
         buildpack_provided_description: slug.buildpack_description.clone(),
         checksum: slug.sha256.as_ref().map(|sum| format!("SHA256:{sum}")),
         commit: slug.commit_id.clone(),
@@ -79,7 +81,7 @@ async fn info(
     Path((app, slug)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::Slug>> {
     let app = ops::apps::find_for(&p, &actor, &app, Permission::Deploy).await?;
-    Ok(show(&p, &slugs::find(&p, &app, &slug).await?))
+    Ok(show(&p, &slugs::find(&p, &app, &slug).await?, false))
 }
 
 async fn create(
@@ -98,7 +100,7 @@ async fn create(
         stack: body.stack.map(|stack| stack.0),
     };
     let slug = slugs::create(&p, &actor, &app, new).await?;
-    Ok(Created(show(&p, &slug).0))
+    Ok(Created(show(&p, &slug, true).0))
 }
 
 async fn found(p: &Platform, id: &str) -> ApiResult<Slug> {

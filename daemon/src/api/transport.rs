@@ -2,13 +2,13 @@
 //! often, request ids, ETags, compression, and browsers of other origins.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, LazyLock},
 };
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::{Body, HttpBody as _, to_bytes},
     extract::{ConnectInfo, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::{self, Next},
@@ -28,13 +28,16 @@ use super::{
     extract,
     limit::{Limit, Verdict, Who},
 };
-use crate::ops::{
-    Platform,
-    tokens::{self, Bearer},
+use crate::{
+    error::Error,
+    ops::{
+        Platform,
+        tokens::{self, Bearer},
+    },
 };
 
 /// Largest answer that gets an ETag, in bytes: it is held in memory once more.
-const LARGEST_TAGGED: usize = 16 * 1024 * 1024;
+const LARGEST_TAGGED: u64 = 16 * 1024 * 1024;
 
 /// Below this an answer is sent as it is, in bytes: compressed it would hardly be smaller.
 const SMALLEST_COMPRESSED: u64 = 1024;
@@ -146,7 +149,7 @@ async fn counted(State((p, limit)): State<(Platform, Arc<Limit>)>, request: Requ
     };
     let who = match &bearer {
         Some(bearer) => Who::Account(bearer.actor.user.id),
-        None => Who::Address(client(&parts)),
+        None => Who::Address(network(&parts)),
     };
     parts.extensions.insert(Known(bearer));
     let request = Request::from_parts(parts, body);
@@ -157,15 +160,15 @@ async fn counted(State((p, limit)): State<(Platform, Arc<Limit>)>, request: Requ
     match limit.take(who, p.cx.now()) {
         Verdict::Passed(left) => remaining(next.run(with_left(request, left)).await, left),
         Verdict::Refused(seconds) => {
-            let mut response = ApiError::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "rate_limit",
-                format!(
-                    "Your account reached the API rate limit of {} requests an hour. Wait {seconds} s, then try again.",
-                    limit.an_hour()
-                ),
-            )
-            .into_response();
+            let whose = match who {
+                Who::Account(_) => "Your account",
+                Who::Address(_) => "Your address (there were no valid credentials)",
+            };
+            let text = format!(
+                "{whose} reached the API rate limit of {} requests an hour. Wait {seconds} s, then try again.",
+                limit.of(who)
+            );
+            let mut response = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit", text).into_response();
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             remaining(response, 0)
         }
@@ -174,7 +177,7 @@ async fn counted(State((p, limit)): State<(Platform, Arc<Limit>)>, request: Requ
 
 /// Where a request comes from. What comes from this machine itself came through its router most
 /// likely, which says for whom.
-pub(super) fn client(parts: &Parts) -> IpAddr {
+fn client(parts: &Parts) -> IpAddr {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
     let peer = peer.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
     if !peer.is_loopback() {
@@ -182,6 +185,15 @@ pub(super) fn client(parts: &Parts) -> IpAddr {
     }
     let forwarded = parts.headers.get_all("x-forwarded-for").iter().next_back().and_then(|value| value.to_str().ok());
     forwarded.and_then(|list| list.rsplit(',').next()?.trim().parse().ok()).unwrap_or(peer)
+}
+
+/// The network that a request comes from: of IPv6 the /64, since whoever has one address there has
+/// all of it.
+pub(super) fn network(parts: &Parts) -> IpAddr {
+    match client(parts).to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        ip @ IpAddr::V4(_) => ip,
+    }
 }
 
 /// How many requests are left, for the endpoint that tells it.
@@ -217,13 +229,13 @@ async fn tagged(request: Request, next: Next) -> Response {
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    let Ok(bytes) = to_bytes(body, LARGEST_TAGGED).await else {
-        return ApiError::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal_server_error",
-            "The answer is too large to be sent at once. Ask for less of it, with the Range header.",
-        )
-        .into_response();
+    // What is too large to be held once more goes as it is.
+    if body.size_hint().lower() > LARGEST_TAGGED {
+        return Response::from_parts(parts, body);
+    }
+    let bytes = match to_bytes(body, usize::MAX).await {
+        Ok(bytes) => bytes,
+        Err(error) => return ApiError::from(Error::internal("The answer could not be made.", error)).into_response(),
     };
     let mut hash = Sha256::digest(&bytes).to_vec();
     hash.truncate(18);

@@ -144,8 +144,11 @@ impl Access {
     }
 }
 
-/// What a user may do with an app.
+/// What a user may do with an app: nothing once their account is gone.
 pub async fn of(c: &mut Conn, user: &User, app: &App) -> Result<Access> {
+    if user.deleted_at.is_some() {
+        return Ok(Access { role: None, permissions: Vec::new(), joined: false });
+    }
     let kept = apps::collaboration(c, app.id, user.id).await?;
     let Some(team_id) = app.team_id else {
         let owner = app.owner_id == user.id;
@@ -168,8 +171,11 @@ pub async fn of(c: &mut Conn, user: &User, app: &App) -> Result<Access> {
     Ok(Access { role, permissions, joined: kept.is_some() })
 }
 
-/// What somebody is in a team by its rows; everybody is in the built-in one.
+/// What somebody is in a team by its rows; everybody who has an account still is in the built-in one.
 async fn role_by_row(c: &mut Conn, team_id: Uuid, user: &User) -> Result<Option<Role>> {
+    if user.deleted_at.is_some() {
+        return Ok(None);
+    }
     if user.admin {
         return Ok(Some(Role::Admin));
     }
@@ -195,7 +201,7 @@ pub async fn find_user(c: &mut Conn, actor: &Actor, who: &str) -> Result<User> {
         return Ok(actor.user.clone());
     }
     let user = match who.parse::<Uuid>() {
-        Ok(id) => users::by_id(c, id).await?,
+        Ok(id) => users::present(c, id).await?,
         Err(_) => users::by_email(c, &who.trim().to_lowercase()).await?,
     };
     user.ok_or_else(|| Error::not_found("user", who))

@@ -3,13 +3,13 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Actor, Platform};
+use super::{Actor, Platform, members};
 use crate::{
     context::new_id,
     error::{Error, NotFound, Result},
     secret,
     store::{
-        authorizations, logins, oauth,
+        Conn, authorizations, logins, oauth,
         profiles::{self, Profile},
         ssh_keys,
         users::{self, User},
@@ -37,20 +37,32 @@ pub async fn create(p: &Platform, email: &str, password: Option<&str>, admin: bo
     };
     let now = p.cx.now();
     let mut tx = p.db.begin().await?;
-    let user = match users::by_email(&mut tx, &email).await? {
-        Some(mut user) => {
-            user.password_hash = password_hash.or(user.password_hash);
-            user.admin |= admin;
-            user.updated_at = now;
-            users::update(&mut tx, &user).await?;
-            user
+    let id = match users::by_email(&mut tx, &email).await? {
+        Some(user) => {
+            if let Some(hash) = &password_hash {
+                replace_password(&mut tx, user.id, hash, None, now).await?;
+            }
+            if admin {
+                users::set_admin(&mut tx, user.id, true, now).await?;
+            }
+            user.id
         }
         None => {
-            let user = User { id: new_id(), email, name: None, password_hash, admin, created_at: now, updated_at: now };
+            let user = User {
+                id: new_id(),
+                email: email.clone(),
+                name: None,
+                password_hash,
+                admin,
+                created_at: now,
+                updated_at: now,
+                deleted_at: None,
+            };
             users::insert(&mut tx, &user).await?;
-            user
+            user.id
         }
     };
+    let user = users::lock(&mut tx, id).await?.ok_or_else(|| Error::not_found("user", email))?;
     tx.commit(None).await?;
     Ok(user)
 }
@@ -62,7 +74,8 @@ pub(super) fn check_email(email: &str) -> Result<String> {
         && email
             .split_once('@')
             .is_some_and(|(local, host)| !local.is_empty() && !host.is_empty() && !host.contains('@'))
-        && !email.chars().any(|c| c.is_whitespace() || c.is_control());
+        && !email.chars().any(|c| c.is_whitespace() || c.is_control())
+        && !email.ends_with(users::NOWHERE);
     if valid { Ok(email) } else { Err(Error::invalid(format!("{email:?} is not an e-mail address."))) }
 }
 
@@ -89,20 +102,28 @@ pub async fn login(p: &Platform, peer: &str, email: &str, password: &str) -> Res
     if email.contains('\0') || email.len() > 254 {
         return Ok(Login::Wrong);
     }
-    if let Some(wait) = p.guesses.try_one(peer, &email, p.cx.now()) {
+    let login = check(p, (peer, &email), &email, password).await?;
+    if let Login::In(actor) = &login {
+        let mut tx = p.db.begin().await?;
+        profiles::logged_in(&mut tx, actor.user.id, p.cx.now()).await?;
+        tx.commit(None).await?;
+    }
+    Ok(login)
+}
+
+/// Whether this address has this password; tries are counted by who says so, and for whom.
+async fn check(p: &Platform, (peer, account): (&str, &str), email: &str, password: &str) -> Result<Login> {
+    if let Some(wait) = p.guesses.try_one(peer, account, p.cx.now()) {
         return Ok(Login::Wait(u64::try_from(wait.num_seconds()).unwrap_or_default() + 1));
     }
-    let user = users::by_email(&mut p.db.read().await?, &email).await?;
+    let user = users::by_email(&mut p.db.read().await?, email).await?;
     let hash = user.as_ref().and_then(|user| user.password_hash.clone());
     let right = is_right(hash, password).await?;
     let Some(user) = user.filter(|_| right) else {
         tracing::info!(peer, "a login with a wrong address or password");
         return Ok(Login::Wrong);
     };
-    p.guesses.was_right(peer, &email);
-    let mut tx = p.db.begin().await?;
-    profiles::logged_in(&mut tx, user.id, p.cx.now()).await?;
-    tx.commit(None).await?;
+    p.guesses.was_right(peer, account, p.cx.now());
     Ok(Login::In(Actor { user, authorization_id: None }))
 }
 
@@ -157,21 +178,43 @@ pub async fn find(p: &Platform, actor: &Actor, who: &str) -> Result<Account> {
     let user = match who.parse::<Uuid>() {
         _ if own => Some(actor.user.clone()),
         _ if !actor.user.admin || who.contains('\0') => None,
-        Ok(id) => users::by_id(&mut c, id).await?,
+        Ok(id) => users::present(&mut c, id).await?,
         Err(_) => users::by_email(&mut c, &who.to_lowercase()).await?,
     };
     let user = user.ok_or_else(|| Error::not_found("user", who))?;
-    let profile = profiles::find(&mut c, user.id).await?.unwrap_or_else(|| Profile::new(user.id));
-    if profile.deleted_at.is_some() {
-        return Err(Error::not_found("user", who));
-    }
-    Ok(Account { user, profile })
+    with_profile(&mut c, user).await
 }
 
 /// An account with what it has set.
 pub async fn of(p: &Platform, user: User) -> Result<Account> {
-    let profile = profiles::find(&mut p.db.read().await?, user.id).await?.unwrap_or_else(|| Profile::new(user.id));
+    with_profile(&mut p.db.read().await?, user).await
+}
+
+async fn with_profile(c: &mut Conn, user: User) -> Result<Account> {
+    let profile = profiles::find(c, user.id).await?.unwrap_or_else(|| Profile::new(user.id));
     Ok(Account { user, profile })
+}
+
+/// Locks an account that was read before: as it is now. `proven`: its owner has shown the password
+/// that it had then, which must still be it.
+async fn lock(c: &mut Conn, account: &Account, proven: bool) -> Result<User> {
+    let user = users::lock(c, account.user.id).await?;
+    let user = user.ok_or_else(|| Error::not_found("user", account.user.id.to_string()))?;
+    if proven && user.password_hash != account.user.password_hash {
+        return Err(Error::Conflict("The password has changed meanwhile. Try again with the new one.".into()));
+    }
+    Ok(user)
+}
+
+/// Sets a new password, and ends what came in by the old one, but for the token `kept`.
+async fn replace_password(c: &mut Conn, id: Uuid, hash: &str, kept: Option<Uuid>, now: DateTime<Utc>) -> Result<()> {
+    users::set_password(c, id, hash, now).await?;
+    logins::delete_all(c, id).await?;
+    logins::delete_reset(c, id).await?;
+    oauth::delete_grants(c, id).await?;
+    let ended = authorizations::delete_logins(c, id, kept).await?;
+    tracing::info!(user.id = %id, ended, "a new password was set; what came in by the old one has ended");
+    Ok(())
 }
 
 /// Whether the actor may do to this account what needs its password: they give it, or are
@@ -184,8 +227,9 @@ async fn prove(p: &Platform, actor: &Actor, account: &Account, password: Option<
         return Err(Error::invalid(format!("password: the current password is needed to {what}.")));
     };
     // Whoever got hold of a token has no endless guesses either.
-    let peer = format!("account {}", actor.user.id);
-    match login(p, &peer, &account.user.email, password).await? {
+    // They are counted by themselves: strangers who guess at logins don't shut the owner out here.
+    let (peer, counted) = (format!("account {}", actor.user.id), format!("proof of {}", actor.user.id));
+    match check(p, (&peer, &counted), &account.user.email, password).await? {
         Login::In(_) => Ok(()),
         Login::Wrong => Err(Error::Unauthorized("The current password is not right.".into())),
         Login::Wait(seconds) => {
@@ -194,43 +238,58 @@ async fn prove(p: &Platform, actor: &Actor, account: &Account, password: Option<
     }
 }
 
-/// Changes an account.
+/// Changes an account: what is given of it, and nothing else.
 pub async fn update(p: &Platform, actor: &Actor, account: Account, changes: Changes) -> Result<Account> {
-    let Account { mut user, mut profile } = account.clone();
-    if let Some(name) = changes.name {
-        user.name = tidy_name(name);
+    let id = account.user.id;
+    let email = changes.email.map(|email| address(&email)).transpose()?.filter(|email| *email != account.user.email);
+    let proven = email.is_some() || changes.new_password.is_some();
+    if proven {
+        let what = if email.is_some() { "change the address" } else { "set a new one" };
+        prove(p, actor, &account, changes.password.as_deref(), what).await?;
     }
-    let email = changes.email.map(|email| address(&email)).transpose()?.filter(|email| *email != user.email);
-    if email.is_some() {
-        prove(p, actor, &account, changes.password.as_deref(), "change the address").await?;
-    }
-    if let Some(new) = &changes.new_password {
-        prove(p, actor, &account, changes.password.as_deref(), "set a new one").await?;
-        user.password_hash = Some(hash(new).await?);
-    }
-    profile.allow_tracking = changes.allow_tracking.unwrap_or(profile.allow_tracking);
-    profile.beta = changes.beta.unwrap_or(profile.beta);
-    user.updated_at = p.cx.now();
+    let hash = match &changes.new_password {
+        Some(new) => Some(hash(new).await?),
+        None => None,
+    };
+    let now = p.cx.now();
     let mut tx = p.db.begin().await?;
-    users::update(&mut tx, &user).await?;
+    lock(&mut tx, &account, proven && actor.user.id == id).await?;
+    if let Some(name) = changes.name {
+        users::set_name(&mut tx, id, tidy_name(name).as_deref(), now).await?;
+    }
+    if let Some(hash) = &hash {
+        replace_password(&mut tx, id, hash, actor.authorization_id, now).await?;
+    }
     if let Some(email) = email {
-        users::set_email(&mut tx, user.id, &email).await.map_err(|e| {
+        users::set_email(&mut tx, id, &email, now).await.map_err(|e| {
             if e.is_duplicate() { Error::invalid(format!("email: {email} has an account already.")) } else { e.into() }
         })?;
-        user.email = email;
     }
-    profiles::put(&mut tx, &profile).await?;
+    if changes.allow_tracking.is_some() || changes.beta.is_some() {
+        let profile = with_profile(&mut tx, account.user).await?.profile;
+        let allow_tracking = changes.allow_tracking.unwrap_or(profile.allow_tracking);
+        profiles::set_flags(&mut tx, id, allow_tracking, changes.beta.unwrap_or(profile.beta)).await?;
+    }
+    let user = users::lock(&mut tx, id).await?.ok_or_else(|| Error::not_found("user", id.to_string()))?;
+    let account = with_profile(&mut tx, user).await?;
     tx.commit(None).await?;
-    Ok(Account { user, profile })
+    Ok(account)
 }
 
-/// Sets what clients remember for an account.
-pub async fn set_preferences(p: &Platform, account: Account, preferences: serde_json::Value) -> Result<Account> {
-    let profile = Profile { preferences: sqlx::types::Json(preferences), ..account.profile };
+/// Sets what clients remember for an account: `change` makes it of what is kept at the moment.
+pub async fn set_preferences(
+    p: &Platform,
+    account: Account,
+    change: impl FnOnce(&serde_json::Value) -> Result<serde_json::Value>,
+) -> Result<Account> {
+    let id = account.user.id;
     let mut tx = p.db.begin().await?;
-    profiles::put(&mut tx, &profile).await?;
+    let user = users::lock(&mut tx, id).await?.ok_or_else(|| Error::not_found("user", id.to_string()))?;
+    let mut account = with_profile(&mut tx, user).await?;
+    account.profile.preferences = sqlx::types::Json(change(&account.profile.preferences)?);
+    profiles::set_preferences(&mut tx, id, &account.profile.preferences).await?;
     tx.commit(None).await?;
-    Ok(Account { profile, ..account })
+    Ok(account)
 }
 
 /// Ends an account: its tokens, keys and programs go at once, and its address is free. Its
@@ -238,10 +297,9 @@ pub async fn set_preferences(p: &Platform, account: Account, preferences: serde_
 pub async fn delete(p: &Platform, actor: &Actor, account: Account, password: Option<&str>) -> Result<Account> {
     prove(p, actor, &account, password, "delete the account").await?;
     let now = p.cx.now();
-    let user = &account.user;
     let mut tx = p.db.begin().await?;
-    let gone = User { name: None, password_hash: None, admin: false, updated_at: now, ..user.clone() };
-    users::update(&mut tx, &gone).await?;
+    members::check_may_go(&mut tx, &account.user, now).await?;
+    let user = lock(&mut tx, &account, actor.user.id == account.user.id).await?;
     let apps = users::apps_of(&mut tx, user.id).await?;
     if let Some(first) = apps.first() {
         let others = if apps.len() > 1 { format!(" and {} more", apps.len() - 1) } else { String::new() };
@@ -250,13 +308,15 @@ pub async fn delete(p: &Platform, actor: &Actor, account: Account, password: Opt
             user.email
         )));
     }
-    users::set_email(&mut tx, user.id, &format!("{}@deleted.invalid", user.id)).await?;
+    users::set_deleted(&mut tx, user.id, now).await?;
     users::leave(&mut tx, user.id).await?;
     authorizations::delete_all(&mut tx, user.id).await?;
+    logins::delete_all(&mut tx, user.id).await?;
+    logins::delete_reset(&mut tx, user.id).await?;
     oauth::delete_grants(&mut tx, user.id).await?;
     oauth::delete_clients(&mut tx, user.id).await?;
     ssh_keys::delete_all(&mut tx, user.id).await?;
-    profiles::put(&mut tx, &Profile { deleted_at: Some(now), ..Profile::new(user.id) }).await?;
+    profiles::delete(&mut tx, user.id).await?;
     tx.commit(None).await?;
     tracing::info!(actor = actor.name(), user.id = %user.id, "account deleted");
     Ok(account)
@@ -307,8 +367,8 @@ pub async fn reset(p: &Platform, email: &str) -> Result<(String, Option<DateTime
     Ok((token, asked))
 }
 
-/// Sets a new password by such a token, which is used up. Logins with the old password end;
-/// tokens made for programs stay.
+/// Sets a new password by such a token, which is used up. What came in by the old one ends; tokens
+/// made for programs stay.
 pub async fn finalize_reset(p: &Platform, token: &str, password: &str) -> Result<User> {
     let unknown = || {
         Error::NotFound(NotFound {
@@ -321,21 +381,22 @@ pub async fn finalize_reset(p: &Platform, token: &str, password: &str) -> Result
     if token.len() > 200 {
         return Err(unknown());
     }
+    let token = secret::token_hash(token);
+    // Hashing is work, and whoever asks for it may have made the token up.
+    if !logins::is_reset(&mut p.db.read().await?, &token).await? {
+        return Err(unknown());
+    }
     let new = hash(password).await?;
     let now = p.cx.now();
     let mut tx = p.db.begin().await?;
-    let (user_id, until) = logins::take_reset(&mut tx, &secret::token_hash(token)).await?.ok_or_else(unknown)?;
+    let (user_id, until) = logins::take_reset(&mut tx, &token).await?.ok_or_else(unknown)?;
     if until.is_none_or(|until| until <= now) {
         return Err(unknown());
     }
-    let user = users::by_id(&mut tx, user_id).await?.ok_or_else(unknown)?;
-    let user = User { password_hash: Some(new), updated_at: now, ..user };
-    users::update(&mut tx, &user).await?;
-    for row in authorizations::list(&mut tx, user.id).await?.into_iter().filter(|row| row.session) {
-        authorizations::delete(&mut tx, user.id, row.id).await?;
-    }
+    users::lock(&mut tx, user_id).await?.ok_or_else(unknown)?;
+    replace_password(&mut tx, user_id, &new, None, now).await?;
+    let user = users::lock(&mut tx, user_id).await?.ok_or_else(unknown)?;
     tx.commit(None).await?;
-    tracing::info!(user = user.email, "a new password was set by a reset");
     Ok(user)
 }
 

@@ -18,6 +18,7 @@ use crate::{
     store::{
         Wake, authorizations,
         logins::{self, BrowserLogin},
+        users,
     },
 };
 
@@ -27,8 +28,11 @@ pub const LASTS: TimeDelta = TimeDelta::minutes(10);
 /// How long the login is good, in seconds: a year, as Heroku's.
 const TOKEN_LASTS: i64 = 365 * 86_400;
 
-/// Most at once: whoever begins one need not have an account.
-const MOST: i64 = 1000;
+/// Most at once of one peer, the newest: whoever begins one need not have an account.
+const MOST_OF_ONE: i64 = 20;
+
+/// Most at once of all together.
+const MOST: i64 = 10_000;
 
 /// The kind of wake when one has ended.
 pub const WAKE: &str = "login.decide";
@@ -55,11 +59,12 @@ pub enum State {
     In(String),
 }
 
-/// Begins one. `description` says who asks, in their own words.
-pub async fn begin(p: &Platform, description: Option<&str>) -> Result<Begun> {
+/// Begins one. `description` says who asks, in their own words; `peer` is where from.
+pub async fn begin(p: &Platform, peer: &str, description: Option<&str>) -> Result<Begun> {
     let now = p.cx.now();
     let row = BrowserLogin {
         id: new_id(),
+        peer: peer.to_owned(),
         description: tokens::described(description.unwrap_or("Login from a command line")),
         state: "waiting".into(),
         user_id: None,
@@ -69,6 +74,7 @@ pub async fn begin(p: &Platform, description: Option<&str>) -> Result<Begun> {
     let begun = Begun { page: secret::random_password(), token: secret::random_password() };
     let mut tx = p.db.begin().await?;
     logins::insert(&mut tx, &row, &secret::token_hash(&begun.page), &secret::token_hash(&begun.token)).await?;
+    logins::trim(&mut tx, peer, MOST_OF_ONE).await?;
     if logins::count(&mut tx, now).await? > MOST {
         return Err(Error::Unavailable("Too many logins are under way. Try again in some minutes.".into()));
     }
@@ -85,6 +91,9 @@ pub async fn of_page(p: &Platform, page: &str) -> Result<Option<BrowserLogin>> {
 /// The user says yes (with who they are) or no; whether it was still waiting.
 pub async fn decide(p: &Platform, login: &BrowserLogin, actor: Option<&Actor>) -> Result<bool> {
     let mut tx = p.db.begin().await?;
+    if let Some(actor) = actor {
+        tokens::hold(&mut tx, actor).await?;
+    }
     let state = if actor.is_some() { "approved" } else { "denied" };
     let done = logins::decide(&mut tx, login.id, state, actor.map(|actor| actor.user.id)).await?;
     tx.commit(Some(Wake { app_id: None, kind: WAKE })).await?;
@@ -108,6 +117,9 @@ pub async fn look(p: &Platform, token: &str) -> Result<State> {
         tx.commit(None).await?;
         return Ok(State::Denied);
     };
+    if users::lock(&mut tx, user_id).await?.is_none() {
+        return Ok(State::Over);
+    }
     let token = secret::new_token();
     let row = tokens::row(p, user_id, &new, &token)?;
     authorizations::insert(&mut tx, &row, &secret::token_hash(&token), None).await?;

@@ -14,7 +14,7 @@ use sqlx::types::Json;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 use uuid::Uuid;
 
-use super::{Actor, Platform};
+use super::{Actor, Platform, check_length};
 use crate::{
     error::{Error, Result},
     store::{
@@ -31,6 +31,15 @@ const LOOK: Duration = Duration::from_millis(40);
 
 /// A piece of output that is read at once, in bytes.
 const PIECE: usize = 64 * 1024;
+
+/// Longest address of a source, in characters.
+const LONGEST_URL: usize = 8192;
+
+/// Longest name of a source's version, in characters: a commit, or what its user calls it.
+pub(super) const LONGEST_VERSION: usize = 200;
+
+/// Longest description of a commit that is kept, in characters.
+pub(super) const LONGEST_DESCRIPTION: usize = 4096;
 
 /// The file in a build's directory with what it says: all that is kept of a build that has ended.
 const OUTPUT: &str = "output.log";
@@ -108,6 +117,9 @@ pub async fn create_checked(
     new: New,
 ) -> Result<Build> {
     let checksum = checksum.map(|sum| super::slugs::checksum("source_blob.checksum", sum)).transpose()?;
+    check_length("source_blob.url", new.url.as_deref(), LONGEST_URL)?;
+    check_length("source_blob.version", new.version.as_deref(), LONGEST_VERSION)?;
+    check_length("source_blob.version_description", new.description.as_deref(), LONGEST_DESCRIPTION)?;
     let directory = directory(p, id);
     tokio::fs::create_dir_all(&directory).await.map_err(|e| Error::internal("The build has no place on disk.", e))?;
     tokio::fs::OpenOptions::new()

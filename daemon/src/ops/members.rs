@@ -67,7 +67,7 @@ async fn all(c: &mut Conn, team: &Team) -> Result<Vec<Member>> {
         });
     }
     let (others, role) = if team.built_in {
-        (users::present(c).await?, Role::Member)
+        (users::all_present(c).await?, Role::Member)
     } else {
         (team_members::collaborators(c, team.id).await?, Role::Collaborator)
     };
@@ -114,13 +114,21 @@ pub enum Want {
     Either,
 }
 
+/// A team whose people are to change, locked: with what the actor is in it then. They may just
+/// have been made less than they were when they asked.
+async fn hold(p: &Platform, tx: &mut Tx, actor: &Actor, team: &str) -> Result<Seen> {
+    let seen = teams::find_in(tx, actor, team).await?;
+    rows::lock(tx, seen.team.id, p.cx.now()).await?;
+    let user = access::find_user(tx, actor, &actor.user.id.to_string()).await?;
+    teams::find_in(tx, &Actor { user, ..actor.clone() }, team).await
+}
+
 /// Puts somebody with an account into a team, or changes what they are in it.
 pub async fn put(p: &Platform, actor: &Actor, team: &str, email: &str, role: &str, want: Want) -> Result<Member> {
     let role = Role::parse(role)?;
     let mut tx = p.db.begin().await?;
-    let seen = teams::find_in(&mut tx, actor, team).await?;
+    let seen = hold(p, &mut tx, actor, team).await?;
     check_role(&seen, &[Role::Admin])?;
-    rows::lock(&mut tx, seen.team.id, p.cx.now()).await?;
     let user = access::find_user(&mut tx, actor, email).await.map_err(|error| if let Error::NotFound(_) = error { Error::not_found(
             "user",
             format!("Couldn't find that account: {email} has none here. An invitation makes one: paas members:add {email} --role {} --team {}", role.name(), seen.team.name),
@@ -151,8 +159,9 @@ pub async fn put(p: &Platform, actor: &Actor, team: &str, email: &str, role: &st
 }
 
 /// Writes what somebody is in a team.
-async fn enter(p: &Platform, tx: &mut Tx, team: &Team, mut user: User, role: Role) -> Result<()> {
+async fn enter(p: &Platform, tx: &mut Tx, team: &Team, user: User, role: Role) -> Result<()> {
     let now = p.cx.now();
+    let user = users::lock(tx, user.id).await?.ok_or_else(|| Error::not_found("user", user.email))?;
     if role != Role::Admin {
         check_not_last(tx, team, &user).await?;
     }
@@ -164,9 +173,7 @@ async fn enter(p: &Platform, tx: &mut Tx, team: &Team, mut user: User, role: Rol
             )));
         }
         if user.admin != (role == Role::Admin) {
-            user.admin = role == Role::Admin;
-            user.updated_at = now;
-            users::update(tx, &user).await?;
+            users::set_admin(tx, user.id, role == Role::Admin, now).await?;
         }
         if role != Role::Viewer {
             team_members::remove(tx, team.id, user.id).await?;
@@ -190,12 +197,25 @@ async fn check_not_last(c: &mut Conn, team: &Team, user: &User) -> Result<()> {
     Ok(())
 }
 
+/// That no team is without an admin once an account is gone. Its teams are locked.
+pub(super) async fn check_may_go(tx: &mut Tx, user: &User, now: chrono::DateTime<chrono::Utc>) -> Result<()> {
+    let mut teams = rows::built_in(tx).await?.map(|team| team.id).into_iter().collect::<Vec<_>>();
+    teams.extend(team_members::of_user(tx, user.id).await?.into_iter().map(|(id, _)| id));
+    teams.sort_unstable();
+    for id in teams {
+        rows::lock(tx, id, now).await?;
+        if let Some(team) = rows::by_id(tx, id).await? {
+            check_not_last(tx, &team, user).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Takes somebody out of a team, and off all of its apps. Admins may do so with everybody, and
 /// everybody with themselves.
 pub async fn remove(p: &Platform, actor: &Actor, team: &str, who: &str) -> Result<Member> {
     let mut tx = p.db.begin().await?;
-    let seen = teams::find_in(&mut tx, actor, team).await?;
-    rows::lock(&mut tx, seen.team.id, p.cx.now()).await?;
+    let seen = hold(p, &mut tx, actor, team).await?;
     let member = find_in(&mut tx, &seen.team, actor, who).await?;
     if member.user.id != actor.user.id {
         check_role(&seen, &[Role::Admin])?;
@@ -254,9 +274,8 @@ pub async fn invite(p: &Platform, actor: &Actor, team: &str, email: &str, role: 
     let now = p.cx.now();
     let token = secret::new_token();
     let mut tx = p.db.begin().await?;
-    let seen = teams::find_in(&mut tx, actor, team).await?;
+    let seen = hold(p, &mut tx, actor, team).await?;
     check_role(&seen, &[Role::Admin])?;
-    rows::lock(&mut tx, seen.team.id, now).await?;
     match users::by_email(&mut tx, &email).await? {
         Some(user)
             if access::role_in(&mut tx, &seen.team, &user).await?.is_some_and(|role| role != Role::Collaborator) =>
@@ -362,6 +381,7 @@ pub async fn accept(
                 admin: false,
                 created_at: now,
                 updated_at: now,
+                deleted_at: None,
             };
             users::insert(&mut tx, &user).await?;
             user

@@ -105,6 +105,16 @@ impl Platform {
     }
 }
 
+/// That a text is not longer than what is kept of its kind.
+pub fn check_length(field: &str, text: Option<&str>, most: usize) -> Result<()> {
+    match text {
+        Some(text) if text.chars().count() > most => {
+            Err(Error::invalid(format!("{field}: may have at most {most} characters.")))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// Who asks.
 #[derive(Debug, Clone)]
 pub struct Actor {

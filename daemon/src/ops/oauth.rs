@@ -114,26 +114,21 @@ pub async fn create_client(p: &Platform, actor: &Actor, called: &str, uri: &str)
 }
 
 /// Changes name or address.
-pub async fn update_client(p: &Platform, shown: Shown, called: Option<&str>, uri: Option<&str>) -> Result<Shown> {
-    let mut client = shown.client;
-    client.name = called.map(name).transpose()?.unwrap_or(client.name);
-    client.redirect_uri = uri.map(redirect_uri).transpose()?.unwrap_or(client.redirect_uri);
-    save(p, Shown { client, ..shown }).await
+pub async fn update_client(p: &Platform, id: Uuid, called: Option<&str>, uri: Option<&str>) -> Result<Shown> {
+    let (called, uri) = (called.map(name).transpose()?, uri.map(redirect_uri).transpose()?);
+    let mut tx = p.db.begin().await?;
+    let client = oauth::update_client(&mut tx, id, called.as_deref(), uri.as_deref(), p.cx.now()).await?;
+    tx.commit(None).await?;
+    open(p, client.ok_or_else(|| Error::not_found("oauth_client", id.to_string()))?)
 }
 
 /// Gives it another secret; the old one is no good any more, its tokens stay.
-pub async fn rotate_client(p: &Platform, shown: Shown) -> Result<Shown> {
-    let secret = Uuid::new_v4().to_string();
-    let sealed = p.cx.sealer().seal(&place(shown.client.id), secret.as_bytes());
-    save(p, Shown { client: Client { secret: sealed, ..shown.client }, secret }).await
-}
-
-async fn save(p: &Platform, mut shown: Shown) -> Result<Shown> {
-    shown.client.updated_at = p.cx.now();
+pub async fn rotate_client(p: &Platform, id: Uuid) -> Result<Shown> {
+    let sealed = p.cx.sealer().seal(&place(id), Uuid::new_v4().to_string().as_bytes());
     let mut tx = p.db.begin().await?;
-    oauth::update_client(&mut tx, &shown.client).await?;
+    let client = oauth::set_secret(&mut tx, id, &sealed, p.cx.now()).await?;
     tx.commit(None).await?;
-    Ok(shown)
+    open(p, client.ok_or_else(|| Error::not_found("oauth_client", id.to_string()))?)
 }
 
 /// Ends a client, and every token that it has.
@@ -176,6 +171,7 @@ pub async fn approve(
         used_at: None,
     };
     let mut tx = p.db.begin().await?;
+    tokens::hold(&mut tx, actor).await?;
     oauth::insert_grant(&mut tx, &grant, &secret::token_hash(&code)).await?;
     tx.commit(None).await?;
     Ok((grant, code))
@@ -259,8 +255,8 @@ pub async fn exchange(p: &Platform, code: &str, proof: &Proof) -> Result<Fresh, 
 /// Trades the token to renew by for a new token; the last one ends. The one to renew by stays
 /// as it is.
 pub async fn refresh(p: &Platform, refresh: &str, proof: &Proof) -> Result<Fresh, Refused> {
-    let row = authorizations::by_refresh(&mut p.db.read().await?, &secret::token_hash(refresh)).await?;
-    let row = row.ok_or(Refused::Grant)?;
+    let refresh_hash = secret::token_hash(refresh);
+    let row = authorizations::by_refresh(&mut p.db.read().await?, &refresh_hash).await?.ok_or(Refused::Grant)?;
     let client_id = row.client_id.ok_or(Refused::Grant)?;
     prove(p, client_id, proof).await?;
     let token = secret::new_token();
@@ -272,7 +268,8 @@ pub async fn refresh(p: &Platform, refresh: &str, proof: &Proof) -> Result<Fresh
         ..row
     };
     let mut tx = p.db.begin().await?;
-    if !authorizations::set_token(&mut tx, &row, &secret::token_hash(&token)).await? {
+    // Its owner may just have taken the token to renew by back.
+    if !authorizations::renew(&mut tx, &row, &secret::token_hash(&token), &refresh_hash).await? {
         return Err(Refused::Grant);
     }
     tx.commit(None).await?;

@@ -418,7 +418,7 @@ async fn keeper(p: &Platform, pipeline: &Pipeline) -> Result<Option<Actor>> {
     if pipeline.owner_type != "user" {
         return Ok(None);
     }
-    let user = users::by_id(&mut p.db.read().await?, pipeline.owner_id).await?;
+    let user = users::present(&mut p.db.read().await?, pipeline.owner_id).await?;
     Ok(user.map(|user| Actor { user, authorization_id: None }))
 }
 

@@ -3,7 +3,9 @@
 //! `global` is everything. `identity` sees who the account is. `read` and `write` are for apps
 //! and what belongs to them, without config vars and other secrets; `read-protected` and
 //! `write-protected` are the same with them. Who may write may also read. The account itself
-//! (its tokens, keys, password) is for `global` only.
+//! (its tokens, keys, password), and who else gets to its apps and teams, is for `global` only.
+//! To run a program beside an app's code takes its secrets too. Code that is deployed sees them
+//! as well, and whoever may write may deploy: `write` keeps them from being shown, not from code.
 
 use crate::error::{Error, Result};
 
@@ -49,7 +51,9 @@ impl Scope {
             }
             Self::Identity => "see your name and e-mail address",
             Self::Read => "see your apps and what belongs to them, without config vars",
-            Self::Write => "see and change your apps and what belongs to them, without config vars",
+            Self::Write => {
+                "see and change your apps and what belongs to them, without config vars (but code that is deployed sees these)"
+            }
             Self::ReadProtected => "see your apps and what belongs to them, config vars too",
             Self::WriteProtected => "see and change your apps and what belongs to them, config vars too",
         }

@@ -6,7 +6,11 @@ use serde_json::json;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Actor, Platform};
+use super::{
+    Actor, Platform,
+    builds::{LONGEST_DESCRIPTION, LONGEST_VERSION},
+    check_length,
+};
 use crate::{
     context::new_id,
     error::{Error, Result},
@@ -17,6 +21,12 @@ use crate::{
         slugs::{self, Slug},
     },
 };
+
+/// Longest command of a process type, in characters.
+const LONGEST_COMMAND: usize = 16 * 1024;
+
+/// Most process types of a slug.
+const MOST_TYPES: usize = 100;
 
 /// What a client says of a slug.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +64,15 @@ pub async fn create(p: &Platform, actor: &Actor, app: &App, new: New) -> Result<
         if paas_domain::name::ProcessType::parse(name).is_err() || command.trim().is_empty() || command.contains('\0') {
             return Err(Error::invalid(format!("process_types: {name:?} is not a process type with a command.")));
         }
+        check_length(&format!("process_types.{name}"), Some(command), LONGEST_COMMAND)?;
     }
+    if new.process_types.len() > MOST_TYPES {
+        return Err(Error::invalid(format!("process_types: may be {MOST_TYPES} at most.")));
+    }
+    check_length("commit", new.commit.as_deref(), LONGEST_VERSION)?;
+    check_length("commit_description", new.commit_description.as_deref(), LONGEST_DESCRIPTION)?;
+    let pack = new.buildpack_description.as_deref();
+    check_length("buildpack_provided_description", pack, LONGEST_VERSION)?;
     let checksum = new.checksum.as_deref().map(|sum| checksum("checksum", sum)).transpose()?;
     let stack = new.stack.map(|stack| super::stacks::parse(p, &stack)).transpose()?;
     let now = p.cx.now();

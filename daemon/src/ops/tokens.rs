@@ -10,7 +10,11 @@ use crate::{
     context::new_id,
     error::{Error, Result},
     secret,
-    store::authorizations::{self, Authorization},
+    store::{
+        Conn,
+        authorizations::{self, Authorization},
+        users,
+    },
 };
 
 /// The longest time that a token may be made for, in seconds.
@@ -61,17 +65,35 @@ pub async fn create_token(
     expires_in: Option<i64>,
 ) -> Result<(Authorization, String)> {
     let new = New { description: description.to_owned(), scopes: Scopes::global(), expires_in, session: false };
-    create(p, user_id, new).await
-}
-
-/// Makes a token; it is shown this once.
-pub async fn create(p: &Platform, user_id: Uuid, new: New) -> Result<(Authorization, String)> {
     let token = secret::new_token();
     let row = row(p, user_id, &new, &token)?;
     let mut tx = p.db.begin().await?;
     authorizations::insert(&mut tx, &row, &secret::token_hash(&token), None).await?;
     tx.commit(None).await?;
     Ok((row, token))
+}
+
+/// Makes a token for somebody who has shown a token or their password; it is shown this once.
+pub async fn create(p: &Platform, actor: &Actor, new: New) -> Result<(Authorization, String)> {
+    let token = secret::new_token();
+    let by_password = actor.authorization_id.is_none();
+    let row = Authorization { by_password, ..row(p, actor.user.id, &new, &token)? };
+    let mut tx = p.db.begin().await?;
+    hold(&mut tx, actor).await?;
+    authorizations::insert(&mut tx, &row, &secret::token_hash(&token), None).await?;
+    tx.commit(None).await?;
+    Ok((row, token))
+}
+
+/// Locks the actor's account: refused where it is gone, or the password that they came with is
+/// its password no more.
+pub(super) async fn hold(c: &mut Conn, actor: &Actor) -> Result<()> {
+    let by_password = actor.authorization_id.is_none();
+    let user = users::lock(c, actor.user.id).await?;
+    if user.is_none_or(|user| by_password && user.password_hash != actor.user.password_hash) {
+        return Err(Error::Unauthorized("The account has changed meanwhile. Log in again.".into()));
+    }
+    Ok(())
 }
 
 /// The row of a new token.
@@ -91,6 +113,7 @@ pub(super) fn row(p: &Platform, user_id: Uuid, new: &New, token: &str) -> Result
         scope: new.scopes.to_string(),
         hint: secret::token_hint(token),
         session: new.session,
+        by_password: false,
         client_id: None,
         refreshable: false,
         created_at: now,
@@ -158,22 +181,15 @@ pub async fn find(p: &Platform, actor: &Actor, resource: &'static str, id: &str)
 /// Changes what a token is for, and whose program has it.
 pub async fn update(
     p: &Platform,
-    row: Authorization,
+    row: &Authorization,
     description: Option<&str>,
     client_id: Option<Uuid>,
 ) -> Result<Authorization> {
-    let row = Authorization {
-        description: description.map_or(row.description, described),
-        client_id: client_id.or(row.client_id),
-        updated_at: p.cx.now(),
-        ..row
-    };
     let mut tx = p.db.begin().await?;
-    if !authorizations::update(&mut tx, &row).await? {
-        return Err(Error::not_found("authorization", row.id.to_string()));
-    }
+    let description = description.map(described);
+    let changed = authorizations::update(&mut tx, row.id, description.as_deref(), client_id, p.cx.now()).await?;
     tx.commit(None).await?;
-    Ok(row)
+    changed.ok_or_else(|| Error::not_found("authorization", row.id.to_string()))
 }
 
 /// A token, and the one to renew it by, as they are told once.

@@ -25,6 +25,8 @@ pub struct Authorization {
     pub hint: Option<String>,
     /// Made by a login in a browser.
     pub session: bool,
+    /// Made by address and password.
+    pub by_password: bool,
     /// The program that has it.
     pub client_id: Option<Uuid>,
     /// Whether there is a token to renew it by.
@@ -51,11 +53,14 @@ pub struct Holder {
     pub user: User,
 }
 
-/// Adds one; the hashes are [`crate::secret::token_hash`] of the tokens.
+/// Adds one; the hashes are [`crate::secret::token_hash`] of the tokens. Those of the same user that
+/// have ended go.
 pub async fn insert(c: &mut Conn, row: &Authorization, hash: &[u8], refresh_hash: Option<&[u8]>) -> StoreResult<()> {
+    let ended = "delete from authorizations where user_id = $1 and expires_at < $2 and refresh_hash is null";
+    execute!(c, ended, row.user_id, row.created_at)?;
     execute!(
         c,
-        "insert into authorizations (id, user_id, token_hash, description, scope, hint, session, client_id, refresh_hash, created_at, updated_at, expires_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        "insert into authorizations (id, user_id, token_hash, description, scope, hint, session, by_password, client_id, refresh_hash, created_at, updated_at, expires_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         row.id,
         row.user_id,
         hash,
@@ -63,6 +68,7 @@ pub async fn insert(c: &mut Conn, row: &Authorization, hash: &[u8], refresh_hash
         &row.scope,
         &row.hint,
         row.session,
+        row.by_password,
         row.client_id,
         refresh_hash,
         row.created_at,
@@ -72,13 +78,13 @@ pub async fn insert(c: &mut Conn, row: &Authorization, hash: &[u8], refresh_hash
     Ok(())
 }
 
-/// Whose token this is, if it is one and has not ended.
+/// Whose token this is, if it is one and has not ended, and they are not gone.
 pub async fn holder(c: &mut Conn, hash: &[u8], now: DateTime<Utc>) -> StoreResult<Option<Holder>> {
     let row = rows!(
         c,
         Holder,
         fetch_optional,
-        "select a.id as authorization_id, a.scope, a.expires_at, u.* from authorizations a join users u on u.id = a.user_id where a.token_hash = $1",
+        "select a.id as authorization_id, a.scope, a.expires_at, u.* from authorizations a join users u on u.id = a.user_id where a.token_hash = $1 and u.deleted_at is null",
         hash
     )?;
     Ok(row.filter(|row| row.expires_at.is_none_or(|at| at > now)))
@@ -90,7 +96,7 @@ pub async fn list(c: &mut Conn, user_id: Uuid) -> StoreResult<Vec<Authorization>
         c,
         Authorization,
         fetch_all,
-        "select id, user_id, description, scope, hint, session, client_id, refresh_hash is not null as refreshable, created_at, updated_at, expires_at from authorizations where user_id = $1 order by created_at, id",
+        "select id, user_id, description, scope, hint, session, by_password, client_id, refresh_hash is not null as refreshable, created_at, updated_at, expires_at from authorizations where user_id = $1 order by created_at, id",
         user_id
     )
 }
@@ -101,7 +107,7 @@ pub async fn find(c: &mut Conn, user_id: Uuid, id: Uuid) -> StoreResult<Option<A
         c,
         Authorization,
         fetch_optional,
-        "select id, user_id, description, scope, hint, session, client_id, refresh_hash is not null as refreshable, created_at, updated_at, expires_at from authorizations where user_id = $1 and id = $2",
+        "select id, user_id, description, scope, hint, session, by_password, client_id, refresh_hash is not null as refreshable, created_at, updated_at, expires_at from authorizations where user_id = $1 and id = $2",
         user_id,
         id
     )
@@ -113,21 +119,29 @@ pub async fn by_refresh(c: &mut Conn, hash: &[u8]) -> StoreResult<Option<Authori
         c,
         Authorization,
         fetch_optional,
-        "select id, user_id, description, scope, hint, session, client_id, refresh_hash is not null as refreshable, created_at, updated_at, expires_at from authorizations where refresh_hash = $1",
+        "select id, user_id, description, scope, hint, session, by_password, client_id, refresh_hash is not null as refreshable, created_at, updated_at, expires_at from authorizations where refresh_hash = $1",
         hash
     )
 }
 
-/// Changes what it is for and whose program has it; whether it was there.
-pub async fn update(c: &mut Conn, row: &Authorization) -> StoreResult<bool> {
-    Ok(execute!(
+/// Changes what it is for and whose program has it, where these are given: as it is then.
+pub async fn update(
+    c: &mut Conn,
+    id: Uuid,
+    description: Option<&str>,
+    client_id: Option<Uuid>,
+    now: DateTime<Utc>,
+) -> StoreResult<Option<Authorization>> {
+    rows!(
         c,
-        "update authorizations set description = $2, client_id = $3, updated_at = $4 where id = $1",
-        row.id,
-        &row.description,
-        row.client_id,
-        row.updated_at
-    )? > 0)
+        Authorization,
+        fetch_optional,
+        "update authorizations set description = coalesce($2, description), client_id = coalesce($3, client_id), updated_at = $4 where id = $1 returning id, user_id, description, scope, hint, session, by_password, client_id, refresh_hash is not null as refreshable, created_at, updated_at, expires_at",
+        id,
+        description,
+        client_id,
+        now
+    )
 }
 
 /// Gives it another token, whose first moment is `row.updated_at`: the old one ends. Whether it
@@ -141,6 +155,20 @@ pub async fn set_token(c: &mut Conn, row: &Authorization, hash: &[u8]) -> StoreR
         &row.hint,
         row.expires_at,
         row.updated_at
+    )? > 0)
+}
+
+/// The same, if this still is what it is renewed by.
+pub async fn renew(c: &mut Conn, row: &Authorization, hash: &[u8], refresh_hash: &[u8]) -> StoreResult<bool> {
+    Ok(execute!(
+        c,
+        "update authorizations set token_hash = $2, hint = $3, expires_at = $4, updated_at = $5 where id = $1 and refresh_hash = $6",
+        row.id,
+        hash,
+        &row.hint,
+        row.expires_at,
+        row.updated_at,
+        refresh_hash
     )? > 0)
 }
 
@@ -158,4 +186,10 @@ pub async fn delete(c: &mut Conn, user_id: Uuid, id: Uuid) -> StoreResult<bool> 
 /// Ends all of a user's.
 pub async fn delete_all(c: &mut Conn, user_id: Uuid) -> StoreResult<u64> {
     execute!(c, "delete from authorizations where user_id = $1", user_id)
+}
+
+/// Ends what came in by a user's password, but for `kept`: how many that were.
+pub async fn delete_logins(c: &mut Conn, user_id: Uuid, kept: Option<Uuid>) -> StoreResult<u64> {
+    let sql = "delete from authorizations where user_id = $1 and (session or by_password) and id <> $2";
+    execute!(c, sql, user_id, kept.unwrap_or_default())
 }

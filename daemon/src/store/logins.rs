@@ -14,6 +14,8 @@ use super::{
 pub struct BrowserLogin {
     /// Identity.
     pub id: Uuid,
+    /// Where it was begun from.
+    pub peer: String,
     /// Who asks, in their own words.
     pub description: String,
     /// `waiting`, `approved` or `denied`.
@@ -31,8 +33,9 @@ pub async fn insert(c: &mut Conn, row: &BrowserLogin, page_hash: &[u8], token_ha
     execute!(c, "delete from browser_logins where expires_at < $1", row.created_at)?;
     execute!(
         c,
-        "insert into browser_logins (id, page_hash, token_hash, description, state, user_id, created_at, expires_at) values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into browser_logins (id, peer, page_hash, token_hash, description, state, user_id, created_at, expires_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         row.id,
+        &row.peer,
         page_hash,
         token_hash,
         &row.description,
@@ -40,6 +43,17 @@ pub async fn insert(c: &mut Conn, row: &BrowserLogin, page_hash: &[u8], token_ha
         row.user_id,
         row.created_at,
         row.expires_at
+    )?;
+    Ok(())
+}
+
+/// Of those of one peer only so many stay, the newest.
+pub async fn trim(c: &mut Conn, peer: &str, most: i64) -> StoreResult<()> {
+    execute!(
+        c,
+        "delete from browser_logins where peer = $1 and id not in (select id from browser_logins where peer = $1 order by created_at desc, id desc limit $2)",
+        peer,
+        most
     )?;
     Ok(())
 }
@@ -57,7 +71,7 @@ pub async fn by_page(c: &mut Conn, hash: &[u8]) -> StoreResult<Option<BrowserLog
         c,
         BrowserLogin,
         fetch_optional,
-        "select id, description, state, user_id, created_at, expires_at from browser_logins where page_hash = $1",
+        "select id, peer, description, state, user_id, created_at, expires_at from browser_logins where page_hash = $1",
         hash
     )
 }
@@ -68,7 +82,7 @@ pub async fn by_token(c: &mut Conn, hash: &[u8]) -> StoreResult<Option<BrowserLo
         c,
         BrowserLogin,
         fetch_optional,
-        "select id, description, state, user_id, created_at, expires_at from browser_logins where token_hash = $1",
+        "select id, peer, description, state, user_id, created_at, expires_at from browser_logins where token_hash = $1",
         hash
     )
 }
@@ -87,6 +101,11 @@ pub async fn decide(c: &mut Conn, id: Uuid, state: &str, user_id: Option<Uuid>) 
 /// Takes it away; whether it was there.
 pub async fn take(c: &mut Conn, id: Uuid) -> StoreResult<bool> {
     Ok(execute!(c, "delete from browser_logins where id = $1", id)? > 0)
+}
+
+/// Takes away those that a user has approved.
+pub async fn delete_all(c: &mut Conn, user_id: Uuid) -> StoreResult<u64> {
+    execute!(c, "delete from browser_logins where user_id = $1", user_id)
 }
 
 /// A new password has been asked for.
@@ -122,6 +141,18 @@ pub async fn set_reset(c: &mut Conn, user_id: Uuid, hash: &[u8], expires_at: Dat
         expires_at
     )?;
     Ok(())
+}
+
+/// Whether there is such a token.
+pub async fn is_reset(c: &mut Conn, hash: &[u8]) -> StoreResult<bool> {
+    let row: Option<(Uuid,)> =
+        rows!(c, (Uuid,), fetch_optional, "select user_id from password_resets where token_hash = $1", hash)?;
+    Ok(row.is_some())
+}
+
+/// Takes away a user's, asked for or made out.
+pub async fn delete_reset(c: &mut Conn, user_id: Uuid) -> StoreResult<u64> {
+    execute!(c, "delete from password_resets where user_id = $1", user_id)
 }
 
 /// Takes such a token: whose it was, and until when it was good.

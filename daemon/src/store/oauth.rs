@@ -76,18 +76,30 @@ pub async fn insert_client(c: &mut Conn, client: &Client) -> StoreResult<()> {
     Ok(())
 }
 
-/// Changes name, address and secret.
-pub async fn update_client(c: &mut Conn, client: &Client) -> StoreResult<()> {
-    execute!(
+/// Changes name and address, where they are given: as it is then.
+pub async fn update_client(
+    c: &mut Conn,
+    id: Uuid,
+    name: Option<&str>,
+    redirect_uri: Option<&str>,
+    now: DateTime<Utc>,
+) -> StoreResult<Option<Client>> {
+    rows!(
         c,
-        "update oauth_clients set name = $2, redirect_uri = $3, secret = $4, updated_at = $5 where id = $1",
-        client.id,
-        &client.name,
-        &client.redirect_uri,
-        &client.secret,
-        client.updated_at
-    )?;
-    Ok(())
+        Client,
+        fetch_optional,
+        "update oauth_clients set name = coalesce($2, name), redirect_uri = coalesce($3, redirect_uri), updated_at = $4 where id = $1 returning *",
+        id,
+        name,
+        redirect_uri,
+        now
+    )
+}
+
+/// Gives it another secret: as it is then.
+pub async fn set_secret(c: &mut Conn, id: Uuid, secret: &[u8], now: DateTime<Utc>) -> StoreResult<Option<Client>> {
+    let sql = "update oauth_clients set secret = $2, updated_at = $3 where id = $1 returning *";
+    rows!(c, Client, fetch_optional, sql, id, secret, now)
 }
 
 /// Removes one, with the tokens that it has.
@@ -137,5 +149,5 @@ pub async fn take_grant(c: &mut Conn, id: Uuid, now: DateTime<Utc>) -> StoreResu
 
 /// Takes back the codes of a user's that have not been traded.
 pub async fn delete_grants(c: &mut Conn, user_id: Uuid) -> StoreResult<u64> {
-    execute!(c, "delete from oauth_grants where user_id = $1", user_id)
+    execute!(c, "delete from oauth_grants where user_id = $1 and used_at is null", user_id)
 }

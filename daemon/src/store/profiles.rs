@@ -22,21 +22,12 @@ pub struct Profile {
     pub preferences: Json<serde_json::Value>,
     /// When it last logged in with its password.
     pub last_login: Option<DateTime<Utc>>,
-    /// Since when it is gone.
-    pub deleted_at: Option<DateTime<Utc>>,
 }
 
 impl Profile {
     /// Of an account that never set anything.
     pub fn new(user_id: Uuid) -> Self {
-        Self {
-            user_id,
-            allow_tracking: false,
-            beta: false,
-            preferences: Json(serde_json::json!({})),
-            last_login: None,
-            deleted_at: None,
-        }
+        Self { user_id, allow_tracking: false, beta: false, preferences: Json(serde_json::json!({})), last_login: None }
     }
 }
 
@@ -45,18 +36,33 @@ pub async fn find(c: &mut Conn, user_id: Uuid) -> StoreResult<Option<Profile>> {
     rows!(c, Profile, fetch_optional, "select * from profiles where user_id = $1", user_id)
 }
 
-/// Sets all but the last login, whatever it was.
-pub async fn put(c: &mut Conn, profile: &Profile) -> StoreResult<()> {
+/// Sets what one can say yes or no to.
+pub async fn set_flags(c: &mut Conn, user_id: Uuid, allow_tracking: bool, beta: bool) -> StoreResult<()> {
     execute!(
         c,
-        "insert into profiles (user_id, allow_tracking, beta, preferences, last_login, deleted_at) values ($1, $2, $3, $4, $5, $6) on conflict (user_id) do update set allow_tracking = excluded.allow_tracking, beta = excluded.beta, preferences = excluded.preferences, deleted_at = excluded.deleted_at",
-        profile.user_id,
-        profile.allow_tracking,
-        profile.beta,
-        &profile.preferences,
-        profile.last_login,
-        profile.deleted_at
+        "insert into profiles (user_id, allow_tracking, beta, preferences) values ($1, $2, $3, $4) on conflict (user_id) do update set allow_tracking = excluded.allow_tracking, beta = excluded.beta",
+        user_id,
+        allow_tracking,
+        beta,
+        Json(serde_json::json!({}))
     )?;
+    Ok(())
+}
+
+/// Sets what clients remember.
+pub async fn set_preferences(c: &mut Conn, user_id: Uuid, preferences: &serde_json::Value) -> StoreResult<()> {
+    execute!(
+        c,
+        "insert into profiles (user_id, preferences) values ($1, $2) on conflict (user_id) do update set preferences = excluded.preferences",
+        user_id,
+        Json(preferences)
+    )?;
+    Ok(())
+}
+
+/// Nothing is set any more.
+pub async fn delete(c: &mut Conn, user_id: Uuid) -> StoreResult<()> {
+    execute!(c, "delete from profiles where user_id = $1", user_id)?;
     Ok(())
 }
 

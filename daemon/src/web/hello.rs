@@ -19,6 +19,9 @@ const SECRET: usize = 64;
 /// How a client of Redis begins.
 const AUTH: &[u8] = b"AUTH ";
 
+/// How HTTP/2 begins.
+const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// What a connection begins with.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Hello {
@@ -63,11 +66,26 @@ pub(super) async fn hello<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(He
     }
 }
 
+/// Reads until it is plain whether HTTP/2 begins here: the server behind it would wait for that
+/// without end.
+pub(super) async fn http<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<Rewound<S>> {
+    let mut first = BytesMut::new();
+    while is_part_of_http2(&first) && stream.read_buf(&mut first).await? > 0 {}
+    Ok(Rewound { first, stream, line_end: b"" })
+}
+
+fn is_part_of_http2(first: &[u8]) -> bool {
+    first.len() < HTTP2.len() && HTTP2.starts_with(first)
+}
+
 fn tell(first: &[u8]) -> Option<Hello> {
+    if is_part_of_http2(first) {
+        return None;
+    }
     if let Some(rest) = first.strip_prefix(AUTH) {
         return tell_secret(rest).map(|secret| secret.map_or(Hello::Http, Hello::Redis));
     }
-    if !first.is_empty() && AUTH.starts_with(first) {
+    if AUTH.starts_with(first) {
         return None;
     }
     tell_secret(first).map(|secret| secret.map_or(Hello::Http, Hello::Rendezvous))
@@ -180,5 +198,19 @@ mod tests {
         let mut left = String::new();
         rest.read_to_string(&mut left).await.unwrap();
         assert_eq!(left, "GET / HTTP/1.1\r\n");
+    }
+
+    #[tokio::test]
+    async fn half_a_beginning_of_http2_is_waited_for_here() {
+        let (mut client, server) = tokio::io::duplex(64);
+        let reading = tokio::spawn(http(server));
+        tokio::io::AsyncWriteExt::write_all(&mut client, &HTTP2[..5]).await.unwrap();
+        tokio::task::yield_now().await;
+        assert!(!reading.is_finished());
+        tokio::io::AsyncWriteExt::write_all(&mut client, b"OST").await.unwrap();
+        let mut rest = reading.await.unwrap().unwrap();
+        let mut read = [0; 8];
+        rest.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"PRI *OST");
     }
 }

@@ -65,7 +65,7 @@ pub async fn serve(
     let graceful = Arc::new(GracefulShutdown::new());
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HELLO);
-    builder.http2().timer(TokioTimer::new());
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HELLO).keep_alive_timeout(HELLO);
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -123,6 +123,7 @@ async fn connection(
             }
         }
     } else {
+        let stream = tokio::time::timeout(HELLO, hello::http(stream)).await??;
         http(stream, peer, false, router, builder, watcher).await
     }
 }

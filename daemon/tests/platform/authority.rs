@@ -3,12 +3,18 @@
 //! Where a route has a parameter that is not in [`World::value`] yet, the test says so: add what
 //! stands for it. A body that its handler needs goes into [`body`]; a route that is open to
 //! everybody into [`PUBLIC`], one about nobody's things into [`CATALOGUE`], and what only owners
-//! may do into [`OWNERS`]. Each with its reason.
+//! may do into [`OWNERS`]. Each with its reason. What tokens of less than everything may do is a
+//! snapshot of all routes.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::Method;
-use paas_daemon::api::{
-    self,
-    endpoints::{Caller, Endpoint},
+use paas_daemon::{
+    api::{
+        self,
+        endpoints::{Caller, Endpoint},
+    },
+    ops::{scopes::Scopes, tokens},
 };
 use serde_json::{Value, json};
 
@@ -350,7 +356,12 @@ async fn who_works_on_an_app_gets_where_they_may() {
             let named = format!("{} {}", endpoint.method, endpoint.path);
             let refused = OWNERS.contains(&(endpoint.method.as_str(), endpoint.path)) && !owner;
             let answer = world.ask(&endpoint, Some(&token)).await;
-            let denied = matches!(answer.status, 401 | 403);
+            // What somebody may not see is not there for them.
+            let hidden = answer.status == 404
+                && (answer.body["resource"] == "app"
+                    // Those that change have deprovisioned it after a while.
+                    || answer.body["resource"] == "add_on" && endpoint.method == Method::GET);
+            let denied = matches!(answer.status, 401 | 403) || hidden;
             let good = if of_the_app { denied == refused } else { answer.status != 401 };
             if !good || answer.status >= 500 {
                 wrong.push(format!("{named}: {who} gets {} {}", answer.status, answer.body));
@@ -358,4 +369,121 @@ async fn who_works_on_an_app_gets_where_they_may() {
         }
         assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     }
+}
+
+/// A new token of the owner's with one scope.
+async fn scoped(t: &TestApp, scope: &str) -> String {
+    let new = tokens::New {
+        description: "of the matrix".into(),
+        scopes: Scopes::parse([scope]).unwrap(),
+        expires_in: None,
+        session: false,
+    };
+    tokens::create(t.platform(), &t.actor().await, new).await.unwrap().1
+}
+
+const LESS: [&str; 5] = ["identity", "read", "write", "read-protected", "write-protected"];
+
+/// Which tokens of less than everything get past every route's door: a new route is not in the
+/// snapshot until somebody has looked at what it lets them do.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_route_takes_the_scopes_that_are_written_down() {
+    let world = World::make().await;
+    let mut table: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let (_, endpoints) = api::endpoints().split();
+    for endpoint in in_order(endpoints) {
+        if endpoint.caller == Caller::Anyone {
+            continue;
+        }
+        let mut may = Vec::new();
+        for scope in LESS {
+            // A new token each time: some routes end the one that is used.
+            let answer = world.ask(&endpoint, Some(&scoped(&world.t, scope).await)).await;
+            let why = answer.body["message"].as_str().unwrap_or_default();
+            if answer.status != 403 || !why.starts_with("This token has the scope") {
+                may.push(scope);
+            }
+        }
+        let may = if may.is_empty() { "global only".to_owned() } else { may.join(", ") };
+        table.entry(may).or_default().insert(format!("{} {}", endpoint.path, endpoint.method));
+    }
+    let mut text = String::new();
+    for (may, routes) in table {
+        text.push_str(&format!("{may}:\n"));
+        routes.iter().for_each(|route| text.push_str(&format!("  {route}\n")));
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_only_read_or_write_apps_is_shown_no_secret() {
+    let world = World::make().await;
+    let t = &world.t;
+    t.patch("/apps/world/config-vars", json!({"SECRET": "s3cret-of-the-app"})).await.ok();
+    let url = "https://user:s3cret-of-the-drain@logs.invalid/";
+    t.post("/apps/world/log-drains", json!({"url": url})).await.ok();
+    let exporter =
+        json!({"type": "otlphttp", "endpoint": "https://otel.invalid", "headers": {"x-key": "s3cret-of-otel"}});
+    t.patch(&format!("/telemetry-drains/{}", world.telemetry_drain), json!({"exporter": exporter})).await.ok();
+    let stage = format!("/pipelines/{}/stage/test/config-vars", world.pipeline);
+    t.patch(&stage, json!({"SECRET": "s3cret-of-the-stage"})).await.ok();
+    let hook = json!({
+        "url": "http://192.0.2.1/", "include": ["api:app"], "level": "notify", "secret": "s3cret-of-the-hook",
+        "authorization": "s3cret-to-the-hook",
+    });
+    t.post("/apps/world/webhooks", hook).await.ok();
+    let client = json!({"name": "x", "redirect_uri": "https://example.com/"});
+    let client = t.post("/oauth/clients", client).await.ok()["secret"].as_str().unwrap().to_owned();
+    let secrets = ["s3cret-of-the-app", "s3cret-of-the-drain", "s3cret-of-otel", "s3cret-of-the-stage", &client];
+    let (_, endpoints) = api::endpoints().split();
+    let mut shown: BTreeSet<&str> = BTreeSet::new();
+    for endpoint in endpoints.iter().filter(|endpoint| endpoint.method == Method::GET) {
+        for scope in ["global", "identity", "read", "write"] {
+            let answer = world.ask(endpoint, Some(&scoped(t, scope).await)).await;
+            let text = answer.body.to_string();
+            let has = |secret: &&str| text.contains(secret);
+            if scope == "global" {
+                shown.extend(secrets.into_iter().filter(has));
+                continue;
+            }
+            let found: Vec<&str> = secrets.into_iter().chain(["redis://", "s3cret-"]).filter(has).collect();
+            assert!(found.is_empty(), "{}: {scope} is shown {found:?}: {text}", endpoint.path);
+        }
+    }
+    assert_eq!(shown.len(), secrets.len(), "all of them are to be seen by who may: {shown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_token_of_less_than_everything_gives_others_more() {
+    let t = TestApp::fake().await;
+    t.create("app").await;
+    let root = Person::admin(&t, "root").await;
+    Person::new(&t, "eve").await;
+    root.put("/teams/default/members", json!({"email": t.email, "role": "admin"})).await.ok();
+    for scope in LESS {
+        let token = scoped(&t, scope).await;
+        for (method, path, body) in [
+            ("PUT", "/teams/default/members", json!({"email": "eve@example.com", "role": "admin"})),
+            ("PUT", "/teams/default/invitations", json!({"email": "evil@example.com", "role": "admin"})),
+            ("POST", "/teams", json!({"name": "crew"})),
+            ("POST", "/apps/app/collaborators", json!({"user": "eve@example.com"})),
+            ("PATCH", "/teams/apps/app", json!({"owner": "eve@example.com"})),
+            ("POST", "/account/app-transfers", json!({"app": "app", "recipient": "eve@example.com"})),
+            ("GET", "/users/root@example.com", json!({})),
+        ] {
+            let body = (method != "GET").then(|| body.to_string().into_bytes());
+            let (_, why) = t.send(method, path, Some(&token), body).await.error(403);
+            assert!(why.ends_with("this takes global."), "{method} {path}: {why}");
+        }
+        let run = json!({"command": "env"}).to_string().into_bytes();
+        let (_, why) = t.send("POST", "/apps/app/dynos", Some(&token), Some(run)).await.error(match scope {
+            "write-protected" => 422,
+            _ => 403,
+        });
+        assert!(scope == "write-protected" || why.ends_with("this takes global or write-protected."), "{why}");
+    }
+    // By its id, a Redis is shown with a way in that changes it as well.
+    let id = t.post("/apps/app/addons", json!({"plan": "redis:mini"})).await.ok()["id"].as_str().unwrap().to_owned();
+    let read = scoped(&t, "read-protected").await;
+    t.send("GET", &format!("/redis/v0/databases/{id}"), Some(&read), None).await.error(403);
 }

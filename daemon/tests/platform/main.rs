@@ -9,6 +9,7 @@ mod accounts;
 mod addons;
 mod authority;
 mod certificates;
+mod changes;
 mod drains;
 mod dynos;
 mod features;

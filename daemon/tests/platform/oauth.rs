@@ -202,6 +202,7 @@ async fn the_standards_own_form_works_too() {
     let ask = async |pairs: &[(&str, &str)]| t.send_with("POST", "/oauth/token", &[], &form(pairs)).await;
     let wrong = ask(&[("grant_type", "authorization_code"), ("code", code), ("client_secret", "x")]).await;
     assert_eq!((wrong.status, &wrong.body["error"]), (401, &json!("invalid_client")));
+    assert!(wrong.headers["www-authenticate"].to_str().unwrap().starts_with("Basic "));
     let other = [("client_id", "00000000-0000-0000-0000-000000000000"), ("client_secret", secret)];
     let wrong = ask(&[&[("grant_type", "authorization_code"), ("code", code)], &other[..]].concat()).await;
     assert_eq!(wrong.body["error"], "invalid_client");
@@ -232,14 +233,33 @@ async fn the_page_of_consent_sends_nobody_astray() {
         let page = browser.open(&path, None).await;
         assert_eq!((page.status, page.to), (400, None), "{path}");
     }
+    // Nor by what a link asks: anybody may have made it.
     for (query, error) in [("response_type=token", "unsupported_response_type"), ("scope=all", "invalid_scope")] {
         let page = browser.open(&format!("/oauth/authorize?client_id={id}&{query}&state=7"), None).await;
-        assert_eq!(page.to.unwrap(), format!("https://example.com/cb?x=1&error={error}&state=7"));
+        assert_eq!((page.status, page.to), (400, None));
+        assert!(page.text.contains(error), "{}", page.text);
     }
     let page =
         browser.open(&format!("/oauth/authorize?client_id={id}&redirect_uri=https://example.com/cb?x%3D1"), None).await;
+    assert!(page.text.contains("a program of owner@example.com"), "{}", page.text);
     let hidden = page.hidden();
     assert!(hidden.contains(&("scope".into(), "identity".into())), "{hidden:?}");
+    // A form that another page has posted, though it has the cookie and the proof of its own.
+    for (name, value, status) in [
+        ("Origin", "https://evil.example", 403),
+        ("Origin", "null", 403),
+        ("Sec-Fetch-Site", "same-site", 403),
+        ("Origin", t.url.as_str(), 303),
+        ("Sec-Fetch-Site", "same-origin", 303),
+    ] {
+        let form: String = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(Page::filled(&hidden, &[("decision", "no")]))
+            .finish();
+        let sent = browser.http.post(format!("{}/oauth/authorize", t.url)).header(name, value).body(form);
+        let sent = sent.header("Content-Type", "application/x-www-form-urlencoded");
+        let answer = sent.header("Cookie", browser.cookie.as_deref().unwrap()).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{name}: {value}");
+    }
     // No, a wrong password, and a form that another browser was given.
     let no = browser.open("/oauth/authorize", Some(&Page::filled(&hidden, &[("decision", "no")]))).await;
     assert_eq!(no.to.unwrap(), "https://example.com/cb?x=1&error=access_denied");

@@ -122,6 +122,11 @@ async fn a_slug_has_the_checksum_that_was_announced() {
     let slug = t.post("/apps/shop/slugs", body).await.ok();
     assert_eq!((&slug["commit"], &slug["blob"]["method"]), (&json!("5ec1351abc"), &json!("PUT")));
     let url = slug["blob"]["url"].as_str().unwrap();
+    // Who only looks at it gets no address that takes its bytes.
+    let seen = t.get(&format!("/apps/shop/slugs/{}", slug["id"].as_str().unwrap())).await.ok();
+    let plain = seen["blob"]["url"].as_str().unwrap();
+    assert_eq!((&seen["blob"]["method"], plain), (&json!("PUT"), url.split('?').next().unwrap()));
+    t.send("PUT", &plain[plain.find("/slugs/").unwrap()..], None, Some(b"x".to_vec())).await.error(401);
     let path = &url[url.find("/slugs/").unwrap()..];
     let answer = t.send("PUT", path, None, Some(b"something else".to_vec())).await;
     let (_, why) = answer.error(422);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io::Read as _};
 
-use paas_daemon::api;
+use paas_daemon::{api, store};
 use serde_json::{Value, json};
 
 use crate::util::{Answer, TestApp};
@@ -95,6 +95,9 @@ async fn lists_come_in_pages_in_the_order_asked_for() {
         ("id ..; max=2", "abcde"),
         ("id ..; max=3, order=desc", "edcba"),
         ("created_at ..; max=200", "abcde"),
+        ("created_at ..; max=2", "abcde"),
+        ("updated_at ..; max=1", "abcde"),
+        ("maintenance ..; max=2", "abcde"),
         ("nonsense ..; max=2", "abcde"),
         ("bytes=0-10", "abcde"),
     ] {
@@ -120,6 +123,26 @@ async fn lists_come_in_pages_in_the_order_asked_for() {
             }
         }
         assert_eq!(seen, wanted, "{start}");
+    }
+    // Entries with one and the same value are all on one page; any value leads on.
+    for text in ["a, b; c", "ümlaut", "a..b", "same", "same", "same"] {
+        t.post("/oauth/authorizations", json!({"description": text})).await.ok();
+    }
+    for start in ["description ..; max=1", "scope ..; max=2", "description ..; max=2, order=desc"] {
+        let (mut range, mut seen) = (start.to_owned(), BTreeSet::new());
+        for page in 0.. {
+            assert!(page < 10, "{start}: no end");
+            let answer = t.ask("/oauth/authorizations", &[("Range", &range)]).await;
+            for item in answer.body.as_array().unwrap() {
+                assert!(seen.insert(item["id"].as_str().unwrap().to_owned()), "{start}: twice");
+            }
+            let Some(next) = header(&answer, "next-range") else {
+                assert_eq!(answer.status, 200, "{start}: {range}");
+                break;
+            };
+            range = next.to_owned();
+        }
+        assert_eq!(seen.len(), 7, "{start}");
     }
     // More than there may be is as many as there may be; a Range on a change is nobody's business.
     t.ask("/apps", &[("Range", "id ..; max=100000")]).await.ok();
@@ -161,7 +184,53 @@ async fn requests_are_counted_by_account() {
         statuses
     };
     assert_eq!(statuses, [401, 401, 401, 401, 429, 429]);
+    let (_, why) = t.send("GET", "/account", Some("wrong"), None).await.error(429);
+    assert!(why.contains("Your address") && why.contains("4 requests an hour"), "{why}");
     t.send("GET", "/account", Some(&other), None).await.ok();
+    // Whoever has one address of a network of IPv6 has all of it.
+    let mut statuses = Vec::new();
+    for n in 0..6 {
+        let from = format!("2001:db8::{n:x}:1");
+        statuses.push(t.send_with("GET", "/account", &[("X-Forwarded-For", &from)], "").await.status);
+    }
+    assert_eq!(statuses, [401, 401, 401, 401, 429, 429]);
+    t.send_with("GET", "/account", &[("X-Forwarded-For", "2001:db8:0:1::1")], "").await.error(401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_sent_however_large_it_is() {
+    let t = TestApp::fake().await;
+    t.create("large").await;
+    let build = |version: String| json!({"source_blob": {"url": "http://127.0.0.1:1/x.tgz", "version": version}});
+    let (_, why) = t.post("/apps/large/builds", build("v".repeat(201))).await.error(422);
+    assert!(why.starts_with("source_blob.version:"), "{why}");
+    for (path, body, field) in [
+        ("/apps/large/slugs", json!({"process_types": {"web": "x".repeat(20_000)}}), "process_types.web:"),
+        ("/apps/large/slugs", json!({"process_types": {}, "commit": "x".repeat(300)}), "commit:"),
+        (
+            "/app-setups",
+            json!({"source_blob": {"url": "http://x.example/", "version": "x".repeat(300)}}),
+            "source_blob",
+        ),
+    ] {
+        let (_, why) = t.post(path, body).await.error(422);
+        assert!(why.starts_with(field), "{why}");
+    }
+    let (_, why) = t.patch("/users/~/preferences", json!({"timezone": "x".repeat(300)})).await.error(422);
+    assert!(why.starts_with("timezone:"), "{why}");
+    // Of the time when there was no bound.
+    let made = t.post("/apps/large/builds", build("v1".into())).await.ok();
+    let p = t.platform();
+    let id = made["id"].as_str().unwrap().parse().unwrap();
+    let row = paas_daemon::ops::builds::by_id(p, id).await.unwrap().unwrap();
+    let mut tx = p.db.begin().await.unwrap();
+    for _ in 0..5 {
+        let text = "v".repeat(4 << 20);
+        let row = store::builds::Build { id: uuid::Uuid::now_v7(), source_version: Some(text), ..row.clone() };
+        store::builds::insert(&mut tx, &row).await.unwrap();
+    }
+    tx.commit(None).await.unwrap();
+    assert_eq!(t.get("/apps/large/builds").await.ok().as_array().unwrap().len(), 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]

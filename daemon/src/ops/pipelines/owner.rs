@@ -93,7 +93,7 @@ pub(super) async fn hold(c: &mut Conn, owner: Owner, now: DateTime<Utc>) -> Resu
 pub(super) async fn check(p: &Platform, owner: Owner) -> Result<()> {
     let mut c = p.db.read().await?;
     let there = match owner {
-        Owner::User(id) => users::by_id(&mut c, id).await?.is_some(),
+        Owner::User(id) => users::present(&mut c, id).await?.is_some(),
         Owner::Team(id) => teams::by_id(&mut c, id).await?.is_some(),
     };
     if there { Ok(()) } else { Err(missing(owner)) }

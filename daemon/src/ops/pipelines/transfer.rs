@@ -66,7 +66,7 @@ async fn hand_over(p: &Platform, actor: &Actor, app_id: Uuid, from: Owner, to: O
     };
     let mut change = p.change(app_id).await?;
     let mut app = current_app(&mut change, app_id).await?;
-    let new = users::by_id(&mut change, to).await?.ok_or_else(|| Error::not_found("user", to.to_string()))?;
+    let new = users::present(&mut change, to).await?.ok_or_else(|| Error::not_found("user", to.to_string()))?;
     if owner_of(&app) != from {
         return Ok(());
     }

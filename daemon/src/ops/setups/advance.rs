@@ -108,7 +108,7 @@ async fn whose(p: &Platform, setup: &AppSetup) -> Result<(App, Actor)> {
     let mut c = p.db.read().await?;
     let app = app_rows::by_id(&mut c, setup.app_id).await?.filter(|app| !app.deleting);
     let app = app.ok_or_else(|| Error::invalid("The app was destroyed while it was being set up."))?;
-    let user = users::by_id(&mut c, setup.user_id).await?;
+    let user = users::present(&mut c, setup.user_id).await?;
     let user = user.ok_or_else(|| Error::invalid("The account that asked for the setup is gone."))?;
     Ok((app, Actor { user, authorization_id: None }))
 }

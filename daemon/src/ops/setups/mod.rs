@@ -25,7 +25,8 @@ use uuid::Uuid;
 use super::{
     Actor, Platform,
     apps::{self, OwnedApp, sentence},
-    teams,
+    builds::LONGEST_VERSION,
+    check_length, teams,
 };
 use crate::{
     context::new_id,
@@ -189,6 +190,7 @@ pub fn check_source(blob: &SourceBlob) -> Result<()> {
             "source_blob.url: the http(s) address of a tar archive is needed; POST /sources gives one to upload to.",
         ));
     }
+    check_length("source_blob.version", blob.version.as_deref(), LONGEST_VERSION)?;
     let Some(sum) = &blob.checksum else { return Ok(()) };
     match checksum(sum) {
         Some(_) => Ok(()),

@@ -170,7 +170,7 @@ async fn whose(p: &Platform, build: &Build) -> Result<(App, Actor), Failure> {
     let mut c = p.db.read().await?;
     let app = apps::by_id(&mut c, build.app_id).await?.filter(|app| !app.deleting);
     let app = app.ok_or_else(|| Failure::said("the app is gone"))?;
-    let user = users::by_id(&mut c, build.user_id).await?;
+    let user = users::present(&mut c, build.user_id).await?;
     let user = user.ok_or_else(|| Failure::said("the account that asked for the build is gone"))?;
     Ok((app, Actor { user, authorization_id: None }))
 }
