@@ -9,7 +9,7 @@ use crate::{
     error::{Error, NotFound, Result},
     secret,
     store::{
-        authorizations, logins, oauth,
+        authorizations, logins, oauth, pipelines,
         profiles::{self, Profile},
         ssh_keys,
         users::{self, User},
@@ -242,11 +242,12 @@ pub async fn delete(p: &Platform, actor: &Actor, account: Account, password: Opt
     let mut tx = p.db.begin().await?;
     let gone = User { name: None, password_hash: None, admin: false, updated_at: now, ..user.clone() };
     users::update(&mut tx, &gone).await?;
-    let apps = users::apps_of(&mut tx, user.id).await?;
+    let mut apps = users::apps_of(&mut tx, user.id).await?;
+    apps.extend(pipelines::of_user(&mut tx, user.id).await?.into_iter().map(|name| format!("the pipeline {name}")));
     if let Some(first) = apps.first() {
         let others = if apps.len() > 1 { format!(" and {} more", apps.len() - 1) } else { String::new() };
         return Err(Error::invalid(format!(
-            "{} still owns {first}{others}. Transfer or destroy its apps first, then delete the account.",
+            "{} still owns {first}{others}. Transfer or destroy its apps and pipelines first, then delete the account.",
             user.email
         )));
     }
