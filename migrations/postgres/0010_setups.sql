@@ -52,12 +52,16 @@ create table pipeline_repos (
   url bytea not null,
   -- An app of this server whose repository it is.
   app_id uuid,
+  -- Who connected it, and must be allowed to fetch its code.
+  user_id uuid not null references users(id) on delete cascade,
   created_at timestamptz not null,
   updated_at timestamptz not null
 );
 
 create table review_app_configs (
   pipeline_id uuid primary key references pipelines(id) on delete cascade,
+  -- Who switched it on.
+  user_id uuid not null references users(id) on delete cascade,
   automatic boolean not null,
   destroy_stale boolean not null,
   stale_days bigint not null,
@@ -83,6 +87,8 @@ create table review_apps (
   message text,
   -- The dyno of the script that runs before the app goes.
   script_id uuid not null,
+  -- Its branch has gone from the repository.
+  branch_gone boolean not null,
   created_at timestamptz not null,
   updated_at timestamptz not null
 );

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::{
     Actor, Platform,
-    apps::{self, OwnedApp, sentence},
+    apps::{self, sentence},
     teams,
 };
 use crate::{
@@ -109,26 +109,14 @@ pub async fn create(
         ..apps::New::default()
     };
     let team = wanted.team.as_deref();
-    let OwnedApp { app, .. } = teams::create_app(p, actor, team, team.is_none(), new).await?;
-    let setup = begin(p, actor, &app, None, blob, overrides).await?;
-    Ok(Shown { setup, build: None })
-}
-
-/// Begins the setup of an app that has just been made. All is checked already.
-pub(super) async fn begin(
-    p: &Platform,
-    actor: &Actor,
-    app: &App,
-    environment: Option<&str>,
-    blob: SourceBlob,
-    overrides: Overrides,
-) -> Result<AppSetup> {
-    let setup = row(p, actor, app, environment, blob, &overrides)?;
-    let mut change = p.change(app.id).await?;
+    let team = teams::team_of_new(p, actor, team, team.is_none(), wanted.locked).await?;
+    let (mut change, app) = apps::begin_for(p, actor, apps::New { team, ..new }).await?;
+    let setup = row(p, actor, &app, None, blob, &overrides)?;
     app_setups::insert(&mut change, &setup).await?;
-    let event = json!({"id": setup.id, "app": app.name, "environment": environment});
+    let event = json!({"id": setup.id, "app": app.name, "environment": setup.environment});
     p.commit(change, Event::new("app-setup.create", actor.name(), event)).await?;
-    Ok(setup)
+    p.tell(app.id, apps::first_words(actor));
+    Ok(Shown { setup, build: None })
 }
 
 /// The row of a setup that is about to begin.
