@@ -23,7 +23,8 @@ create table app_setups (
   step text not null,
   failure_message text,
   manifest_errors jsonb not null,
-  source_url text not null,
+  -- Where the source comes from, sealed: the address may be a key.
+  source_url bytea not null,
   source_version text,
   source_checksum text,
   -- Where the archive was brought to (sources/ID of the data directory).
@@ -108,7 +109,8 @@ create table test_runs (
   commit_branch text not null,
   commit_message text not null,
   commit_sha text not null,
-  source_url text not null,
+  -- Where the source comes from, sealed: the address may be a key.
+  source_url bytea not null,
   debug boolean not null,
   exit_code bigint,
   created_at timestamptz not null,

@@ -73,6 +73,7 @@ fn status(row: &Row) -> TestStatus {
 async fn show(p: &Platform, row: &Row, deploys: bool) -> ApiResult<TestRun> {
     let user = test_runs::user(p, row).await?;
     let user = ops::accounts::of(p, user).await?;
+    let source = test_runs::source_url(p, row)?;
     Ok(TestRun {
         actor_email: user.user.email.clone(),
         app_setup: Some(TestSetup { id: row.setup_id, app_name: test_runs::app_name(p, row).await? }),
@@ -88,7 +89,7 @@ async fn show(p: &Platform, row: &Row, deploys: bool) -> ApiResult<TestRun> {
         number: row.number,
         organization: None,
         pipeline: IdRef { id: row.pipeline_id },
-        source_blob_url: if deploys { row.source_url.clone() } else { ops::sources::shown(&row.source_url) },
+        source_blob_url: if deploys { source } else { ops::sources::shown(&source) },
         status: status(row),
         updated_at: row.updated_at,
         user: view::account(&user),

@@ -104,7 +104,7 @@ pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, new: New) 
         commit_branch: new.branch,
         commit_message: new.message,
         commit_sha: new.sha,
-        source_url: new.url,
+        source_url: p.cx.sealer().seal(&place(id), new.url.as_bytes()),
         debug: new.debug,
         exit_code: None,
         created_at: now,
@@ -117,6 +117,17 @@ pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, new: New) 
     p.tell(app.id, apps::first_words(actor));
     p.tell(app.id, couplings::told(actor, &coupling));
     Ok(row)
+}
+
+fn place(id: Uuid) -> String {
+    format!("test-run/{id}/source")
+}
+
+/// The address of a run's source, which may be a key.
+pub fn source_url(p: &Platform, run: &TestRun) -> Result<String> {
+    let unreadable = "The test run's source can't be read.";
+    let text = p.cx.sealer().open(&place(run.id), &run.source_url).map_err(|e| Error::internal(unreadable, e))?;
+    String::from_utf8(text).map_err(|e| Error::internal(unreadable, e))
 }
 
 /// Those of a pipeline, by number.

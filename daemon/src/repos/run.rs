@@ -13,7 +13,7 @@ use tokio::{
 use super::{LARGEST_FETCH, Repo, RepoError};
 
 /// Memory that each of git's processes may have, in bytes.
-const MEMORY: u64 = 1 << 30;
+const MEMORY: u64 = 512 << 20;
 
 /// Most bytes that are kept of what git says about its failure.
 const LARGEST_WORDS: u64 = 64 << 10;
@@ -111,8 +111,8 @@ async fn finish(
     if status.success() {
         return Ok(());
     }
-    // SIGXFSZ, of git or of what it runs.
-    if words.contains("died of signal 25") || std::os::unix::process::ExitStatusExt::signal(&status) == Some(25) {
+    // All that git says when what it runs to keep a pack has been ended for its size.
+    if words.trim() == "fatal: fetch-pack: invalid index-pack output" {
         return Err(RepoError::TooLarge);
     }
     let last = words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it gives no reason");

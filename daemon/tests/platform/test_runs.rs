@@ -227,4 +227,9 @@ async fn to_see_runs_and_builds_is_not_to_have_the_source() {
         assert!(!shown(vic.get(&path).await.ok()), "{path}");
     }
     assert!(!shown(vic.get(&format!("/pipelines/{line}/latest-builds")).await.ok()));
+    // Nor is it in the rows for who reads the database.
+    let id: uuid::Uuid = begun["id"].as_str().unwrap().parse().unwrap();
+    let mut c = t.platform().db.read().await.unwrap();
+    let row = paas_daemon::store::test_runs::by_id(&mut c, id).await.unwrap().unwrap();
+    assert!(!String::from_utf8_lossy(&row.source_url).contains("/sources/"));
 }

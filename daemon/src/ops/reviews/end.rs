@@ -63,11 +63,16 @@ pub(super) async fn go(p: &Platform, row: &ReviewApp, who: &str) -> Result<Revie
     found.ok_or_else(|| Error::not_found("review_app", row.id.to_string()))
 }
 
-/// Whether an app is still what a review app's row says: in its pipeline at `review`, and neither
-/// given to somebody else nor taken out. What it has become since is not for the pipeline to end.
+/// Whether an app is in its pipeline at `review`, as a review app is.
+async fn is_coupled(c: &mut Conn, row: &ReviewApp) -> Result<bool> {
+    let coupling = couplings::of_app(c, row.app_id).await?;
+    Ok(coupling.is_some_and(|c| c.pipeline_id == row.pipeline_id && c.stage == Stage::Review.as_str()))
+}
+
+/// Whether an app is still what a review app's row says: in its pipeline at `review`, and not given
+/// to somebody else. What it has become since is not for the pipeline to end.
 async fn is_its_own(c: &mut Conn, row: &ReviewApp, app: &App) -> Result<bool> {
-    let coupling = couplings::of_app(c, app.id).await?;
-    if coupling.is_none_or(|c| c.pipeline_id != row.pipeline_id || c.stage != Stage::Review.as_str()) {
+    if !is_coupled(c, row).await? {
         return Ok(false);
     }
     let owner = Owner::of_app(app);
@@ -90,11 +95,15 @@ pub async fn advance(p: &Platform, row: &ReviewApp) -> Result<bool> {
         }
         return Ok(false);
     };
-    if !is_its_own(&mut p.db.read().await?, row, &app).await? {
+    // To whom it belongs is asked when it is to go: a pipeline that is given away takes its apps along one by one.
+    let its_own = match is_live(row) {
+        true => is_coupled(&mut p.db.read().await?, row).await?,
+        false => is_its_own(&mut p.db.read().await?, row, &app).await?,
+    };
+    if !its_own {
         leave(p, row).await?;
-        return Ok(false);
     }
-    if is_live(row) {
+    if !its_own || is_live(row) {
         return Ok(false);
     }
     let user = users::by_id(&mut p.db.read().await?, row.user_id).await?;

@@ -10,7 +10,7 @@ use crate::{
     ops::{
         Actor, Platform,
         pipelines::{self, Owner},
-        repos, test_runs,
+        repos, setups, test_runs,
     },
     store::{
         app_setups, apps as app_rows,
@@ -98,7 +98,10 @@ pub async fn follow(p: &Platform, config: &Config) -> Result<()> {
 /// Whether it was made from the pipeline's repository.
 async fn resolved(p: &Platform, row: &ReviewApp) -> Result<bool> {
     let setup = app_setups::by_id(&mut p.db.read().await?, row.setup_id).await?;
-    Ok(setup.is_some_and(|setup| repos::is_source(&setup.source_url).is_some()))
+    Ok(match setup {
+        Some(setup) => repos::is_source(&setups::source_url(p, &setup)?).is_some(),
+        None => false,
+    })
 }
 
 /// In whose name the platform makes review apps: the pipeline's owner's; for a team's, who switched

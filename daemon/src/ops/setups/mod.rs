@@ -142,7 +142,7 @@ pub(super) fn row(
         step: "source".into(),
         failure_message: None,
         manifest_errors: Json(Vec::new()),
-        source_url: blob.url,
+        source_url: p.cx.sealer().seal(&source_place(id), blob.url.as_bytes()),
         source_version: blob.version,
         source_checksum: blob.checksum,
         // Not rising with time: it becomes an address.
@@ -161,6 +161,19 @@ pub(super) fn row(
 
 fn place(id: Uuid) -> String {
     format!("app-setup/{id}")
+}
+
+fn source_place(id: Uuid) -> String {
+    format!("app-setup/{id}/source")
+}
+
+/// Where the source of a setup comes from: an address that may be a key, or a branch of a
+/// pipeline's repository.
+pub fn source_url(p: &Platform, setup: &AppSetup) -> Result<String> {
+    let unreadable = "The setup's source can't be read.";
+    let text = p.cx.sealer().open(&source_place(setup.id), &setup.source_url);
+    let text = text.map_err(|e| Error::internal(unreadable, e))?;
+    String::from_utf8(text).map_err(|e| Error::internal(unreadable, e))
 }
 
 fn overrides(p: &Platform, setup: &AppSetup) -> Result<Overrides> {
