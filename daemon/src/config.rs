@@ -105,7 +105,7 @@ pub struct Config {
     #[arg(long, env = "PAAS_MAX_DYNOS", default_value_t = 100)]
     pub max_dynos: u32,
 
-    /// Whether what users have sent elsewhere (drains, webhooks) may go to this machine's own addresses too, its loopback among them.
+    /// Whether what users have sent elsewhere (drains, webhooks, repositories) may go to this machine's own addresses too, its loopback among them.
     #[arg(long, env = "PAAS_ALLOW_LOOPBACK", value_parser = clap::builder::FalseyValueParser::new())]
     pub allow_loopback: bool,
 

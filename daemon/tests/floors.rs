@@ -24,6 +24,7 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("context.rs", "config", "the context hands the settings round"),
     ("context.rs", "secret", "and the sealer"),
     ("addons/", "engine", "a provider brings its services up on the engine it is given"),
+    ("repos/", "outbound", "what drains and webhooks may not reach, repositories may not either"),
     ("tasks/control.rs", "api", "the control socket answers in the API's form of an error"),
     ("tasks/webhooks/", "api", "webhooks are told of things as the API shows them"),
     ("doctor/", "serve", "the doctor looks at what serve would use, made by the same functions"),

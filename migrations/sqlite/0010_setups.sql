@@ -23,7 +23,8 @@ create table app_setups (
   step text not null,
   failure_message text,
   manifest_errors TEXT not null,
-  source_url text not null,
+  -- Where the source comes from, sealed: the address may be a key.
+  source_url BLOB not null,
   source_version text,
   source_checksum text,
   -- Where the archive was brought to (sources/ID of the data directory).
@@ -52,12 +53,16 @@ create table pipeline_repos (
   url BLOB not null,
   -- An app of this server whose repository it is.
   app_id BLOB,
+  -- Who connected it, and must be allowed to fetch its code.
+  user_id BLOB not null references users(id) on delete cascade,
   created_at DATETIME not null,
   updated_at DATETIME not null
 );
 
 create table review_app_configs (
   pipeline_id BLOB primary key references pipelines(id) on delete cascade,
+  -- Who switched it on.
+  user_id BLOB not null references users(id) on delete cascade,
   automatic BOOLEAN not null,
   destroy_stale BOOLEAN not null,
   stale_days bigint not null,
@@ -83,6 +88,8 @@ create table review_apps (
   message text,
   -- The dyno of the script that runs before the app goes.
   script_id BLOB not null,
+  -- Its branch has gone from the repository.
+  branch_gone BOOLEAN not null,
   created_at DATETIME not null,
   updated_at DATETIME not null
 );
@@ -102,7 +109,8 @@ create table test_runs (
   commit_branch text not null,
   commit_message text not null,
   commit_sha text not null,
-  source_url text not null,
+  -- Where the source comes from, sealed: the address may be a key.
+  source_url BLOB not null,
   debug BOOLEAN not null,
   exit_code bigint,
   created_at DATETIME not null,

@@ -79,8 +79,6 @@ async fn create(
         attachment: body.attachment.as_ref().and_then(|attachment| attachment.name.as_deref()),
         options: body.config.as_ref(),
     };
-    let (provider, _) = ops::addons::resolve_plan(&p, new.plan)?;
-    ops::teams::check_addon(&p, &actor, &app, provider.service().name).await?;
     let made = ops::addons::create(&p, &actor, &app, new).await?;
     let shown = match settled(&p, wakes, made.addon.id).await? {
         Some(row) => ops::addons::show(&p, row).await?,

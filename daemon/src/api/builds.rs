@@ -60,6 +60,7 @@ pub(super) fn status(row: &Build) -> BuildStatus {
     }
 }
 
+/// A build as everybody may see it who may see its app: its source is for those who deploy.
 pub(super) fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build {
     let packs = row.buildpacks.0.iter();
     let packs =
@@ -75,7 +76,7 @@ pub(super) fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build
         slug: row.slug_id.map(|id| IdRef { id }),
         source_blob: wire::build::SourceBlob {
             checksum: None,
-            url: row.source_url.clone().unwrap_or_default(),
+            url: row.source_url.as_deref().map(ops::sources::shown).unwrap_or_default(),
             version: row.source_version.clone(),
             version_description: row.source_description.clone(),
         },
@@ -86,17 +87,25 @@ pub(super) fn show(p: &Platform, row: &Build, user: &users::User) -> wire::Build
     }
 }
 
+/// A build for somebody who may deploy its app (`deploys`), or only see it.
+async fn show_to(p: &Platform, row: &Build, user: &users::User, deploys: bool) -> ApiResult<wire::Build> {
+    let mut shown = show(p, row, user);
+    shown.source_blob.checksum = checksum(p, row).await?;
+    if deploys {
+        shown.source_blob.url = row.source_url.clone().unwrap_or_default();
+    }
+    Ok(shown)
+}
+
 /// What the source's checksum is to be, as clients write it.
 async fn checksum(p: &Platform, row: &Build) -> ApiResult<Option<String>> {
     Ok(ops::builds::wanted_checksum(p, row.id).await?.map(|sum| format!("SHA256:{sum}")))
 }
 
-async fn shown(p: &Platform, row: &Build) -> ApiResult<Json<wire::Build>> {
+async fn shown(p: &Platform, row: &Build, deploys: bool) -> ApiResult<Json<wire::Build>> {
     let user = users::by_id(&mut p.db.read().await.map_err(Error::from)?, row.user_id).await.map_err(Error::from)?;
     let user = user.ok_or_else(|| Error::not_found("user", row.user_id.to_string()))?;
-    let mut shown = show(p, row, &user);
-    shown.source_blob.checksum = checksum(p, row).await?;
-    Ok(Json(shown))
+    Ok(Json(show_to(p, row, &user, deploys).await?))
 }
 
 async fn index(
@@ -108,13 +117,12 @@ async fn index(
     let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
     let rows = users::list(&mut p.db.read().await.map_err(Error::from)?).await.map_err(Error::from)?;
     let users: HashMap<Uuid, users::User> = rows.into_iter().map(|user| (user.id, user)).collect();
+    let deploys = ops::apps::may(&p, &actor, &app, Permission::Deploy).await?;
     let rows = ops::builds::list(&p, &app).await?;
     let mut items = Vec::new();
     for row in &rows {
         let Some(user) = users.get(&row.user_id) else { continue };
-        let mut shown = show(&p, row, user);
-        shown.source_blob.checksum = checksum(&p, row).await?;
-        items.push(shown);
+        items.push(show_to(&p, row, user, deploys).await?);
     }
     Ok(list(&headers, "started_at", items, |item: &wire::Build| item.created_at.to_rfc3339()))
 }
@@ -125,7 +133,8 @@ async fn info(
     Path((app, build)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::Build>> {
     let app = ops::apps::find_for(&p, &actor, &app, Permission::View).await?;
-    shown(&p, &ops::builds::find(&p, &app, &build).await?).await
+    let deploys = ops::apps::may(&p, &actor, &app, Permission::Deploy).await?;
+    shown(&p, &ops::builds::find(&p, &app, &build).await?, deploys).await
 }
 
 async fn create(
@@ -151,7 +160,7 @@ async fn create(
         buildpacks: packs.into_iter().map(|pack| pack.given().to_owned()).collect(),
     };
     let row = ops::builds::create_checked(&p, &actor, &app, (new_id(), blob.checksum.as_deref()), new).await?;
-    Ok(Created(shown(&p, &row).await?.0))
+    Ok(Created(shown(&p, &row, true).await?.0))
 }
 
 async fn cancel(
@@ -160,7 +169,7 @@ async fn cancel(
     Path((app, build)): Path<(String, String)>,
 ) -> ApiResult<Json<wire::Build>> {
     let app = ops::apps::find_for(&p, &actor, &app, Permission::Deploy).await?;
-    shown(&p, &ops::builds::cancel(&p, &actor, &app, &build).await?).await
+    shown(&p, &ops::builds::cancel(&p, &actor, &app, &build).await?, true).await
 }
 
 async fn purge(

@@ -28,7 +28,7 @@ use crate::{
     ops::{
         self, Platform, addresses,
         apps::Permission,
-        pipelines::{find, find_for},
+        pipelines::{find, find_for, find_owned},
         repos, reviews,
     },
     repos as adapter,
@@ -167,7 +167,7 @@ async fn enable(
     Path(pipeline): Path<String>,
     Body(body): Body<ReviewAppConfigChange>,
 ) -> ApiResult<Created<ReviewAppConfig>> {
-    let pipeline = find_for(&p, &actor, &pipeline, Permission::Operate).await?;
+    let pipeline = find_owned(&p, &actor, &pipeline).await?;
     let row = reviews::enable(&p, &actor, &pipeline, body.repo.as_deref(), changes(&body)?).await?;
     Ok(Created(show_config(&p, &row).await?))
 }
@@ -178,7 +178,7 @@ async fn reconfigure(
     Path(pipeline): Path<String>,
     Body(body): Body<ReviewAppConfigChange>,
 ) -> ApiResult<Json<ReviewAppConfig>> {
-    let pipeline = find_for(&p, &actor, &pipeline, Permission::Operate).await?;
+    let pipeline = find_owned(&p, &actor, &pipeline).await?;
     let row = reviews::reconfigure(&p, &actor, &pipeline, changes(&body)?).await?;
     Ok(Json(show_config(&p, &row).await?))
 }
@@ -188,7 +188,7 @@ async fn disable(
     Auth(actor): Auth,
     Path(pipeline): Path<String>,
 ) -> ApiResult<Json<ReviewAppConfig>> {
-    let pipeline = find_for(&p, &actor, &pipeline, Permission::Operate).await?;
+    let pipeline = find_owned(&p, &actor, &pipeline).await?;
     Ok(Json(show_config(&p, &reviews::disable(&p, &actor, &pipeline).await?).await?))
 }
 
@@ -218,7 +218,7 @@ async fn connect(
     Path(pipeline): Path<String>,
     Body(body): Body<PipelineRepoCreate>,
 ) -> ApiResult<Created<PipelineRepo>> {
-    let pipeline = find_for(&p, &actor, &pipeline, Permission::Operate).await?;
+    let pipeline = find_owned(&p, &actor, &pipeline).await?;
     let row = repos::connect(&p, &actor, &pipeline, &body.repo_url).await?;
     Ok(Created(show_repo(&p, &row)?))
 }
@@ -228,7 +228,7 @@ async fn disconnect(
     Auth(actor): Auth,
     Path(pipeline): Path<String>,
 ) -> ApiResult<Json<PipelineRepo>> {
-    let pipeline = find_for(&p, &actor, &pipeline, Permission::Operate).await?;
+    let pipeline = find_owned(&p, &actor, &pipeline).await?;
     let shown = show_repo(&p, &repos::get(&p, pipeline.id).await?)?;
     repos::disconnect(&p, &actor, &pipeline).await?;
     Ok(Json(shown))
@@ -275,15 +275,14 @@ async fn archive(
         Some(id) => id,
         None => find_for(&p, &auth?.0, &pipeline, Permission::Deploy).await?.id,
     };
-    let fresh = ops::sources::path(&p, Uuid::new_v4());
+    // Its bytes stay as long as they are being read.
+    let fresh = adapter::Scrap::new(ops::sources::path(&p, Uuid::new_v4()));
     let disk = |error| Error::internal("Sources have no place on disk.", error);
     tokio::fs::create_dir_all(p.cx.path("sources")).await.map_err(disk)?;
     repos::branch(&p, id, &name).await?;
-    repos::archive(&p, id, &name, &fresh).await?;
-    let opened = tokio::fs::File::open(&fresh).await.map_err(disk);
-    // Its bytes stay as long as they are being read.
-    let _ = tokio::fs::remove_file(&fresh).await;
-    let mut response = HttpBody::from_stream(tokio_util::io::ReaderStream::new(opened?)).into_response();
+    repos::archive(&p, id, &name, fresh.path()).await?;
+    let opened = tokio::fs::File::open(fresh.path()).await.map_err(disk)?;
+    let mut response = HttpBody::from_stream(tokio_util::io::ReaderStream::new(opened)).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/gzip"));
     Ok(response)
 }

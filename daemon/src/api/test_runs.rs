@@ -31,7 +31,7 @@ use crate::{
     ops::{
         self, Platform, addresses,
         apps::Permission,
-        pipelines::{find, find_for},
+        pipelines::{find, find_for, may_in as may},
         scripts, test_runs,
     },
     store::{self, app_setups, test_runs::TestRun as Row},
@@ -69,9 +69,11 @@ fn status(row: &Row) -> TestStatus {
     TestStatus::ALL.into_iter().find(|status| status.as_str() == row.status).unwrap_or(TestStatus::Pending)
 }
 
-async fn show(p: &Platform, row: &Row) -> ApiResult<TestRun> {
+/// A run; the address of its source only for who may fetch the pipeline's code (`deploys`).
+async fn show(p: &Platform, row: &Row, deploys: bool) -> ApiResult<TestRun> {
     let user = test_runs::user(p, row).await?;
     let user = ops::accounts::of(p, user).await?;
+    let source = test_runs::source_url(p, row)?;
     Ok(TestRun {
         actor_email: user.user.email.clone(),
         app_setup: Some(TestSetup { id: row.setup_id, app_name: test_runs::app_name(p, row).await? }),
@@ -87,7 +89,7 @@ async fn show(p: &Platform, row: &Row) -> ApiResult<TestRun> {
         number: row.number,
         organization: None,
         pipeline: IdRef { id: row.pipeline_id },
-        source_blob_url: row.source_url.clone(),
+        source_blob_url: if deploys { source } else { ops::sources::shown(&source) },
         status: status(row),
         updated_at: row.updated_at,
         user: view::account(&user),
@@ -108,11 +110,13 @@ async fn create(
         url: body.source_blob_url,
         debug: body.debug.unwrap_or(false),
     };
-    Ok(Created(show(&p, &test_runs::create(&p, &actor, &pipeline, new).await?).await?))
+    Ok(Created(show(&p, &test_runs::create(&p, &actor, &pipeline, new).await?, true).await?))
 }
 
 async fn info(State(p): State<Platform>, Auth(actor): Auth, Path(run): Path<String>) -> ApiResult<Json<TestRun>> {
-    Ok(Json(show(&p, &test_runs::find(&p, &actor, &run).await?).await?))
+    let row = test_runs::find(&p, &actor, &run).await?;
+    let deploys = may(&p, &actor, row.pipeline_id, Permission::Deploy).await?;
+    Ok(Json(show(&p, &row, deploys).await?))
 }
 
 async fn by_number(
@@ -121,7 +125,8 @@ async fn by_number(
     Path((pipeline, number)): Path<(String, String)>,
 ) -> ApiResult<Json<TestRun>> {
     let pipeline = find(&p, &actor, &pipeline).await?;
-    Ok(Json(show(&p, &test_runs::by_number(&p, &pipeline, &number).await?).await?))
+    let deploys = may(&p, &actor, pipeline.id, Permission::Deploy).await?;
+    Ok(Json(show(&p, &test_runs::by_number(&p, &pipeline, &number).await?, deploys).await?))
 }
 
 async fn index(
@@ -131,9 +136,10 @@ async fn index(
     headers: HeaderMap,
 ) -> ApiResult<Page<TestRun>> {
     let pipeline = find(&p, &actor, &pipeline).await?;
+    let deploys = may(&p, &actor, pipeline.id, Permission::Deploy).await?;
     let mut items = Vec::new();
     for row in test_runs::list(&p, &pipeline).await? {
-        items.push(show(&p, &row).await?);
+        items.push(show(&p, &row, deploys).await?);
     }
     Ok(list(&headers, "number", items, |item: &TestRun| item.number.to_string()))
 }
@@ -149,7 +155,7 @@ async fn update(
         return Err(ApiError::invalid("status: only cancelled can be set; the tests decide about the others."));
     }
     let row = test_runs::cancel(&p, &actor, &row, body.message.as_deref()).await?;
-    Ok(Accepted(show(&p, &row).await?))
+    Ok(Accepted(show(&p, &row, true).await?))
 }
 
 fn stream_url(p: &Platform, row: &Row, what: &str) -> String {

@@ -9,7 +9,7 @@ use crate::{
     error::{Error, NotFound, Result},
     secret,
     store::{
-        Conn, authorizations, logins, oauth,
+        Conn, authorizations, logins, oauth, pipelines,
         profiles::{self, Profile},
         ssh_keys,
         users::{self, User},
@@ -300,11 +300,12 @@ pub async fn delete(p: &Platform, actor: &Actor, account: Account, password: Opt
     let mut tx = p.db.begin().await?;
     members::check_may_go(&mut tx, &account.user, now).await?;
     let user = lock(&mut tx, &account, actor.user.id == account.user.id).await?;
-    let apps = users::apps_of(&mut tx, user.id).await?;
+    let mut apps = users::apps_of(&mut tx, user.id).await?;
+    apps.extend(pipelines::of_user(&mut tx, user.id).await?.into_iter().map(|name| format!("the pipeline {name}")));
     if let Some(first) = apps.first() {
         let others = if apps.len() > 1 { format!(" and {} more", apps.len() - 1) } else { String::new() };
         return Err(Error::invalid(format!(
-            "{} still owns {first}{others}. Transfer or destroy its apps first, then delete the account.",
+            "{} still owns {first}{others}. Transfer or destroy its apps and pipelines first, then delete the account.",
             user.email
         )));
     }

@@ -11,7 +11,7 @@ use crate::{
     context::new_id,
     error::{Error, Result},
     store::{
-        Conn, addons,
+        Change, Conn, addons,
         apps::{self, App},
         cleanups,
         events::Event,
@@ -94,6 +94,11 @@ pub async fn check(c: &mut Conn, actor: &Actor, app: &App, permissions: &[Permis
         needed.first().unwrap_or(&"view"),
         app.name
     )))
+}
+
+/// Whether somebody may do that with an app.
+pub async fn may(p: &Platform, actor: &Actor, app: &App, permission: Permission) -> Result<bool> {
+    Ok(access::of(&mut p.db.read().await?, &actor.user, app).await?.may(permission))
 }
 
 /// An app by name or identity, whosever it is.
@@ -183,6 +188,31 @@ pub async fn create(p: &Platform, actor: &Actor, name: Option<&str>, stack: Opti
 /// Makes an app, with a name of its own or a made-up one, and its first release. Who makes an
 /// app of a team works on it.
 pub async fn create_as(p: &Platform, actor: &Actor, new: New<'_>) -> Result<OwnedApp> {
+    let (change, app) = begin(p, actor, new).await?;
+    p.commit(change, created(actor, &app)).await?;
+    p.tell(app.id, first_words(actor));
+    with_owner(p, app).await
+}
+
+/// The event of a new app.
+fn created(actor: &Actor, app: &App) -> Event {
+    Event::new("app.create", actor.name(), json!({"name": app.name, "stack": app.stack}))
+}
+
+/// What the log of a new app begins with.
+pub(super) fn first_words(actor: &Actor) -> String {
+    format!("Initial release by user {}", actor.name())
+}
+
+/// The same, for an app that is made for something: whoever asks adds that to the change, and
+/// commits both. Killed in between, nothing is left of either.
+pub(super) async fn begin_for(p: &Platform, actor: &Actor, new: New<'_>) -> Result<(Change, App)> {
+    let (mut change, app) = begin(p, actor, new).await?;
+    change.also(created(actor, &app), app.created_at).await?;
+    Ok((change, app))
+}
+
+async fn begin(p: &Platform, actor: &Actor, new: New<'_>) -> Result<(Change, App)> {
     let stack = stacks::parse(p, new.stack.unwrap_or(&p.cx.config().stack))?;
     let chosen = new.name.map(AppName::parse).transpose().map_err(|e| Error::invalid(sentence(&e)))?;
     for attempt in 0..20 {
@@ -223,13 +253,11 @@ pub async fn create_as(p: &Platform, actor: &Actor, new: New<'_>) -> Result<Owne
             let all = Permission::join(&Permission::ALL);
             apps::add_collaborator(&mut tx, new_id(), (app.id, actor.user.id), Some(&all), now).await?;
         }
-        tx.commit(None).await?;
-        let mut change = p.change(app.id).await?;
+        let change = tx.change(app.id).await?;
+        let mut change = change.ok_or_else(|| Error::internal("The app was lost.", "no such row in apps"))?;
         releases::insert(p, &mut change, actor, releases::New::first("Initial release")).await?;
-        p.commit(change, Event::new("app.create", actor.name(), json!({"name": app.name, "stack": app.stack}))).await?;
-        p.tell(app.id, format!("Initial release by user {}", actor.name()));
-        let app = apps::by_id(&mut p.db.read().await?, app.id).await?.unwrap_or(app);
-        return with_owner(p, app).await;
+        let app = current(&mut change, app.id).await?;
+        return Ok((change, app));
     }
     Err(Error::Unavailable("No free name was found. Try again, or give a name.".into()))
 }
@@ -273,24 +301,18 @@ pub async fn update(p: &Platform, actor: &Actor, app: &App, changes: Changes) ->
 /// daemon is killed in between. Refused while other apps use its add-ons: their data would
 /// be gone.
 pub async fn destroy(p: &Platform, actor: &Actor, app: &App) -> Result<OwnedApp> {
+    destroy_in(p, p.change(app.id).await?, actor, app).await
+}
+
+/// The same, in a change that has made sure that it may go.
+pub(super) async fn destroy_in(p: &Platform, mut change: Change, actor: &Actor, app: &App) -> Result<OwnedApp> {
     let now = p.cx.now();
-    let mut change = p.change(app.id).await?;
     let mut row = current(&mut change, app.id).await?;
     let mut owned = Vec::new();
     for addon in addons::of_app(&mut change, app.id).await? {
-        let Some(addon) = addons::locked(&mut change, addon.id).await? else { continue };
-        let others = super::addons::other_apps(&mut change, &addon).await?;
-        if addon.state != "deprovisioning" && !others.is_empty() {
-            return Err(Error::invalid(format!(
-                "The add-on {} of {} is also attached to {}. Detach it there first, or destroy it with: addons:destroy {} --force",
-                addon.name,
-                app.name,
-                others.join(", "),
-                addon.name
-            )));
-        }
-        owned.push(addon);
+        owned.extend(addons::locked(&mut change, addon.id).await?);
     }
+    check_unused(&mut change, app).await?;
     row.deleting = true;
     // The name is free again at once.
     row.name = format!("{}~{}", row.name, row.id.simple());
@@ -307,6 +329,23 @@ pub async fn destroy(p: &Platform, actor: &Actor, app: &App) -> Result<OwnedApp>
     let mut shown = app.clone();
     shown.updated_at = now;
     with_owner(p, shown).await
+}
+
+/// That no other app uses the add-ons of one.
+pub(super) async fn check_unused(c: &mut Conn, app: &App) -> Result<()> {
+    for addon in addons::of_app(c, app.id).await? {
+        let others = super::addons::other_apps(c, &addon).await?;
+        if addon.state != "deprovisioning" && !others.is_empty() {
+            return Err(Error::invalid(format!(
+                "The add-on {} of {} is also attached to {}. Detach it there first, or destroy it with: addons:destroy {} --force",
+                addon.name,
+                app.name,
+                others.join(", "),
+                addon.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The app's row as it stands inside a change.

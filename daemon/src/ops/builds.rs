@@ -346,9 +346,18 @@ pub fn check_packs(names: &[String]) -> Result<()> {
     parse_packs(names).map(drop)
 }
 
-/// Whether a build has failed because the daemon ended, and not by a fault of its own.
+/// How the message of a build begins that the engine could not run.
+pub const NO_ENGINE: &str = "the build could not be run";
+
+/// Whether a build has failed because the daemon or the engine ended, and not by a fault of its own.
 pub fn was_interrupted(build: &Build) -> bool {
-    build.message.as_deref().is_some_and(|message| message.starts_with("the platform was "))
+    let is = |message: &str| message.starts_with("the platform was ");
+    build.message.as_deref().is_some_and(is) || had_no_engine(build)
+}
+
+/// Whether it is the engine that could not run a build.
+pub fn had_no_engine(build: &Build) -> bool {
+    build.message.as_deref().is_some_and(|message| message.starts_with(NO_ENGINE))
 }
 
 fn parse_packs(names: &[String]) -> Result<Vec<PackRef>> {

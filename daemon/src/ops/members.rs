@@ -165,6 +165,9 @@ async fn enter(p: &Platform, tx: &mut Tx, team: &Team, user: User, role: Role) -
     if role != Role::Admin {
         check_not_last(tx, team, &user).await?;
     }
+    if matches!(role, Role::Viewer | Role::Collaborator) {
+        forget_default(tx, team, &user).await?;
+    }
     if team.built_in {
         if role == Role::Collaborator {
             return Err(Error::invalid(format!(
@@ -181,6 +184,14 @@ async fn enter(p: &Platform, tx: &mut Tx, team: &Team, user: User, role: Role) -
         }
     }
     Ok(team_members::put(tx, new_id(), (team.id, user.id), role.name(), now).await?)
+}
+
+/// The team in which somebody makes no more apps is not their default one.
+async fn forget_default(c: &mut Conn, team: &Team, user: &User) -> Result<()> {
+    if rows::default_of(c, user.id).await?.is_some_and(|default| default.id == team.id) {
+        rows::set_default(c, user.id, None).await?;
+    }
+    Ok(())
 }
 
 /// A team needs somebody who can say who is in it.
@@ -229,6 +240,7 @@ pub async fn remove(p: &Platform, actor: &Actor, team: &str, who: &str) -> Resul
     check_not_last(&mut tx, &seen.team, &member.user).await?;
     team_members::remove(&mut tx, seen.team.id, member.user.id).await?;
     team_members::remove_collaborator(&mut tx, seen.team.id, member.user.id).await?;
+    forget_default(&mut tx, &seen.team, &member.user).await?;
     tx.commit(None).await?;
     tracing::info!(user = actor.name(), team = seen.team.name, member = member.user.email, "a member was removed");
     Ok(member)

@@ -9,16 +9,18 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Actor, Platform, addresses,
+    Actor, Platform, access, addresses,
     apps::{self, Permission},
 };
 use crate::{
     error::{Error, Result},
     repos::{self, Branch, RepoError},
     store::{
+        apps as app_rows,
         events::Event,
         pipelines::Pipeline,
         review_apps::{self as rows, Repo},
+        users,
     },
 };
 
@@ -34,10 +36,12 @@ const SCHEME: &str = "repo:";
 impl From<RepoError> for Error {
     fn from(error: RepoError) -> Self {
         match error {
-            RepoError::Address | RepoError::Inward | RepoError::Host(_) | RepoError::Git(_) | RepoError::TooLarge => {
-                Self::invalid(error.to_string())
-            }
-            RepoError::Late => Self::Unavailable(error.to_string()),
+            RepoError::Address
+            | RepoError::NotAllowed(_)
+            | RepoError::Host(_)
+            | RepoError::Git(_)
+            | RepoError::TooLarge => Self::invalid(error.to_string()),
+            RepoError::Late | RepoError::Busy | RepoError::Full => Self::Unavailable(error.to_string()),
             RepoError::Run(source) => Self::internal("git could not be run.", source),
         }
     }
@@ -61,11 +65,12 @@ pub async fn connect(p: &Platform, actor: &Actor, pipeline: &Pipeline, address: 
         full_name: app.as_ref().map_or_else(|| full_name(address), |app| app.name.clone()),
         url: p.cx.sealer().seal(&place(pipeline.id), address.as_bytes()),
         app_id: app.map(|app| app.id),
+        user_id: actor.user.id,
         created_at: now,
         updated_at: now,
     };
     if row.app_id.is_none() {
-        repos::branches(&repo(p, &row)?).await?;
+        repos::branches(&p.cx, &repo(p, &row).await?).await?;
     }
     let mut tx = p.db.begin().await?;
     rows::put_repo(&mut tx, &row).await?;
@@ -113,11 +118,22 @@ fn address(p: &Platform, row: &Repo) -> Result<String> {
     String::from_utf8(text).map_err(|e| Error::internal(unreadable, e))
 }
 
-fn repo(p: &Platform, row: &Repo) -> Result<repos::Repo> {
-    Ok(match row.app_id {
-        Some(app) => repos::Repo::Local(p.cx.path("git").join(format!("{app}.git"))),
-        None => repos::Repo::Remote(address(p, row)?),
-    })
+/// What is read. Of an app of this server, only as long as who connected it may fetch its code:
+/// what they were given and has been taken back is not kept by way of a pipeline.
+async fn repo(p: &Platform, row: &Repo) -> Result<repos::Repo> {
+    let Some(app) = row.app_id else { return Ok(repos::Repo::Remote(address(p, row)?)) };
+    let mut c = p.db.read().await?;
+    let user = users::by_id(&mut c, row.user_id).await?;
+    let app = app_rows::by_id(&mut c, app).await?.filter(|app| !app.deleting);
+    if let (Some(user), Some(app)) = (user, app)
+        && access::of(&mut c, &user, &app).await?.may(Permission::Deploy)
+    {
+        return Ok(repos::Repo::Local(p.cx.path("git").join(format!("{}.git", app.id))));
+    }
+    Err(Error::Forbidden(format!(
+        "Who connected the pipeline to the repository of {} may not fetch its code any more. Somebody who may can connect it again with: paas pipelines:connect",
+        row.full_name
+    )))
 }
 
 /// That of a pipeline.
@@ -142,14 +158,14 @@ pub async fn disconnect(p: &Platform, actor: &Actor, pipeline: &Pipeline) -> Res
 
 /// Its branches, by name.
 pub async fn branches(p: &Platform, pipeline_id: Uuid) -> Result<Vec<Branch>> {
-    let repo = repo(p, &get(p, pipeline_id).await?)?;
+    let repo = repo(p, &get(p, pipeline_id).await?).await?;
     if let repos::Repo::Local(path) = &repo
         && !path.exists()
     {
         // Nothing has been pushed yet.
         return Ok(Vec::new());
     }
-    Ok(repos::branches(&repo).await?)
+    Ok(repos::branches(&p.cx, &repo).await?)
 }
 
 /// One of them.
@@ -161,8 +177,8 @@ pub async fn branch(p: &Platform, pipeline_id: Uuid, name: &str) -> Result<Branc
 /// Writes the tree of a branch into a file, as a gzipped tar.
 pub async fn archive(p: &Platform, pipeline_id: Uuid, branch: &str, target: &Path) -> Result<()> {
     super::disk::enough(&p.cx).map_err(|scarce| Error::Unavailable(format!("{scarce}.")))?;
-    let repo = repo(p, &get(p, pipeline_id).await?)?;
-    Ok(repos::archive(&p.cx, &repo, branch, target).await?)
+    let repo = repo(p, &get(p, pipeline_id).await?).await?;
+    Ok(repos::archive(&p.cx, &repo, branch, target, || super::disk::enough(&p.cx).is_ok()).await?)
 }
 
 /// The address that a branch's archive is to be had at for a while.

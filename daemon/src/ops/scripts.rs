@@ -21,6 +21,9 @@ use crate::{
 /// Most lines of its output that are kept.
 const MOST_LINES: usize = 10_000;
 
+/// Most bytes of it: they are in a row, and in every answer that shows it.
+const MOST_BYTES: usize = 1 << 20;
+
 /// How long one may wait to be started, beside the time that it may run.
 const PATIENCE: TimeDelta = TimeDelta::minutes(10);
 
@@ -112,5 +115,29 @@ pub fn lines(name: &str) -> Filter {
 async fn output(p: &Platform, app_id: Uuid, name: &str) -> Result<String> {
     let lines = p.logs.store().recent(app_id, MOST_LINES, lines(name)).await;
     let lines = lines.map_err(|error| Error::Unavailable(error.to_string()))?;
-    Ok(lines.into_iter().map(|line| format!("{}\n", line.message)).collect())
+    let text: String = lines.into_iter().map(|line| format!("{}\n", line.message)).collect();
+    Ok(end_of(text))
+}
+
+/// The last lines of an output, as many as are kept.
+fn end_of(text: String) -> String {
+    let Some(over) = text.len().checked_sub(MOST_BYTES).filter(|over| *over > 0) else { return text };
+    let rest = &text.as_bytes()[over..];
+    let start = over + rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1);
+    format!("(what came before was cut off: {start} bytes)\n{}", &text[start..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST_BYTES, end_of};
+
+    #[test]
+    fn of_much_output_the_end_is_kept() {
+        assert_eq!(end_of("a\nb\n".into()), "a\nb\n");
+        let line = "0123456789äöü\n";
+        let long = end_of(line.repeat(100_000) + "1..1\n");
+        assert!(long.len() <= MOST_BYTES + 60, "{}", long.len());
+        assert!(long.starts_with("(what came before was cut off: ") && long.ends_with("äöü\n1..1\n"));
+        assert!(long.lines().nth(1).is_some_and(|first| format!("{first}\n") == line));
+    }
 }

@@ -28,6 +28,15 @@ pub async fn create(p: &Platform) -> Result<Uuid> {
     Ok(id)
 }
 
+/// An address of a source for somebody who may not have the source: nothing in it is a key.
+pub fn shown(url: &str) -> String {
+    let plain = paas_buildpacks::output::plain_address(url);
+    match plain.rsplit_once("/sources/") {
+        Some((base, id)) if id.parse::<Uuid>().is_ok() => format!("{base}/sources"),
+        Some(_) | None => plain,
+    }
+}
+
 /// The archive behind an address, when it is one of ours, uploaded or not.
 pub fn uploaded(p: &Platform, url: &str) -> Option<PathBuf> {
     let (_, id) = url.split('?').next()?.rsplit_once("/sources/")?;

@@ -220,7 +220,7 @@ pub async fn apps(p: &Platform, seen: &Seen, actor: &Actor) -> Result<Vec<(Owned
 }
 
 /// Makes an app of a team: the one named, else the default one of who makes it, if they have
-/// chosen one. Without any it is their own.
+/// chosen one that they may make apps in. Without any it is their own.
 pub async fn create_app(
     p: &Platform,
     actor: &Actor,
@@ -228,21 +228,38 @@ pub async fn create_app(
     personal: bool,
     new: apps::New<'_>,
 ) -> Result<OwnedApp> {
+    let team = team_of_new(p, actor, team, personal, new.locked).await?;
+    apps::create_as(p, actor, apps::New { team, ..new }).await
+}
+
+/// The team that a new app is to belong to; none: to who makes it.
+pub(super) async fn team_of_new(
+    p: &Platform,
+    actor: &Actor,
+    team: Option<&str>,
+    personal: bool,
+    locked: bool,
+) -> Result<Option<Uuid>> {
+    let makers = [Role::Admin, Role::Member];
     let chosen = match (team, personal) {
         (Some(_), true) => return Err(Error::invalid("personal: an app is either one's own or a team's.")),
-        (Some(name), false) => Some(find(p, actor, name).await?),
+        (Some(name), false) => Some(find_as(p, actor, name, &makers).await?.team),
         (None, true) => None,
-        (None, false) => match teams::default_of(&mut p.db.read().await?, actor.user.id).await? {
-            Some(team) => Some(find(p, actor, &team.id.to_string()).await?),
-            None => None,
-        },
+        (None, false) => {
+            let mut c = p.db.read().await?;
+            match teams::default_of(&mut c, actor.user.id).await? {
+                Some(team) => {
+                    let role = access::role_in(&mut c, &team, &actor.user).await?;
+                    role.is_some_and(|role| makers.contains(&role)).then_some(team)
+                }
+                None => None,
+            }
+        }
     };
-    if let Some(seen) = &chosen {
-        check_role(seen, &[Role::Admin, Role::Member])?;
-    } else if new.locked {
+    if chosen.is_none() && locked {
         return Err(Error::invalid("locked: only an app of a team can be locked."));
     }
-    apps::create_as(p, actor, apps::New { team: chosen.map(|seen| seen.team.id), ..new }).await
+    Ok(chosen.map(|team| team.id))
 }
 
 /// The add-on services that members of a team may use.

@@ -14,8 +14,10 @@ use uuid::Uuid;
 
 use super::{
     Actor, Platform,
-    apps::{self, OwnedApp, Permission},
-    builds, pipelines, scripts,
+    apps::{self, Permission},
+    builds,
+    pipelines::{self, Owner, couplings},
+    scripts,
     setups::{self, Overrides, SourceBlob, TEST},
 };
 use crate::{
@@ -26,7 +28,7 @@ use crate::{
         app_setups::AppSetup,
         apps as app_rows,
         events::Event,
-        pipelines::{self as pipeline_rows, Pipeline},
+        pipelines::Pipeline,
         test_runs::{self as rows, TestCase, TestRun},
         users,
     },
@@ -82,14 +84,13 @@ pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, new: New) 
     ]);
     let overrides = Overrides { env, buildpacks: None, platform };
     let name = format!("ci-{}", &Uuid::new_v4().simple().to_string()[..16]);
-    let OwnedApp { app, .. } = apps::create(p, actor, Some(&name), None).await?;
+    let team = Owner::of(pipeline).and_then(Owner::team);
+    let (mut change, app) =
+        apps::begin_for(p, actor, apps::New { name: Some(&name), team, ..apps::New::default() }).await?;
+    // This locks the pipeline's row: its numbers are given out one after the other.
+    let coupling = couplings::add_new(p, &mut change, actor, (&app, pipeline), Stage::Test).await?;
     let setup = setups::row(p, actor, &app, Some(TEST), blob, &overrides)?;
     let now = p.cx.now();
-    let mut change = p.change(app.id).await?;
-    // The numbers of a pipeline are given out one after the other.
-    if !pipeline_rows::lock(&mut change, pipeline.id).await? {
-        return Err(Error::not_found("pipeline", pipeline.id.to_string()));
-    }
     let row = TestRun {
         id,
         pipeline_id: pipeline.id,
@@ -103,7 +104,7 @@ pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, new: New) 
         commit_branch: new.branch,
         commit_message: new.message,
         commit_sha: new.sha,
-        source_url: new.url,
+        source_url: p.cx.sealer().seal(&place(id), new.url.as_bytes()),
         debug: new.debug,
         exit_code: None,
         created_at: now,
@@ -113,8 +114,20 @@ pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, new: New) 
     rows::insert(&mut change, &row).await?;
     let event = json!({"id": row.id, "number": row.number, "pipeline": pipeline.id, "setup": setup.id});
     p.commit(change, Event::new("app-setup.create", actor.name(), event)).await?;
-    pipelines::couplings::add(p, actor, &app, pipeline, Stage::Test).await?;
+    p.tell(app.id, apps::first_words(actor));
+    p.tell(app.id, couplings::told(actor, &coupling));
     Ok(row)
+}
+
+fn place(id: Uuid) -> String {
+    format!("test-run/{id}/source")
+}
+
+/// The address of a run's source, which may be a key.
+pub fn source_url(p: &Platform, run: &TestRun) -> Result<String> {
+    let unreadable = "The test run's source can't be read.";
+    let text = p.cx.sealer().open(&place(run.id), &run.source_url).map_err(|e| Error::internal(unreadable, e))?;
+    String::from_utf8(text).map_err(|e| Error::internal(unreadable, e))
 }
 
 /// Those of a pipeline, by number.
@@ -293,7 +306,10 @@ async fn keep(p: &Platform, run: &TestRun, build: Uuid, said: &str) -> std::io::
             other?;
         }
     }
-    tokio::fs::write(directory.join(TEST_LOG), said).await
+    // Whole or not at all: it is asked whether it is there.
+    let fresh = directory.join(format!("{TEST_LOG}.new"));
+    tokio::fs::write(&fresh, said).await?;
+    tokio::fs::rename(fresh, directory.join(TEST_LOG)).await
 }
 
 /// Removes what runs have said that are gone, or that nobody has looked for in a long time.

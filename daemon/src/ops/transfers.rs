@@ -173,7 +173,7 @@ pub async fn cancel(p: &Platform, actor: &Actor, shown: &Shown) -> Result<Shown>
 }
 
 /// From one account to another: who had the app goes on working on it.
-pub(super) async fn hand_over(p: &Platform, change: &mut Change, app: &mut App, to: &User) -> Result<()> {
+async fn hand_over(p: &Platform, change: &mut Change, app: &mut App, to: &User) -> Result<()> {
     let now = p.cx.now();
     let before = app.owner_id;
     apps::remove_collaborator(change, app.id, to.id).await?;

@@ -31,8 +31,8 @@ pub struct AppSetup {
     pub failure_message: Option<String>,
     /// What is wrong with its app.json.
     pub manifest_errors: Json<Vec<String>>,
-    /// Where the archive is.
-    pub source_url: String,
+    /// Where the archive is, sealed.
+    pub source_url: Vec<u8>,
     /// What its user calls it: a commit, mostly.
     pub source_version: Option<String>,
     /// `SHA256:` and hex digits that it must have.

@@ -226,15 +226,7 @@ impl Db {
     /// A change of one app: locks its row by raising its generation, so that two changes
     /// of one app follow each other on both databases. Nothing where the app is gone.
     pub async fn change(&self, app_id: Uuid) -> Result<Option<Change>, StoreError> {
-        let mut tx = self.begin().await?;
-        let row: Option<(i64,)> = rows!(
-            tx.conn,
-            (i64,),
-            fetch_optional,
-            "update apps set generation = generation + 1 where id = $1 returning generation",
-            app_id
-        )?;
-        Ok(row.map(|(generation,)| Change { tx, app_id, generation }))
+        self.begin().await?.change(app_id).await
     }
 
     /// Hints of what has changed.
@@ -276,7 +268,13 @@ impl Tx {
         Ok(())
     }
 
-    /// The same, with the event of a change that belongs to no app.
+    /// Goes on as a change of an app, which may have been made in it.
+    pub async fn change(mut self, app_id: Uuid) -> Result<Option<Change>, StoreError> {
+        let row = raise(&mut self.conn, app_id).await?;
+        Ok(row.map(|generation| Change { tx: self, app_id, generation }))
+    }
+
+    /// Makes it so, with the event of a change that belongs to no app.
     pub async fn commit_with(mut self, event: Event, now: DateTime<Utc>) -> Result<(), StoreError> {
         super::events::insert(&mut self.conn, None, 0, &event, now).await?;
         self.commit(Some(Wake { app_id: None, kind: event.kind })).await
@@ -294,6 +292,18 @@ impl std::ops::DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut Conn {
         &mut self.conn
     }
+}
+
+/// Raises an app's generation, which locks its row; nothing where the app is gone.
+async fn raise(c: &mut Conn, app_id: Uuid) -> Result<Option<i64>, StoreError> {
+    let row: Option<(i64,)> = rows!(
+        c,
+        (i64,),
+        fetch_optional,
+        "update apps set generation = generation + 1 where id = $1 returning generation",
+        app_id
+    )?;
+    Ok(row.map(|(generation,)| generation))
 }
 
 /// A change of one app under way: the work goes through it as a connection; it ends with
@@ -314,6 +324,14 @@ impl Change {
     /// The app's generation after this change.
     pub fn generation(&self) -> i64 {
         self.generation
+    }
+
+    /// Writes an event and goes on: one change may be several things at once. Each event has a
+    /// generation of its own.
+    pub async fn also(&mut self, event: Event, now: DateTime<Utc>) -> Result<(), StoreError> {
+        super::events::insert(&mut self.tx.conn, Some(self.app_id), self.generation, &event, now).await?;
+        self.generation = raise(&mut self.tx.conn, self.app_id).await?.unwrap_or(self.generation);
+        Ok(())
     }
 
     /// Writes the event, makes it so, and wakes the tasks.

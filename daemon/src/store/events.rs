@@ -80,7 +80,7 @@ pub async fn list(c: &mut Conn, app_id: Uuid, after: i64) -> StoreResult<Vec<Eve
     )
 }
 
-/// The first `most` of them: a change has one event, so a generation is never cut in two.
+/// The first `most` of them: each event has a generation of its own, so none is cut in two.
 pub async fn list_some(c: &mut Conn, app_id: Uuid, after: i64, most: i64) -> StoreResult<Vec<EventRow>> {
     rows!(
         c,

@@ -67,6 +67,18 @@ pub async fn count_of_team(c: &mut Conn, team_id: Uuid) -> StoreResult<i64> {
     Ok(count)
 }
 
+/// The names of those of an account.
+pub async fn of_user(c: &mut Conn, user_id: Uuid) -> StoreResult<Vec<String>> {
+    let rows: Vec<(String,)> = rows!(
+        c,
+        (String,),
+        fetch_all,
+        "select name from pipelines where owner_type = 'user' and owner_id = $1 order by name",
+        user_id
+    )?;
+    Ok(rows.into_iter().map(|(name,)| name).collect())
+}
+
 /// Writes name and owner. The row is locked until the transaction ends. Whether it is there.
 pub async fn update(c: &mut Conn, pipeline: &Pipeline) -> StoreResult<bool> {
     Ok(execute!(

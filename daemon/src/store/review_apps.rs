@@ -21,6 +21,8 @@ pub struct Repo {
     pub url: Vec<u8>,
     /// The app of this server whose repository it is.
     pub app_id: Option<Uuid>,
+    /// Who connected it, and must be allowed to fetch its code.
+    pub user_id: Uuid,
     /// When connected.
     pub created_at: DateTime<Utc>,
     /// When last changed.
@@ -36,12 +38,13 @@ pub async fn repo(c: &mut Conn, pipeline_id: Uuid) -> StoreResult<Option<Repo>> 
 pub async fn put_repo(c: &mut Conn, r: &Repo) -> StoreResult<()> {
     execute!(
         c,
-        "insert into pipeline_repos (pipeline_id, number, full_name, url, app_id, created_at, updated_at) values ($1, $2, $3, $4, $5, $6, $7) on conflict (pipeline_id) do update set number = excluded.number, full_name = excluded.full_name, url = excluded.url, app_id = excluded.app_id, updated_at = excluded.updated_at",
+        "insert into pipeline_repos (pipeline_id, number, full_name, url, app_id, user_id, created_at, updated_at) values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (pipeline_id) do update set number = excluded.number, full_name = excluded.full_name, url = excluded.url, app_id = excluded.app_id, user_id = excluded.user_id, updated_at = excluded.updated_at",
         r.pipeline_id,
         r.number,
         &r.full_name,
         &r.url,
         r.app_id,
+        r.user_id,
         r.created_at,
         r.updated_at
     )?;
@@ -58,6 +61,8 @@ pub async fn delete_repo(c: &mut Conn, pipeline_id: Uuid) -> StoreResult<bool> {
 pub struct Config {
     /// Whose.
     pub pipeline_id: Uuid,
+    /// Who switched it on.
+    pub user_id: Uuid,
     /// Every branch gets one.
     pub automatic: bool,
     /// Those that nobody deploys go.
@@ -88,7 +93,7 @@ pub async fn configs(c: &mut Conn) -> StoreResult<Vec<Config>> {
 pub async fn insert_config(c: &mut Conn, s: &Config) -> StoreResult<()> {
     execute!(
         c,
-        "insert into review_app_configs (pipeline_id, automatic, destroy_stale, stale_days, wait_for_ci, base_name, created_at, updated_at) values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into review_app_configs (pipeline_id, automatic, destroy_stale, stale_days, wait_for_ci, base_name, created_at, updated_at, user_id) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         s.pipeline_id,
         s.automatic,
         s.destroy_stale,
@@ -96,7 +101,8 @@ pub async fn insert_config(c: &mut Conn, s: &Config) -> StoreResult<()> {
         s.wait_for_ci,
         &s.base_name,
         s.created_at,
-        s.updated_at
+        s.updated_at,
+        s.user_id
     )?;
     Ok(())
 }
@@ -105,15 +111,23 @@ pub async fn insert_config(c: &mut Conn, s: &Config) -> StoreResult<()> {
 pub async fn update_config(c: &mut Conn, s: &Config) -> StoreResult<()> {
     execute!(
         c,
-        "update review_app_configs set automatic = $2, destroy_stale = $3, stale_days = $4, wait_for_ci = $5, base_name = $6, updated_at = $7 where pipeline_id = $1",
+        "update review_app_configs set automatic = $2, destroy_stale = $3, stale_days = $4, wait_for_ci = $5, base_name = $6, updated_at = $7, user_id = $8 where pipeline_id = $1",
         s.pipeline_id,
         s.automatic,
         s.destroy_stale,
         s.stale_days,
         s.wait_for_ci,
         &s.base_name,
-        s.updated_at
+        s.updated_at,
+        s.user_id
     )?;
+    Ok(())
+}
+
+/// A pipeline's review apps are made when they are asked for, no longer by themselves.
+pub async fn by_hand_only(c: &mut Conn, pipeline_id: Uuid, now: DateTime<Utc>) -> StoreResult<()> {
+    let off = "update review_app_configs set automatic = $2, updated_at = $3 where pipeline_id = $1";
+    execute!(c, off, pipeline_id, false, now)?;
     Ok(())
 }
 
@@ -154,6 +168,8 @@ pub struct ReviewApp {
     pub message: Option<String>,
     /// The dyno that runs the script before the app goes.
     pub script_id: Uuid,
+    /// Its branch has gone from the repository; what comes under its name again is another.
+    pub branch_gone: bool,
     /// When asked for.
     pub created_at: DateTime<Utc>,
     /// When last changed.
@@ -164,7 +180,7 @@ pub struct ReviewApp {
 pub async fn insert(c: &mut Conn, r: &ReviewApp) -> StoreResult<()> {
     execute!(
         c,
-        "insert into review_apps (id, pipeline_id, user_id, app_id, app_name, setup_id, branch, pr_number, fork_repo_id, wait_for_ci, status, script_id, created_at, updated_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        "insert into review_apps (id, pipeline_id, user_id, app_id, app_name, setup_id, branch, pr_number, fork_repo_id, wait_for_ci, status, script_id, created_at, updated_at, branch_gone) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         r.id,
         r.pipeline_id,
         r.user_id,
@@ -178,7 +194,8 @@ pub async fn insert(c: &mut Conn, r: &ReviewApp) -> StoreResult<()> {
         &r.status,
         r.script_id,
         r.created_at,
-        r.updated_at
+        r.updated_at,
+        r.branch_gone
     )?;
     Ok(())
 }
@@ -207,6 +224,12 @@ pub async fn of_pipeline(c: &mut Conn, pipeline_id: Uuid) -> StoreResult<Vec<Rev
 /// Those that are there or come and go.
 pub async fn live(c: &mut Conn) -> StoreResult<Vec<ReviewApp>> {
     rows!(c, ReviewApp, fetch_all, "select * from review_apps where status <> 'deleted' order by created_at, id")
+}
+
+/// Writes that the branch of one has gone.
+pub async fn branch_gone(c: &mut Conn, id: Uuid) -> StoreResult<()> {
+    execute!(c, "update review_apps set branch_gone = $2 where id = $1", id, true)?;
+    Ok(())
 }
 
 /// Writes how far one is; not of one that is gone. Whether it was there.

@@ -36,8 +36,8 @@ pub struct TestRun {
     pub commit_message: String,
     /// The commit.
     pub commit_sha: String,
-    /// Where its source came from.
-    pub source_url: String,
+    /// Where its source came from, sealed.
+    pub source_url: Vec<u8>,
     /// It stops before the tests, for somebody to look around.
     pub debug: bool,
     /// How the tests ended.

@@ -3,13 +3,20 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    task::{self, JoinSet},
+    time::Instant,
+};
 use uuid::Uuid;
 
 use crate::{
     error::Result,
     ops::{Platform, reviews, test_runs},
-    store::{Wake, review_apps},
+    store::{
+        Wake,
+        review_apps::{self, Config},
+    },
 };
 
 /// How often it looks without being woken.
@@ -27,9 +34,9 @@ const BRANCHES: Duration = Duration::from_secs(60);
 /// Runs until `stop` becomes true.
 pub async fn run(p: Platform, mut stop: watch::Receiver<bool>) {
     let mut wakes = p.db.wakes();
-    let (mut swept, mut asked) = (None::<Instant>, HashMap::new());
+    let (mut swept, mut following) = (None::<Instant>, Following::default());
     loop {
-        let busy = match pass(&p, &mut asked).await {
+        let busy = match pass(&p, &mut following).await {
             Ok(busy) => busy,
             Err(error) => {
                 tracing::warn!(%error, "review apps can't be looked after now; trying again");
@@ -48,6 +55,7 @@ pub async fn run(p: Platform, mut stop: watch::Receiver<bool>) {
         tokio::select! {
             () = tokio::time::sleep(if busy { SOON } else { PERIOD }) => {}
             () = woken(&mut wakes) => {}
+            Some(ended) = following.tasks.join_next_with_id() => following.forget(ended),
             _ = stop.wait_for(|stop| *stop) => return,
         }
     }
@@ -67,7 +75,45 @@ async fn woken(wakes: &mut tokio::sync::broadcast::Receiver<Wake>) {
     }
 }
 
-async fn pass(p: &Platform, asked: &mut HashMap<Uuid, Instant>) -> Result<bool> {
+/// The pipelines whose branches are being asked for, each by itself: a repository that does not
+/// answer holds up no other.
+#[derive(Default)]
+struct Following {
+    asked: HashMap<Uuid, Instant>,
+    tasks: JoinSet<()>,
+    pipelines: HashMap<task::Id, Uuid>,
+}
+
+impl Following {
+    fn start(&mut self, p: &Platform, config: Config) {
+        let id = config.pipeline_id;
+        let is_new = self.asked.get(&id).is_none_or(|at| at.elapsed() >= BRANCHES);
+        if !is_new || self.pipelines.values().any(|pipeline| *pipeline == id) {
+            return;
+        }
+        self.asked.insert(id, Instant::now());
+        let p = p.clone();
+        let task = self.tasks.spawn(async move {
+            if let Err(error) = reviews::follow(&p, &config).await {
+                tracing::warn!(pipeline.id = %id, %error, "the branches of a pipeline can't be followed");
+            }
+        });
+        self.pipelines.insert(task.id(), id);
+    }
+
+    fn forget(&mut self, ended: Result<(task::Id, ()), task::JoinError>) {
+        let task = match ended {
+            Ok((task, ())) => task,
+            Err(error) => {
+                tracing::error!(%error, "following the branches of a pipeline broke off");
+                error.id()
+            }
+        };
+        self.pipelines.remove(&task);
+    }
+}
+
+async fn pass(p: &Platform, following: &mut Following) -> Result<bool> {
     let mut busy = false;
     for row in review_apps::live(&mut p.db.read().await?).await? {
         match reviews::advance(p, &row).await {
@@ -75,14 +121,7 @@ async fn pass(p: &Platform, asked: &mut HashMap<Uuid, Instant>) -> Result<bool> 
             Err(error) => tracing::warn!(review_app.id = %row.id, %error, "a review app can't go on; trying again"),
         }
     }
-    for config in review_apps::configs(&mut p.db.read().await?).await?.iter().filter(|config| config.automatic) {
-        if asked.get(&config.pipeline_id).is_some_and(|at| at.elapsed() < BRANCHES) {
-            continue;
-        }
-        asked.insert(config.pipeline_id, Instant::now());
-        if let Err(error) = reviews::follow(p, config).await {
-            tracing::warn!(pipeline.id = %config.pipeline_id, %error, "the branches of a pipeline can't be followed");
-        }
-    }
+    let configs = review_apps::configs(&mut p.db.read().await?).await?;
+    configs.into_iter().filter(|config| config.automatic).for_each(|config| following.start(p, config));
     Ok(busy)
 }

@@ -134,17 +134,17 @@ async fn one(builder: &Builder, id: Uuid) -> Result<Next> {
 async fn fetch(builder: &Builder, setup: &AppSetup) -> Result<Option<Vec<u8>>, String> {
     let p = &builder.platform;
     let target = ops::sources::path(p, setup.source_id);
-    if let Some((pipeline, branch)) = ops::repos::is_source(&setup.source_url) {
+    let url = &setups::source_url(p, setup).map_err(|error| error.to_string())?;
+    if let Some((pipeline, branch)) = ops::repos::is_source(url) {
         tokio::fs::create_dir_all(p.cx.path("sources")).await.map_err(|error| error.to_string())?;
         ops::repos::archive(p, pipeline, branch, &target).await.map_err(|error| error.to_string())?;
         let read = tokio::task::spawn_blocking(move || look(&target)).await;
         return read.unwrap_or_else(|error| Err(error.to_string()));
     }
-    let url = &setup.source_url;
     let directory = builds::directory(p, setup.id);
     let archive = match ops::sources::uploaded(p, url) {
         Some(path) => path,
-        None => download(builder, setup, &directory).await?,
+        None => download(builder, setup, url, &directory).await?,
     };
     let (url, sum) = (plain_address(url), setup.source_checksum.as_deref().and_then(setups::checksum));
     let kept = tokio::task::spawn_blocking(move || keep(&archive, &target, &url, sum)).await;
@@ -188,7 +188,7 @@ fn look(target: &Path) -> Result<Option<Vec<u8>>, String> {
     peek(file, "app.json", setups::MOST).map_err(|error| format!("The source can't be read: {error}"))
 }
 
-async fn download(builder: &Builder, setup: &AppSetup, directory: &Path) -> Result<PathBuf, String> {
+async fn download(builder: &Builder, setup: &AppSetup, url: &str, directory: &Path) -> Result<PathBuf, String> {
     let p = &builder.platform;
     let config = p.cx.config();
     let app = async { apps::by_id(&mut p.db.read().await?, setup.app_id).await };
@@ -216,14 +216,14 @@ async fn download(builder: &Builder, setup: &AppSetup, directory: &Path) -> Resu
             },
             cancel: CancellationToken::new(),
             place: directory.join("download"),
-            url: setup.source_url.clone(),
+            url: url.to_owned(),
         };
         let mut said = Vec::new();
         match download.run(builder, &mut said).await {
             Ok(Some(path)) => return Ok(path),
             Ok(None) => return Err("Fetching the source was cancelled.".to_owned()),
             Err(why) if tries >= TRIES => {
-                return Err(format!("From {}: {why}.", plain_address(&setup.source_url)));
+                return Err(format!("From {}: {why}.", plain_address(url)));
             }
             Err(_) => tokio::time::sleep(AGAIN).await,
         }

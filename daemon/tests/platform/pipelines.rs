@@ -265,6 +265,12 @@ async fn a_pipeline_is_given_away_with_its_owners_apps() {
     let given = answer.ok();
     assert_eq!((&given["previous_owner"], &given["new_owner"]), (&owner(&account), &owner(&heir)));
     assert_eq!(given["pipeline"]["id"], json!(shop));
+    // The pipeline is the heir's; the apps are theirs when they take them.
+    assert_eq!(t.get("/apps/shop-prod").await.ok()["owner"]["email"], "owner@example.com");
+    for app in ["shop-prod", "shop-staging"] {
+        let offer = format!("/account/app-transfers/{app}");
+        by(&t, &new, "PATCH", &offer, json!({"state": "accepted"})).await.ok();
+    }
     assert_eq!(by(&t, &new, "GET", "/apps/shop-prod", Value::Null).await.ok()["owner"]["id"], heir["id"]);
     // Who had them goes on working on them, and owns nothing.
     assert_eq!(t.get(&format!("/pipelines/{shop}")).await.ok()["owner"], owner(&heir));
@@ -318,9 +324,27 @@ async fn a_teams_pipeline_is_its_members_to_see_and_its_admins_to_change() {
     vic.patch(&config, json!({"A": "1"})).await.error(403);
     ann.patch(&config, json!({"A": "1"})).await.ok();
 
-    // To see an app is not to have its code: not by way of one's own app either.
+    // To see an app is not to have its code: not by way of one's own app either, which only those
+    // who work in the pipeline can bring into it.
     let own = vic.post("/apps", json!({"name": "vics"})).await.ok();
-    vic.post("/pipeline-couplings", json!({"pipeline": made["id"], "app": "vics", "stage": "production"})).await.ok();
+    let vics = json!({"pipeline": made["id"], "app": "vics", "stage": "production"});
+    vic.post("/pipeline-couplings", vics.clone()).await.error(403);
+    vic.post("/apps/vics/collaborators", json!({"user": "bob@example.com"})).await.ok();
+    bob.post("/pipeline-couplings", vics).await.ok();
+    // It gives her nothing in it.
+    vic.get(&config).await.error(403);
+    vic.patch(&config, json!({"A": "2"})).await.error(403);
+    vic.get(&format!("{path}/repo/branches")).await.error(403);
+    vic.post(&format!("{path}/repo"), json!({"repo_url": "vics"})).await.error(403);
+    let review = json!({"branch": "b", "pipeline": made["id"], "source_blob": {"url": "https://example.com/x.tgz"}});
+    vic.post("/review-apps", review).await.error(403);
+    // Nor does it to see one of the apps.
+    bob.post("/teams/apps/boat/collaborators", json!({"user": "eve@example.com", "permissions": ["view"]})).await.ok();
+    eve.get(&path).await.ok();
+    eve.post("/apps", json!({"name": "eves"})).await.ok();
+    let eves = json!({"pipeline": made["id"], "app": "eves", "stage": "review"});
+    eve.post("/pipeline-couplings", eves).await.error(403);
+    bob.delete("/teams/apps/boat/collaborators/eve@example.com").await.ok();
     let source = json!({"app": {"id": coupling["app"]["id"]}});
     let taking = json!({"pipeline": {"id": made["id"]}, "source": source, "targets": [{"app": {"id": own["id"]}}]});
     vic.post("/pipeline-promotions", taking).await.error(403);
@@ -355,4 +379,18 @@ async fn a_teams_pipeline_is_its_members_to_see_and_its_admins_to_change() {
     ann.delete("/teams/crew").await.ok();
     let (_, why) = root.post("/pipelines", body).await.error(422);
     assert!(why.contains("there is no team"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_with_pipelines_stays_until_they_are_somebody_elses() {
+    let t = TestApp::fake().await;
+    let root = Person::admin(&t, "root").await;
+    let shop = pipeline(&t, "shop").await;
+    let body = json!({"password": "correct horse"});
+    let (_, why) = Person::owner(&t).send("DELETE", "/account", body.clone()).await.error(422);
+    assert!(why.contains("still owns the pipeline shop"), "{why}");
+    let roots = root.get("/account").await.ok();
+    let to_root = json!({"pipeline": {"id": shop}, "new_owner": {"id": roots["id"], "type": "user"}});
+    t.post("/pipeline-transfers", to_root).await.ok();
+    Person::owner(&t).send("DELETE", "/account", body).await.ok();
 }

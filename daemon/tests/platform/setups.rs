@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::util::TestApp;
+use crate::{people::Person, util::TestApp};
 
 /// A gzipped archive of these files.
 pub(crate) fn archive(files: &[(&str, &str)]) -> Vec<u8> {
@@ -239,4 +239,49 @@ async fn a_source_becomes_an_app_that_serves_with_its_redis() {
     t.until_dynos("served", &["web.1 up", "worker.1 up"]).await;
     assert!(t.ask_web("served", "/ping.sh").await.contains("CACHE_URL"));
     t.destroy("served").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setup_that_fails_at_its_add_ons_leaves_nothing_and_goes_round_no_rule_of_the_team() {
+    let t = TestApp::fake().await;
+    let root = Person::admin(&t, "root").await;
+    let bob = Person::new(&t, "bob").await;
+    root.post("/teams", json!({"name": "crew"})).await.ok();
+    root.put("/teams/crew/members", json!({"email": "bob@example.com", "role": "member"})).await.ok();
+    root.patch("/teams/crew/preferences", json!({"addons-controls": true})).await.ok();
+    let url = upload(&t, &[("Procfile", "web: serve\n"), ("app.json", r#"{"addons": ["redis"]}"#)]).await;
+    let body = json!({"source_blob": {"url": url}, "app": {"name": "sly", "organization": "crew"}});
+    let setup = bob.post("/app-setups", body).await.ok();
+    let path = format!("/app-setups/{}", setup["id"].as_str().unwrap());
+    let done = t
+        .until("the setup to end", || async {
+            let now = bob.get(&path).await.ok();
+            (now["status"] != "pending").then_some(now)
+        })
+        .await;
+    assert_eq!(done["status"], "failed", "{done}");
+    assert!(done["failure_message"].as_str().unwrap().contains("redis is not among the add-on services"), "{done}");
+    bob.get("/apps/sly").await.error(404);
+    // What can be known before is told before anything is made.
+    let twice = ends(&t, "twice", r#"{"addons": ["redis", {"plan": "redis:mini", "as": "redis"}]}"#, json!({})).await;
+    assert!(twice["manifest_errors"].to_string().contains("addons[1].as"), "{twice}");
+    t.get("/apps/twice").await.error(404);
+    assert_eq!(t.get("/addons").await.ok(), json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_is_away_for_a_moment_ends_no_setup() {
+    let door = std::env::temp_dir().join(format!("paas-setups-door-{}.sock", std::process::id()));
+    let host = format!("unix://{}", door.display());
+    let t = TestApp::fake_with(|config| config.docker_host = Some(host)).await;
+    let setup = begin(&t, "patient", "{}", json!({})).await;
+    t.until("a build that could not be run", || async {
+        let builds = t.get("/apps/patient/builds").await.ok();
+        builds.as_array().unwrap().iter().any(|build| build["status"] == "failed").then_some(())
+    })
+    .await;
+    std::os::unix::fs::symlink("/var/run/docker.sock", &door).unwrap();
+    let done = ended(&t, &setup).await;
+    std::fs::remove_file(&door).unwrap();
+    assert_eq!(done["status"], "succeeded", "{done}");
 }

@@ -325,3 +325,21 @@ async fn a_pipeline_of_a_team() {
     let eves = eve.post("/pipelines", json!({"name": "hers"})).await.ok();
     eve.post("/pipeline-transfers", json!({"pipeline": eves["id"], "new_owner": owner})).await.error(403);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_team_that_one_leaves_is_ones_default_no_longer() {
+    let t = TestApp::fake().await;
+    let (root, ann) = (Person::admin(&t, "root").await, Person::new(&t, "ann").await);
+    root.post("/teams", json!({"name": "crew"})).await.ok();
+    let member = |role: &str| json!({"email": "ann@example.com", "role": role});
+    for (change, app) in [(None, "one"), (Some("viewer"), "two"), (Some("collaborator"), "three")] {
+        root.put("/teams/crew/members", member("member")).await.ok();
+        ann.patch("/teams/crew", json!({"default": true})).await.ok();
+        match change {
+            None => root.delete("/teams/crew/members/ann@example.com").await.ok(),
+            Some(role) => root.put("/teams/crew/members", member(role)).await.ok(),
+        };
+        let made = ann.post("/teams/apps", json!({"name": app})).await.ok();
+        assert_eq!((&made["team"], &made["owner"]["email"]), (&Value::Null, &json!("ann@example.com")), "{change:?}");
+    }
+}

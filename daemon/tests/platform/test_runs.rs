@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{setups::upload, util::TestApp};
+use crate::{people::Person, setups::upload, util::TestApp};
 
 const TAP: &str = r#"{"environments": {"test": {"env": {"MODE": "test"}, "scripts": {"test": "echo ready; echo 1..2; echo ok 1 adds; echo not ok 2 divides; exit 4"}}}}"#;
 
@@ -196,4 +196,40 @@ async fn tests_really_run() {
         (&json!("failed"), &json!(3), "all well\n"),
         "{done}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn to_see_runs_and_builds_is_not_to_have_the_source() {
+    let t = TestApp::fake().await;
+    let root = Person::admin(&t, "root").await;
+    let (bob, vic) = (Person::new(&t, "bob").await, Person::new(&t, "vic").await);
+    let crew = root.post("/teams", json!({"name": "crew"})).await.ok();
+    for (who, role) in [("bob", "member"), ("vic", "viewer")] {
+        root.put("/teams/crew/members", json!({"email": format!("{who}@example.com"), "role": role})).await.ok();
+    }
+    bob.post("/teams/apps", json!({"name": "boat", "team": "crew"})).await.ok();
+    let owner = json!({"id": crew["id"], "type": "team"});
+    let made = bob.post("/pipelines", json!({"name": "fleet", "owner": owner})).await.ok();
+    let line = made["id"].as_str().unwrap();
+    bob.post("/pipeline-couplings", json!({"pipeline": line, "app": "boat", "stage": "staging"})).await.ok();
+    let url = upload(&t, &[("Procfile", "web: serve\n"), ("app.json", TAP)]).await;
+    let begun = bob.post("/test-runs", run(line, &url)).await.ok();
+    bob.post("/apps/boat/builds", json!({"source_blob": {"url": format!("{url}?token=s3cret")}})).await.ok();
+    let id = url.rsplit_once('/').unwrap().1;
+    let shown = |answer: Value| answer.to_string().contains(id) || answer.to_string().contains("s3cret");
+    for path in [
+        format!("/pipelines/{line}/test-runs"),
+        format!("/pipelines/{line}/test-runs/1"),
+        format!("/test-runs/{}", begun["id"].as_str().unwrap()),
+        "/apps/boat/builds".to_owned(),
+    ] {
+        assert!(shown(bob.get(&path).await.ok()), "{path}");
+        assert!(!shown(vic.get(&path).await.ok()), "{path}");
+    }
+    assert!(!shown(vic.get(&format!("/pipelines/{line}/latest-builds")).await.ok()));
+    // Nor is it in the rows for who reads the database.
+    let id: uuid::Uuid = begun["id"].as_str().unwrap().parse().unwrap();
+    let mut c = t.platform().db.read().await.unwrap();
+    let row = paas_daemon::store::test_runs::by_id(&mut c, id).await.unwrap().unwrap();
+    assert!(!String::from_utf8_lossy(&row.source_url).contains("/sources/"));
 }

@@ -35,6 +35,7 @@ pub async fn attach(
     confirm: Option<&str>,
 ) -> Result<Attachment> {
     check_may_change(p, actor, shown).await?;
+    crate::ops::teams::check_addon(p, actor, app, &shown.addon.service).await?;
     let now = p.cx.now();
     let mut change = p.change(app.id).await?;
     let addon = there(&mut change, &shown.addon).await?;
@@ -137,7 +138,7 @@ async fn take(c: &mut Conn, addon: &Addon, attachment: &Attachment) -> Result<()
 /// The name for an attachment to an app that has these: the one chosen, or a free one.
 pub(super) fn name(taken: &[Attachment], provider: &dyn Provider, chosen: Option<&str>) -> Result<String> {
     if let Some(name) = chosen {
-        let name = name.trim().to_uppercase().replace('-', "_");
+        let name = attachment_name(name);
         ConfigKey::parse(&format!("{name}_URL")).map_err(|e| Error::invalid(sentence(&e)))?;
         return Ok(name);
     }
@@ -147,6 +148,11 @@ pub(super) fn name(taken: &[Attachment], provider: &dyn Provider, chosen: Option
         return Ok(default.to_owned());
     }
     spare(taken, provider)
+}
+
+/// How a name that somebody has chosen is written.
+pub fn attachment_name(name: &str) -> String {
+    name.trim().to_uppercase().replace('-', "_")
 }
 
 /// A free name that tells by a color which of several it is.

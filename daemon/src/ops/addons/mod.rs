@@ -11,7 +11,7 @@ use paas_domain::name::AddonName;
 use serde_json::json;
 use uuid::Uuid;
 
-pub use attach::{attach, detach};
+pub use attach::{attach, attachment_name, detach};
 pub use due::settle;
 pub use show::{Shown, attachments, check_may_change, check_may_use, find, list, list_all, resolve, show, within};
 
@@ -77,6 +77,7 @@ fn sold_as(provider: &dyn Provider, text: &str) -> Option<String> {
 pub async fn create(p: &Platform, actor: &Actor, app: &App, new: New<'_>) -> Result<Shown> {
     let (provider, plan) = resolve_plan(p, new.plan)?;
     let service = provider.service();
+    super::teams::check_addon(p, actor, app, service.name).await?;
     let chosen = new.name.map(AddonName::parse).transpose().map_err(|e| Error::invalid(sentence(&e)))?;
     let now = p.cx.now();
     let id = new_id();

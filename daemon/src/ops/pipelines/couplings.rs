@@ -6,7 +6,7 @@ use paas_domain::stage::Stage;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Owner, find, is_owner, list as visible, may};
+use super::{Owner, find, is_owner, list as visible, makes_in, may, works_on_one};
 use crate::{
     context::new_id,
     error::{Error, Result},
@@ -15,6 +15,7 @@ use crate::{
         apps::{self, Permission},
     },
     store::{
+        Change,
         apps::App,
         couplings::{self, Coupling},
         events::Event,
@@ -84,15 +85,50 @@ async fn find_for_change(p: &Platform, actor: &Actor, id: &str) -> Result<Coupli
     Err(Error::Forbidden(format!("You may not change in which pipeline {} is.", found.app_name)))
 }
 
-/// Puts an app into a pipeline.
+/// Puts an app into a pipeline: who operates the app, and makes or operates what is in the pipeline.
 pub async fn create(p: &Platform, actor: &Actor, app: &str, pipeline: &str, stage: Stage) -> Result<Coupling> {
     let pipeline = find(p, actor, pipeline).await?;
     let app = apps::find_for(p, actor, app, Permission::Operate).await?;
-    add(p, actor, &app, &pipeline, stage).await
+    if !may_add(p, actor, &pipeline).await? {
+        return Err(Error::Forbidden(format!(
+            "You may not add apps to the pipeline {}: its owner, the members of its team and who operates one of its apps may.",
+            pipeline.name
+        )));
+    }
+    let mut change = p.change(app.id).await?;
+    let coupling = add(p, &mut change, &app, &pipeline, stage).await?;
+    p.commit(change, event("pipeline-coupling.create", actor, &coupling)).await?;
+    p.tell(app.id, told(actor, &coupling));
+    Ok(coupling)
 }
 
-/// The same, for an app and a pipeline that have been asked for already.
-pub async fn add(p: &Platform, actor: &Actor, app: &App, pipeline: &Pipeline, stage: Stage) -> Result<Coupling> {
+/// Whether somebody may bring apps into a pipeline. To see it is not enough: who has an app in it
+/// may do more with the pipeline than strangers.
+async fn may_add(p: &Platform, actor: &Actor, pipeline: &Pipeline) -> Result<bool> {
+    Ok(is_owner(p, actor, pipeline).await?
+        || makes_in(p, actor, pipeline).await?
+        || works_on_one(p, actor, pipeline, Permission::Operate).await?)
+}
+
+/// Puts an app that is made for a pipeline into it, in the change that makes it.
+pub(in crate::ops) async fn add_new(
+    p: &Platform,
+    change: &mut Change,
+    actor: &Actor,
+    (app, pipeline): (&App, &Pipeline),
+    stage: Stage,
+) -> Result<Coupling> {
+    let coupling = add(p, change, app, pipeline, stage).await?;
+    change.also(event("pipeline-coupling.create", actor, &coupling), coupling.created_at).await?;
+    Ok(coupling)
+}
+
+/// What the log of an app says of its coming.
+pub(in crate::ops) fn told(actor: &Actor, coupling: &Coupling) -> String {
+    format!("Add to pipeline {} at {} by user {}", coupling.pipeline_name, coupling.stage, actor.name())
+}
+
+async fn add(p: &Platform, change: &mut Change, app: &App, pipeline: &Pipeline, stage: Stage) -> Result<Coupling> {
     let now = p.cx.now();
     let coupling = Coupling {
         id: new_id(),
@@ -104,19 +140,16 @@ pub async fn add(p: &Platform, actor: &Actor, app: &App, pipeline: &Pipeline, st
         pipeline_name: pipeline.name.clone(),
         app_name: app.name.clone(),
     };
-    let mut change = p.change(app.id).await?;
-    if let Some(other) = couplings::of_app(&mut change, app.id).await? {
+    if let Some(other) = couplings::of_app(change, app.id).await? {
         return Err(Error::invalid(format!(
             "{} is in the pipeline {} already, at {}. An app is in one pipeline; `pipelines:remove` takes it out of it, `pipelines:update` moves it to another stage.",
             app.name, other.pipeline_name, other.stage
         )));
     }
-    if !pipelines::lock(&mut change, pipeline.id).await? {
+    if !pipelines::lock(change, pipeline.id).await? {
         return Err(Error::not_found("pipeline", pipeline.id.to_string()));
     }
-    couplings::insert(&mut change, &coupling).await?;
-    p.commit(change, event("pipeline-coupling.create", actor, &coupling)).await?;
-    p.tell(app.id, format!("Add to pipeline {} at {stage} by user {}", pipeline.name, actor.name()));
+    couplings::insert(change, &coupling).await?;
     Ok(coupling)
 }
 

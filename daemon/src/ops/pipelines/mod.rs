@@ -125,6 +125,30 @@ async fn is_owner(p: &Platform, actor: &Actor, pipeline: &Pipeline) -> Result<bo
     }
 }
 
+/// The same, of the pipeline with an identity; nobody owns one that is gone.
+pub async fn is_owned_by(p: &Platform, actor: &Actor, id: Uuid) -> Result<bool> {
+    match pipelines::by_id(&mut p.db.read().await?, id).await? {
+        Some(pipeline) => is_owner(p, actor, &pipeline).await,
+        None => Ok(false),
+    }
+}
+
+/// Whether somebody may do that in a pipeline: its owner, and whoever may with one of its apps.
+pub async fn may_in(p: &Platform, actor: &Actor, id: Uuid, permission: Permission) -> Result<bool> {
+    match pipelines::by_id(&mut p.db.read().await?, id).await? {
+        Some(found) => Ok(is_owner(p, actor, &found).await? || works_on_one(p, actor, &found, permission).await?),
+        None => Ok(false),
+    }
+}
+
+/// Whether somebody may make things that belong to a pipeline's owner.
+pub(super) async fn makes_in(p: &Platform, actor: &Actor, pipeline: &Pipeline) -> Result<bool> {
+    match Owner::of(pipeline) {
+        Some(owner) => owner::makes_for(p, actor, owner).await,
+        None => Ok(false),
+    }
+}
+
 /// Whether somebody owns a pipeline, or is in the team that does.
 async fn is_among(p: &Platform, actor: &Actor, pipeline: &Pipeline) -> Result<bool> {
     if actor.user.admin {
@@ -136,11 +160,16 @@ async fn is_among(p: &Platform, actor: &Actor, pipeline: &Pipeline) -> Result<bo
     }
 }
 
-/// Whether somebody may do that with one of a pipeline's apps.
+/// Whether somebody may do that with one of a pipeline's apps. To do more than to see it, the app
+/// must be its owner's: one that a stranger has brought along gives nothing in it.
 async fn works_on_one(p: &Platform, actor: &Actor, pipeline: &Pipeline, permission: Permission) -> Result<bool> {
     for coupling in rows::of_pipeline(&mut p.db.read().await?, pipeline.id).await? {
-        if may(p, actor, coupling.app_id, permission).await? {
-            return Ok(true);
+        match apps::find_for(p, actor, &coupling.app_id.to_string(), permission).await {
+            Ok(app) if permission == Permission::View || Owner::of(pipeline) == Some(Owner::of_app(&app)) => {
+                return Ok(true);
+            }
+            Ok(_) | Err(Error::NotFound(_) | Error::Forbidden(_)) => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(false)

@@ -9,7 +9,7 @@ use crate::{
         Actor, Platform,
         access::{self, Role},
     },
-    store::{Conn, pipelines::Pipeline, teams, users},
+    store::{Conn, apps::App, pipelines::Pipeline, teams, users},
 };
 
 /// Whose a pipeline is.
@@ -28,6 +28,19 @@ impl Owner {
             "user" => Some(Self::User(pipeline.owner_id)),
             "team" => Some(Self::Team(pipeline.owner_id)),
             _ => None,
+        }
+    }
+
+    /// That of an app.
+    pub fn of_app(app: &App) -> Self {
+        app.team_id.map_or(Self::User(app.owner_id), Self::Team)
+    }
+
+    /// The team, if it is one.
+    pub fn team(self) -> Option<Uuid> {
+        match self {
+            Self::User(_) => None,
+            Self::Team(id) => Some(id),
         }
     }
 

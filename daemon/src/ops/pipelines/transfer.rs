@@ -6,18 +6,17 @@ use uuid::Uuid;
 use super::{Owner, current, owner, taken};
 use crate::{
     error::{Error, Result},
-    ops::{Actor, Platform, apps::current as current_app, transfers},
+    ops::{Actor, Platform, transfers},
     store::{
-        apps::{self, App},
-        couplings,
+        apps, couplings,
         events::Event,
         pipelines::{self, Pipeline},
-        users,
+        review_apps,
     },
 };
 
-/// Gives a pipeline to somebody else; gives whose it was. The apps follow one by one: killed
-/// in between, it is the old owner's still and can be done again.
+/// Gives a pipeline to somebody else; gives whose it was. The apps follow one by one, or are
+/// offered to an account: killed in between, it is the old owner's still and can be done again.
 pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, to: Owner) -> Result<Owner> {
     let from = Owner::of(pipeline)
         .ok_or_else(|| Error::internal("The pipeline's owner can't be read.", pipeline.owner_type.clone()))?;
@@ -49,35 +48,24 @@ pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, to: Owner)
     row.owner_id = to.id();
     row.updated_at = now;
     pipelines::update(&mut tx, &row).await.map_err(|e| taken(e, &row.name))?;
+    // Apps would be made in the name of somebody who has not asked for them.
+    review_apps::by_hand_only(&mut tx, row.id, now).await?;
     let side = |owner: Owner| json!({"id": owner.id(), "type": owner.kind()});
     let data = json!({"id": row.id, "name": row.name, "previous_owner": side(from), "new_owner": side(to)});
     tx.commit_with(Event::new("pipeline.transfer", actor.name(), data), now).await?;
     Ok(from)
 }
 
-/// Gives an app to the new owner, if it was the old one's. An account that had it goes on working
-/// on it.
+/// Gives an app to the new owner, if it was the old one's. From account to account it is offered,
+/// as any app is: nobody gets apps, and what runs in them, without agreeing.
 async fn hand_over(p: &Platform, actor: &Actor, app_id: Uuid, from: Owner, to: Owner) -> Result<()> {
     let app = apps::by_id(&mut p.db.read().await?, app_id).await?;
-    let Some(app) = app.filter(|app| !app.deleting && owner_of(app) == from) else { return Ok(()) };
-    let (Owner::User(_), Owner::User(to)) = (from, to) else {
-        transfers::transfer(p, actor, &app, &to.id().to_string()).await?;
-        return Ok(());
-    };
-    let mut change = p.change(app_id).await?;
-    let mut app = current_app(&mut change, app_id).await?;
-    let new = users::present(&mut change, to).await?.ok_or_else(|| Error::not_found("user", to.to_string()))?;
-    if owner_of(&app) != from {
-        return Ok(());
+    let Some(app) = app.filter(|app| !app.deleting && Owner::of_app(app) == from) else { return Ok(()) };
+    let recipient = to.id().to_string();
+    if let (Owner::User(_), Owner::User(_)) = (from, to) {
+        transfers::create(p, actor, &app, &recipient).await?;
+    } else {
+        transfers::transfer(p, actor, &app, &recipient).await?;
     }
-    transfers::hand_over(p, &mut change, &mut app, &new).await?;
-    crate::store::transfers::withdraw(&mut change, app_id).await?;
-    let data = json!({"name": app.name, "owner": new.email});
-    p.commit(change, Event::new("app.transfer", actor.name(), data)).await?;
-    p.tell(app_id, format!("Transfer to {} by user {}", new.email, actor.name()));
     Ok(())
-}
-
-fn owner_of(app: &App) -> Owner {
-    app.team_id.map_or(Owner::User(app.owner_id), Owner::Team)
 }

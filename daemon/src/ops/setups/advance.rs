@@ -29,6 +29,12 @@ const LONGEST: TimeDelta = TimeDelta::hours(6);
 /// How long add-ons may take to answer for the first time.
 const ADDONS: TimeDelta = TimeDelta::minutes(30);
 
+/// How often a build is made that something else than its source has ended.
+const TRIES: usize = 20;
+
+/// How long after a build that the engine did not run the next is made: as often as there were any.
+const AGAIN: TimeDelta = TimeDelta::seconds(5);
+
 /// What there is to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -190,16 +196,26 @@ async fn build(p: &Platform, actor: &Actor, app: &App, setup: &AppSetup) -> Resu
     match build.status.as_str() {
         "queued" | "pending" => Ok(Next::Wait),
         "succeeded" => go_on(p, setup, "release").await,
-        // Not its own fault: once more.
+        // Not its own fault: once more, later each time when it is the engine's.
         _ if builds::was_interrupted(&build) => {
+            let before = builds::list(p, app).await?.len();
+            if before >= TRIES {
+                return Err(failed(build.message));
+            }
+            let wait = AGAIN * i32::try_from(before).unwrap_or(1);
+            if builds::had_no_engine(&build) && p.cx.now() - build.updated_at < wait {
+                return Ok(Next::Wait);
+            }
             save(p, AppSetup { build_id: new_id(), ..setup.clone() }, None).await?;
             Ok(Next::Again)
         }
-        _ => {
-            let why = build.message.unwrap_or_else(|| "it was cancelled".to_owned());
-            Err(Error::invalid(format!("The build failed: {why}.")))
-        }
+        _ => Err(failed(build.message)),
     }
+}
+
+fn failed(why: Option<String>) -> Error {
+    let why = why.unwrap_or_else(|| "it was cancelled".to_owned());
+    Error::invalid(format!("The build failed: {}.", why.trim_end_matches('.')))
 }
 
 async fn release(p: &Platform, actor: &Actor, app: &App, setup: &AppSetup) -> Result<Next> {
@@ -309,7 +325,7 @@ pub async fn end(
         row.exit_code = Some(script.exit_code);
         row.output = Some(script.output);
     }
-    let unbuilt = matches!(setup.step.as_str(), "source" | "configure");
+    let unbuilt = matches!(setup.step.as_str(), "source" | "configure" | "addons");
     match failure {
         // Its app goes with it.
         None if test => row.step = "undo".into(),
@@ -337,17 +353,22 @@ pub async fn end(
     Ok(next)
 }
 
-/// Takes the app of a setup away that came to nothing.
+/// Takes the app of a setup away that came to nothing. One that can't go, since its add-ons are in
+/// use elsewhere by now, stays for its owner to destroy.
 async fn undo(p: &Platform, setup: &AppSetup) -> Result<Next> {
-    match whose(p, setup).await {
-        Ok((app, actor)) => {
-            apps::destroy(p, &actor, &app).await?;
-        }
-        Err(Error::Invalid(_)) => {}
+    let mut row = AppSetup { step: "done".into(), ..setup.clone() };
+    row.status = if setup.failure_message.is_some() { "failed" } else { "succeeded" }.into();
+    let gone = match whose(p, setup).await {
+        Ok((app, actor)) => apps::destroy(p, &actor, &app).await.map(drop),
+        Err(Error::Invalid(_)) => Ok(()),
+        Err(error) => Err(error),
+    };
+    let told = match gone {
+        Ok(()) => None,
+        Err(Error::Invalid(why)) => Some(format!("The app of a setup that has ended stays: {why}")),
         Err(error) => return Err(error),
-    }
-    let status = if setup.failure_message.is_some() { "failed" } else { "succeeded" };
-    save(p, AppSetup { status: status.into(), step: "done".into(), ..setup.clone() }, None).await?;
+    };
+    save(p, row, told).await?;
     Ok(Next::Done)
 }
 

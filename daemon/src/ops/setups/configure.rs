@@ -1,7 +1,7 @@
 //! What app.json says about an app, brought to it before its first build: stack, config vars,
 //! buildpacks. Each is safe to repeat.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use paas_domain::{manifest::Manifest, name::ConfigKey};
 use serde_json::json;
@@ -27,9 +27,18 @@ pub(super) fn problems(p: &Platform, manifest: &Manifest, overrides: &Overrides)
             errors.push(format!("env.{key}: the app needs a value for it. Give one with overrides.env."));
         }
     }
+    let mut names = BTreeSet::new();
     for (index, addon) in manifest.addons.iter().enumerate() {
-        if let Err(error) = addons::resolve_plan(p, &addon.plan) {
-            errors.push(format!("addons[{index}]: {error}"));
+        match addons::resolve_plan(p, &addon.plan) {
+            Ok((provider, _)) => {
+                let name =
+                    addons::attachment_name(addon.attachment.as_deref().unwrap_or(provider.service().attachment));
+                // A second one without a name of its own gets a free one.
+                if !names.insert(name.clone()) && addon.attachment.is_some() {
+                    errors.push(format!("addons[{index}].as: {name} is the name of another add-on."));
+                }
+            }
+            Err(error) => errors.push(format!("addons[{index}]: {error}")),
         }
     }
     if overrides.buildpacks.is_none() {

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::{
     Actor, Platform,
-    apps::{self, OwnedApp, sentence},
+    apps::{self, sentence},
     builds::LONGEST_VERSION,
     check_length, teams,
 };
@@ -110,26 +110,14 @@ pub async fn create(
         ..apps::New::default()
     };
     let team = wanted.team.as_deref();
-    let OwnedApp { app, .. } = teams::create_app(p, actor, team, team.is_none(), new).await?;
-    let setup = begin(p, actor, &app, None, blob, overrides).await?;
-    Ok(Shown { setup, build: None })
-}
-
-/// Begins the setup of an app that has just been made. All is checked already.
-pub(super) async fn begin(
-    p: &Platform,
-    actor: &Actor,
-    app: &App,
-    environment: Option<&str>,
-    blob: SourceBlob,
-    overrides: Overrides,
-) -> Result<AppSetup> {
-    let setup = row(p, actor, app, environment, blob, &overrides)?;
-    let mut change = p.change(app.id).await?;
+    let team = teams::team_of_new(p, actor, team, team.is_none(), wanted.locked).await?;
+    let (mut change, app) = apps::begin_for(p, actor, apps::New { team, ..new }).await?;
+    let setup = row(p, actor, &app, None, blob, &overrides)?;
     app_setups::insert(&mut change, &setup).await?;
-    let event = json!({"id": setup.id, "app": app.name, "environment": environment});
+    let event = json!({"id": setup.id, "app": app.name, "environment": setup.environment});
     p.commit(change, Event::new("app-setup.create", actor.name(), event)).await?;
-    Ok(setup)
+    p.tell(app.id, apps::first_words(actor));
+    Ok(Shown { setup, build: None })
 }
 
 /// The row of a setup that is about to begin.
@@ -155,7 +143,7 @@ pub(super) fn row(
         step: "source".into(),
         failure_message: None,
         manifest_errors: Json(Vec::new()),
-        source_url: blob.url,
+        source_url: p.cx.sealer().seal(&source_place(id), blob.url.as_bytes()),
         source_version: blob.version,
         source_checksum: blob.checksum,
         // Not rising with time: it becomes an address.
@@ -174,6 +162,19 @@ pub(super) fn row(
 
 fn place(id: Uuid) -> String {
     format!("app-setup/{id}")
+}
+
+fn source_place(id: Uuid) -> String {
+    format!("app-setup/{id}/source")
+}
+
+/// Where the source of a setup comes from: an address that may be a key, or a branch of a
+/// pipeline's repository.
+pub fn source_url(p: &Platform, setup: &AppSetup) -> Result<String> {
+    let unreadable = "The setup's source can't be read.";
+    let text = p.cx.sealer().open(&source_place(setup.id), &setup.source_url);
+    let text = text.map_err(|e| Error::internal(unreadable, e))?;
+    String::from_utf8(text).map_err(|e| Error::internal(unreadable, e))
 }
 
 fn overrides(p: &Platform, setup: &AppSetup) -> Result<Overrides> {

@@ -65,7 +65,7 @@ impl Failure {
 
     fn of_us(what: &str, error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "{what}");
-        Self::said(format!("{what}: {error}"))
+        Self::said(format!("{what}: {error}").trim_end_matches('.'))
     }
 }
 
@@ -107,7 +107,7 @@ impl From<BuildError> for Failure {
         match error {
             BuildError::Rejected(text) => Self::Reason { text, told: true },
             BuildError::Cancelled => Self::Cancelled,
-            BuildError::Sandbox(error) => Self::of_us("the build could not be run", &error),
+            BuildError::Sandbox(error) => Self::of_us(ops::builds::NO_ENGINE, &error),
             BuildError::Io(error) => Self::of_us("the build's files could not be kept", &error),
             BuildError::TimedOut(_) | BuildError::OutOfMemory(_) | BuildError::DiskFull(_) => {
                 Self::said(error.to_string())

@@ -37,6 +37,7 @@ pub(super) async fn at_start(builder: &Builder) -> Result<()> {
     }
     directories(p).await?;
     sources(p).await;
+    crate::repos::clear(&p.cx);
     Ok(())
 }
 

@@ -1,33 +1,41 @@
 //! Review apps: a branch as an app of its own, set up from its app.json with what that says for
 //! `review`, and gone with the branch. How a pipeline makes them is its [`Config`].
+//!
+//! Here they are made and found; `end` takes them away, [`follow`](fn@follow) makes and ends
+//! them with the branches of a repository.
+
+mod end;
+mod follow;
 
 use std::collections::BTreeMap;
 
-use chrono::TimeDelta;
-use paas_domain::{manifest::Manifest, name::AppName, stage::Stage};
+use paas_domain::{name::AppName, stage::Stage};
 use serde_json::json;
 use uuid::Uuid;
 
+pub use end::{advance, destroy};
+pub use follow::{follow, sweep};
+
 use super::{
     Actor, Platform,
-    apps::{self, OwnedApp, Permission},
-    pipelines, repos, scripts,
+    apps::{self, Permission},
+    pipelines::{self, Owner, couplings},
+    repos,
     setups::{self, Overrides, REVIEW, SourceBlob},
 };
 use crate::{
     context::new_id,
     error::{Error, Result},
     store::{
-        app_setups, apps as app_rows,
+        Conn, app_setups,
         events::Event,
         pipelines::{self as pipeline_rows, Pipeline},
         review_apps::{self as rows, Config, ReviewApp},
-        users,
     },
 };
 
-/// Seconds that the script before the end may run.
-const LAST_WORDS: i64 = 600;
+/// Most review apps that a pipeline has at a time: whoever pushes branches makes them.
+const MOST: usize = 20;
 
 /// Days without a deploy after which a review app is stale, when nobody says otherwise.
 const STALE_DAYS: i64 = 5;
@@ -90,6 +98,7 @@ pub async fn enable(
     let now = p.cx.now();
     let mut row = Config {
         pipeline_id: pipeline.id,
+        user_id: actor.user.id,
         automatic: false,
         destroy_stale: false,
         stale_days: STALE_DAYS,
@@ -115,6 +124,9 @@ pub async fn reconfigure(p: &Platform, actor: &Actor, pipeline: &Pipeline, chang
     pipeline_rows::lock(&mut tx, pipeline.id).await?;
     let mut row = rows::config(&mut tx, pipeline.id).await?;
     let Some(row) = row.as_mut() else { return Err(config(p, pipeline).await.err().unwrap_or_else(missing)) };
+    if changes.automatic == Some(true) {
+        row.user_id = actor.user.id;
+    }
     change(row, changes)?;
     row.updated_at = now;
     rows::update_config(&mut tx, row).await?;
@@ -162,12 +174,9 @@ fn change(row: &mut Config, changes: Changes) -> Result<()> {
     Ok(())
 }
 
-/// Makes a review app of a branch; it goes on by itself.
+/// Makes a review app of a branch; it goes on by itself. In a team's pipeline it is the team's.
 pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, new: New) -> Result<ReviewApp> {
-    let fit = |text: &str| !text.is_empty() && text.len() <= 250 && !text.chars().any(char::is_control);
-    if !fit(&new.branch) {
-        return Err(Error::invalid("branch: the name of a branch is needed."));
-    }
+    check(&new)?;
     let settings = rows::config(&mut p.db.read().await?, pipeline.id).await?;
     let branch = match new.url.as_str() {
         "resolve" => Some(new.branch.clone()),
@@ -199,8 +208,12 @@ pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, new: New) 
     }
     let overrides = Overrides { env, buildpacks: None, platform };
     setups::check(&overrides)?;
-    let OwnedApp { app, .. } = apps::create(p, actor, Some(&name), None).await?;
-    pipelines::couplings::add(p, actor, &app, pipeline, Stage::Review).await?;
+    let team = Owner::of(pipeline).and_then(Owner::team);
+    let (mut change, app) =
+        apps::begin_for(p, actor, apps::New { name: Some(&name), team, ..apps::New::default() }).await?;
+    let coupling = couplings::add_new(p, &mut change, actor, (&app, pipeline), Stage::Review).await?;
+    // The pipeline's row is locked: two who ask at once come one after the other.
+    check_room(&mut change, pipeline, &new).await?;
     let setup = setups::row(p, actor, &app, Some(REVIEW), blob, &overrides)?;
     let now = p.cx.now();
     let row = ReviewApp {
@@ -218,17 +231,55 @@ pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, new: New) 
         error_status: None,
         message: None,
         script_id: new_id(),
+        branch_gone: false,
         created_at: now,
         updated_at: now,
     };
-    let mut change = p.change(app.id).await?;
     app_setups::insert(&mut change, &setup).await?;
     rows::insert(&mut change, &row).await?;
     let event = json!({"id": row.id, "branch": row.branch, "app": app.name, "setup": setup.id});
     // Tells whoever sets up apps, too.
     p.commit(change, Event::new("app-setup.create", actor.name(), event)).await?;
+    p.tell(app.id, apps::first_words(actor));
+    p.tell(app.id, couplings::told(actor, &coupling));
     p.tell(app.id, format!("Create review app of {} by user {}", row.branch, actor.name()));
     Ok(row)
+}
+
+/// Whether a branch can have one at all.
+fn check(new: &New) -> Result<()> {
+    if new.branch.is_empty() || new.branch.len() > 250 || new.branch.chars().any(char::is_control) {
+        return Err(Error::invalid("branch: the name of a branch is needed, of at most 250 bytes."));
+    }
+    if new.pr_number.is_some_and(|number| number < 1) {
+        return Err(Error::invalid("pr_number: must be 1 or more."));
+    }
+    Ok(())
+}
+
+/// Whether a review app is there, or comes, and does not go.
+fn is_live(row: &ReviewApp) -> bool {
+    !matches!(row.status.as_str(), "deleting" | "deleted")
+}
+
+/// Whether a pipeline may have one more, of that branch.
+async fn check_room(c: &mut Conn, pipeline: &Pipeline, new: &New) -> Result<()> {
+    let all = rows::of_pipeline(c, pipeline.id).await?;
+    let live: Vec<_> = all.into_iter().filter(is_live).collect();
+    let same = |row: &&ReviewApp| row.status != "errored" && row.branch == new.branch && row.pr_number == new.pr_number;
+    if let Some(first) = live.iter().find(same) {
+        return Err(Error::Conflict(format!(
+            "The branch {} has the review app {} already; destroy that first.",
+            first.branch, first.app_name
+        )));
+    }
+    if live.len() >= MOST {
+        return Err(Error::invalid(format!(
+            "The pipeline {} has {MOST} review apps, which is the most; destroy one first.",
+            pipeline.name
+        )));
+    }
+    Ok(())
 }
 
 /// `shop-pr-7`, or `shop-branch-x2f4`: an app's name.
@@ -271,155 +322,6 @@ pub async fn of_app(p: &Platform, actor: &Actor, app: &str) -> Result<ReviewApp>
 pub async fn list(p: &Platform, pipeline: &Pipeline) -> Result<Vec<ReviewApp>> {
     let all = rows::of_pipeline(&mut p.db.read().await?, pipeline.id).await?;
     Ok(all.into_iter().filter(|row| row.status != "deleted").collect())
-}
-
-/// Begins the end of one: its last script runs, then its app goes.
-pub async fn destroy(p: &Platform, actor: &Actor, row: &ReviewApp) -> Result<ReviewApp> {
-    if row.user_id != actor.user.id {
-        pipelines::find_for(p, actor, &row.pipeline_id.to_string(), Permission::Operate).await?;
-    }
-    go(p, row, actor.name()).await
-}
-
-/// The same, by the platform itself.
-pub async fn go(p: &Platform, row: &ReviewApp, who: &str) -> Result<ReviewApp> {
-    let now = p.cx.now();
-    let mut tx = p.db.begin().await?;
-    rows::set_status(&mut tx, row.id, "deleting", None, now).await?;
-    let event = json!({"id": row.id, "branch": row.branch, "app": row.app_name});
-    tx.commit_with(Event::new("review-app.destroy", who, event), now).await?;
-    let found = rows::by_id(&mut p.db.read().await?, row.id).await?;
-    found.ok_or_else(|| Error::not_found("review_app", row.id.to_string()))
-}
-
-/// Does what is next for one; whether there is more to come soon. Safe to repeat.
-pub async fn advance(p: &Platform, row: &ReviewApp) -> Result<bool> {
-    let app = app_rows::by_id(&mut p.db.read().await?, row.app_id).await?.filter(|app| !app.deleting);
-    let Some(app) = app else {
-        // A setup that fails takes its app away, and then tells why; that stays to be read.
-        let setup = app_setups::by_id(&mut p.db.read().await?, row.setup_id).await?;
-        if setup.is_none_or(|setup| setup.status != "pending") {
-            // Read after the setup, with which it was written: the one given may be older.
-            let now = rows::by_id(&mut p.db.read().await?, row.id).await?;
-            if now.is_some_and(|row| row.status != "errored") {
-                ended(p, row).await?;
-            }
-        }
-        return Ok(false);
-    };
-    if row.status != "deleting" {
-        return Ok(false);
-    }
-    let user = users::by_id(&mut p.db.read().await?, row.user_id).await?;
-    let user = user.ok_or_else(|| Error::internal("The review app's user is missing.", "no such row in users"))?;
-    let actor = Actor { user, authorization_id: None };
-    if let Some(script) = last_words(p, row).await? {
-        let ran = async {
-            scripts::start(p, &actor, &app, row.script_id, &script).await?;
-            scripts::outcome(p, row.script_id, LAST_WORDS).await
-        };
-        match ran.await {
-            Ok(None) => return Ok(true),
-            Ok(Some(outcome)) if outcome.exit_code != 0 => {
-                tracing::warn!(app = app.name, code = outcome.exit_code, "pr-predestroy of a review app has failed");
-            }
-            Ok(Some(_)) => {}
-            Err(Error::Invalid(why)) => tracing::warn!(app = app.name, why, "pr-predestroy could not be run"),
-            Err(error) => return Err(error),
-        }
-    }
-    apps::destroy(p, &actor, &app).await?;
-    ended(p, row).await?;
-    Ok(false)
-}
-
-/// The script of app.json before the end; none where the app never came up.
-async fn last_words(p: &Platform, row: &ReviewApp) -> Result<Option<scripts::Script>> {
-    let setup = app_setups::by_id(&mut p.db.read().await?, row.setup_id).await?;
-    let Some(text) = setup.filter(|setup| setup.status == "succeeded").and_then(|setup| setup.manifest) else {
-        return Ok(None);
-    };
-    let Ok(parsed) = Manifest::parse(text.as_bytes()) else { return Ok(None) };
-    let manifest = parsed.manifest.for_environment(REVIEW);
-    Ok(manifest.scripts.get("pr-predestroy").map(|script| scripts::Script {
-        process_type: "predestroy",
-        command: script.command.clone(),
-        size: script.size,
-        env: BTreeMap::new(),
-        limit_s: LAST_WORDS,
-    }))
-}
-
-async fn ended(p: &Platform, row: &ReviewApp) -> Result<()> {
-    let now = p.cx.now();
-    let mut tx = p.db.begin().await?;
-    if rows::set_status(&mut tx, row.id, "deleted", None, now).await? {
-        tx.commit_with(Event::new("review-app.deleted", "paas", json!({"id": row.id})), now).await?;
-    }
-    Ok(())
-}
-
-/// Begins the end of those that nobody has deployed for as long as their pipeline says.
-pub async fn sweep(p: &Platform) -> Result<()> {
-    let now = p.cx.now();
-    for config in rows::configs(&mut p.db.read().await?).await?.into_iter().filter(|config| config.destroy_stale) {
-        for row in rows::of_pipeline(&mut p.db.read().await?, config.pipeline_id).await? {
-            if !matches!(row.status.as_str(), "created" | "errored") {
-                continue;
-            }
-            let app = app_rows::by_id(&mut p.db.read().await?, row.app_id).await?;
-            let last = app.and_then(|app| app.released_at).unwrap_or(row.created_at);
-            if now - last > TimeDelta::days(config.stale_days) {
-                go(p, &row, "paas").await?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Follows the branches of pipelines whose review apps are automatic: a new one gets an app,
-/// and the app of one that is gone goes.
-pub async fn follow(p: &Platform, config: &Config) -> Result<()> {
-    let Some(pipeline) = pipeline_rows::by_id(&mut p.db.read().await?, config.pipeline_id).await? else {
-        return Ok(());
-    };
-    let branches = repos::branches(p, pipeline.id).await?;
-    let all = rows::of_pipeline(&mut p.db.read().await?, pipeline.id).await?;
-    let Some(actor) = keeper(p, &pipeline).await? else { return Ok(()) };
-    for branch in branches.iter().filter(|branch| !matches!(branch.name.as_str(), "main" | "master")) {
-        // One that was taken away by hand does not come back.
-        if all.iter().any(|row| row.branch == branch.name) {
-            continue;
-        }
-        if config.wait_for_ci && !super::test_runs::has_passed(p, pipeline.id, &branch.commit).await? {
-            continue;
-        }
-        let new = New { branch: branch.name.clone(), url: "resolve".into(), ..New::default() };
-        create(p, &actor, &pipeline, new).await?;
-    }
-    for row in
-        all.iter().filter(|row| !matches!(row.status.as_str(), "deleting" | "deleted") && row.pr_number.is_none())
-    {
-        if !branches.iter().any(|branch| branch.name == row.branch) && resolved(p, row).await? {
-            go(p, row, "paas").await?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether it was made from the pipeline's repository.
-async fn resolved(p: &Platform, row: &ReviewApp) -> Result<bool> {
-    let setup = app_setups::by_id(&mut p.db.read().await?, row.setup_id).await?;
-    Ok(setup.is_some_and(|setup| repos::is_source(&setup.source_url).is_some()))
-}
-
-/// In whose name the platform makes review apps: the pipeline's owner's.
-async fn keeper(p: &Platform, pipeline: &Pipeline) -> Result<Option<Actor>> {
-    if pipeline.owner_type != "user" {
-        return Ok(None);
-    }
-    let user = users::present(&mut p.db.read().await?, pipeline.owner_id).await?;
-    Ok(user.map(|user| Actor { user, authorization_id: None }))
 }
 
 #[cfg(test)]
