@@ -104,6 +104,24 @@ async fn a_program_runs_inside_a_dyno_that_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_app_has_so_many_one_offs_and_no_more() {
+    let t = TestApp::fake_with(|config| config.max_dynos = 2).await;
+    t.create("shop").await;
+    t.deploy("shop", &[("x", "y")], &[("worker", "sleep 1000")]).await;
+    let body = json!({"command": "sleep 1000"});
+    let first = t.post("/apps/shop/dynos", body.clone()).await.ok();
+    t.post("/apps/shop/dynos", json!({"command": "sleep 1000", "type": "other"})).await.ok();
+    let (_, why) = t.post("/apps/shop/dynos", body.clone()).await.error(422);
+    assert!(why.contains("2 are the most") && why.contains("ps:stop"), "{why}");
+    let stop = format!("/apps/shop/dynos/{}/actions/stop", first["name"].as_str().unwrap());
+    t.post(&stop, json!({})).await.ok();
+    t.until("room for another", || async {
+        (t.post("/apps/shop/dynos", body.clone()).await.status == 201).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dynos_are_restarted_and_stopped_by_type_and_name() {
     let t = running().await;
     let id = |list: Value| list[0]["id"].as_str().unwrap().to_owned();
