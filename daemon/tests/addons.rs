@@ -209,6 +209,25 @@ async fn from_creation_to_destruction() {
     assert_eq!(redis(&t, "shop", "REDIS_URL", "SET colour green").await, "+OK +OK");
     assert_eq!(redis(&t, "shop", "REDIS_URL", "GET colour").await, "+OK green");
 
+    // What leads out of the plan or locks others out is refused, also in a script.
+    for command in [
+        "CONFIG SET maxmemory 0",
+        "CONFIG SET auto-aof-rewrite-percentage 0",
+        "REPLICAOF 10.0.0.1 1",
+        "ACL SETUSER default nopass",
+        "CLIENT PAUSE 100000",
+        "BGSAVE",
+        "SHUTDOWN NOSAVE",
+    ] {
+        assert!(redis_cli(&made, &t, command).await.contains("NOPERM"), "{command}");
+    }
+    let script = "EVAL return(redis.call('config','set','maxmemory','0')) 0";
+    assert!(redis_cli(&made, &t, script).await.starts_with("ERR"));
+    assert_eq!(redis_cli(&made, &t, "CONFIG GET maxmemory").await, "maxmemory 5242880");
+    for (command, says) in [("CLIENT SETNAME me", "OK"), ("INFO server", "redis_version"), ("CLIENT LIST", "addr=")] {
+        assert!(redis_cli(&made, &t, command).await.contains(says), "{command}");
+    }
+
     // Another app reaches it only once it is attached there.
     t.create("stall").await;
     t.deploy("stall", &[("x", "y")], &[("worker", "sleep 1000")]).await;
