@@ -3,6 +3,7 @@
 
 mod util;
 
+use paas_daemon::store;
 use serde_json::json;
 use util::TestApp;
 
@@ -246,6 +247,10 @@ async fn lists_come_in_the_range_that_is_asked_for() {
         ("version ..; max=2, order=desc", 206, vec![9, 8], Some("version ]8..; max=2, order=desc")),
         ("version 7..5; order=desc", 200, vec![7, 6, 5], None),
         ("version 20..", 200, vec![], None),
+        ("version ]9..3; order=desc, max=3", 206, vec![8, 7, 6], Some("version ]6..3; max=3, order=desc")),
+        ("version ..; max=9", 200, vec![1, 2, 3, 4, 5, 6, 7, 8, 9], None),
+        ("version ..; max=8", 206, vec![1, 2, 3, 4, 5, 6, 7, 8], Some("version ]8..; max=8")),
+        ("version x..; max=2", 200, vec![], None),
     ] {
         let headers = [("Authorization", bearer.as_str()), ("Range", range)];
         let answer = t.send_with("GET", "/apps/many/releases", &headers, "").await;
@@ -255,6 +260,14 @@ async fn lists_come_in_the_range_that_is_asked_for() {
             answer.ok().as_array().unwrap().iter().map(|release| release["version"].as_i64().unwrap()).collect();
         assert_eq!(versions, wanted, "{range}");
     }
+    // Thousands of releases are not read for a page, and no config vars with any.
+    let mut c = t.platform().db.read().await.unwrap();
+    let app = store::apps::by_name(&mut c, "many").await.unwrap().unwrap();
+    let part = store::releases::Part { most: 2, highest: true, ..store::releases::Part::ALL };
+    let rows = store::releases::list(&mut c, app.id, part).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.version).collect::<Vec<_>>(), [8, 9]);
+    assert!(rows.iter().all(|row| row.config.is_empty()));
+    assert!(!store::releases::latest(&mut c, app.id).await.unwrap().unwrap().config.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
