@@ -287,6 +287,29 @@ async fn a_wildcard_keeps_its_names_for_its_owner() {
     theirs("a.www.example.com").await.ok();
     t.post("/apps/too/domains", json!({"hostname": "www.example.com"})).await.ok();
     t.post("/apps/mine/domains", json!({"hostname": "*.www.example.com"})).await.error(422);
+    // The name that it is under goes with it, whichever was first.
+    theirs("example.com").await.error(422);
+    theirs("their.example").await.ok();
+    t.post("/apps/mine/domains", json!({"hostname": "*.their.example"})).await.error(422);
+    theirs("*.their.example").await.ok();
+    // Nobody's are the names right under a suffix that many register at.
+    for name in ["*.co.uk", "*.github.io"] {
+        let (_, why) = theirs(name).await.error(422);
+        assert!(why.contains("belong to many owners"), "{why}");
+    }
+    theirs("*.shop.co.uk").await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_is_free_as_soon_as_its_app_is_destroyed() {
+    let t = TestApp::fake().await;
+    t.create("mine").await;
+    t.post("/apps/mine/domains", json!({"hostname": "www.example.com"})).await.ok();
+    // Nothing of it can be removed now.
+    t.fake.as_ref().unwrap().set_down(true);
+    t.delete("/apps/mine").await.ok();
+    t.create("mine").await;
+    t.post("/apps/mine/domains", json!({"hostname": "www.example.com"})).await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
