@@ -13,8 +13,9 @@ use crate::{
     store::{
         Conn, addons,
         apps::{self, App},
-        cleanups,
+        cleanups, domains,
         events::Event,
+        sni_endpoints,
         teams::{self, Team},
         users::{self, User},
     },
@@ -292,10 +293,12 @@ pub async fn destroy(p: &Platform, actor: &Actor, app: &App) -> Result<OwnedApp>
         owned.push(addon);
     }
     row.deleting = true;
-    // The name is free again at once.
+    // The names are free again at once: its own, its domains', its certificates'.
     row.name = format!("{}~{}", row.name, row.id.simple());
     row.updated_at = now;
     apps::update(&mut change, &row).await?;
+    domains::delete_all(&mut change, app.id).await?;
+    sni_endpoints::delete_all(&mut change, app.id).await?;
     addons::detach_all(&mut change, app.id).await?;
     for mut addon in owned {
         addon.state = "deprovisioning".into();
