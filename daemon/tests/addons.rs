@@ -161,6 +161,9 @@ async fn options_and_names_are_taken_as_given_or_refused() {
     }
     assert_eq!(t.get("/apps/shop/addons").await.ok(), json!([]), "nothing of it was made");
     let body = json!({"plan": "redis", "config": {"maxmemory_policy": "allkeys-lru", "timeout": "60"}});
+    let empty = json!({"plan": "redis", "attachment": {"name": ""}});
+    let (_, why) = t.post("/apps/shop/addons", empty).await.error(422);
+    assert!(why.contains("must start with a letter"), "{why}");
     let first = t.post("/apps/shop/addons", body).await.ok();
     let config = t.get("/redis/v0/databases/REDIS/config?app=shop").await.ok();
     assert_eq!(config["maxmemory_policy"]["value"], "allkeys-lru");
@@ -186,6 +189,46 @@ async fn options_and_names_are_taken_as_given_or_refused() {
     t.post("/apps/full/addons", json!({"plan": "redis"})).await.ok();
     t.patch("/apps/full/config-vars", json!({"MORE": "1"})).await.error(422);
     t.patch("/apps/full/config-vars", json!({"SMALL": null})).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plan_and_name_change_together_or_not_at_all() {
+    let t = TestApp::fake().await;
+    t.create("shop").await;
+    let by_id = |plan: Value| json!({"plan": plan["id"]});
+    let premium = t.get("/addon-services/heroku-redis/plans/premium-0").await.ok();
+    let made = t.post("/apps/shop/addons", by_id(premium.clone())).await.ok();
+    assert_eq!(made["plan"]["name"], "heroku-redis:premium-0");
+    let path = format!("/addons/{}", made["id"].as_str().unwrap());
+    for name in ["bad name", "other"] {
+        t.post("/apps/shop/addons", json!({"plan": "redis", "name": "other", "attachment": {"name": "B"}})).await;
+        t.patch(&path, json!({"plan": "heroku-redis:premium-1", "name": name})).await.error(422);
+        assert_eq!(t.get(&path).await.ok()["plan"]["name"], "heroku-redis:premium-0", "{name}");
+    }
+    let set = t.patch(&path, json!({"plan": "premium-1", "name": "cache"})).await.ok();
+    assert_eq!((&set["plan"]["name"], &set["name"]), (&json!("heroku-redis:premium-1"), &json!("cache")));
+    let plan = t.get("/addon-services/redis/plans/premium-2").await.ok();
+    assert_eq!(t.patch(&path, by_id(plan)).await.ok()["plan"]["name"], "redis:premium-2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_still_being_made_takes_no_name_away() {
+    let t = TestApp::fake().await;
+    t.create("shop").await;
+    t.post("/apps/shop/addons", json!({"plan": "redis"})).await.ok();
+    let before = t.get("/apps/shop/config-vars").await.ok();
+    t.fake.as_ref().unwrap().set_down(true);
+    let second = t.post("/apps/shop/addons", json!({"plan": "redis"})).await.ok();
+    assert_eq!(second["state"], "provisioning");
+    let body = json!({"app": "shop", "addon": second["name"], "name": "REDIS", "confirm": "shop"});
+    let (_, why) = t.post("/addon-attachments", body.clone()).await.error(422);
+    assert!(why.contains("still being made"), "{why}");
+    assert_eq!(t.get("/apps/shop/config-vars").await.ok(), before);
+    t.fake.as_ref().unwrap().set_down(false);
+    t.until("it to be made", || async {
+        (t.post("/addon-attachments", body.clone()).await.status == 201).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
