@@ -64,7 +64,7 @@ async fn info(
         metaas_source: shown.addon.name.clone(),
         name: shown.addon.name.clone(),
         plan: shown.plan.name.into(),
-        port: 6379,
+        port: through.as_deref().and_then(|url| url::Url::parse(url).ok()?.port()).unwrap_or(6379),
         prefer_native_tls: through.is_some(),
         resource_url: through.unwrap_or(if may_use { inside } else { String::new() }),
         version,
