@@ -95,9 +95,10 @@ pub fn password(secrets: &Secrets) -> &str {
     secrets.private.get("password").and_then(|v| v.as_str()).unwrap_or_default()
 }
 
-/// The password of [`OWN_USER`]. No app and no user ever has it.
+/// The password of [`OWN_USER`]. No app and no user ever has it, but of an add-on that was made
+/// before there was one: until its credentials are reset.
 fn own_password(secrets: &Secrets) -> &str {
-    secrets.private.get("own_password").and_then(|v| v.as_str()).unwrap_or_default()
+    secrets.private.get("own_password").and_then(|v| v.as_str()).unwrap_or_else(|| password(secrets))
 }
 
 /// The users that a server starts with, their passwords by their hashes: a program that runs
