@@ -169,6 +169,10 @@ async fn options_and_names_are_taken_as_given_or_refused() {
     assert_eq!(config["maxmemory_policy"]["value"], "allkeys-lru");
     assert_eq!(config["timeout"]["value"], 60);
 
+    let body = json!({"args": ["-h", "elsewhere.example", "--rdb", "/data/more"]});
+    let (_, why) = t.post("/redis/v0/databases/REDIS/cli?app=shop", body).await.error(422);
+    assert!(why.contains("--rdb"), "{why}");
+
     // The name of an attachment passes on only when that is said; what had it gets another.
     let second = t.post("/apps/shop/addons", json!({"plan": "redis", "attachment": {"name": "SPARE"}})).await.ok();
     t.post("/apps/shop/addons", json!({"plan": "redis", "attachment": {"name": "SPARE"}})).await.error(422);

@@ -224,6 +224,11 @@ async fn cli(
     if body.args.iter().any(|argument| argument.contains('\0')) || body.args.len() > 1000 {
         return Err(ApiError::invalid("args: at most 1000 arguments, none with a NUL byte."));
     }
+    if let Some(option) = body.args.iter().find(|argument| redis::WRITES.contains(&argument.as_str())) {
+        return Err(ApiError::invalid(format!(
+            "args: {option} would write a file beside the server, where there is no room for it. Read keys with --scan and DUMP instead."
+        )));
+    }
     let secrets = ops::config::open_addon(&p, &shown.addon)?;
     let arguments: Vec<&str> = body.args.iter().map(String::as_str).collect();
     let mut spec = redis::cli(&secrets, &arguments, !body.force_no_tty.unwrap_or(false));
