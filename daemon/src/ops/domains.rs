@@ -74,8 +74,7 @@ pub async fn add(p: &Platform, actor: &Actor, app: &App, hostname: &str, sni_end
     Ok(domain)
 }
 
-/// A wildcard keeps the names that it covers, and the one that it is under, for the apps of its
-/// owner; they keep it, too.
+/// A wildcard, the names that it covers and the one that it is under go to apps of one owner.
 async fn check_covered(c: &mut Conn, app: &App, hostname: &Hostname) -> Result<()> {
     for other in domains::all(c).await?.into_iter().filter(|other| other.app_id != app.id) {
         let Ok(theirs) = Hostname::parse(&other.hostname) else { continue };

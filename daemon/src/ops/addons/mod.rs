@@ -115,7 +115,7 @@ pub async fn create(p: &Platform, actor: &Actor, app: &App, new: New<'_>) -> Res
     let as_name = attach::name(&taken, provider.as_ref(), new.attachment)?;
     if taken.iter().any(|row| row.name == as_name) {
         return Err(Error::invalid(format!(
-            "{as_name} is already an attachment of {}. Choose another name with --as; once the add-on is there, it can take this one over with: addons:attach {name} --as {as_name} --confirm {}",
+            "{as_name} is already an attachment of {}. Choose another name with --as; once the add-on is there, it can take this one over with: addons:attach ADDON --as {as_name} --confirm {}",
             app.name, app.name
         )));
     }
