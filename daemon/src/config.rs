@@ -101,7 +101,7 @@ pub struct Config {
     #[arg(long, env = "PAAS_NETWORK_POOL", default_value = "10.208.0.0/12")]
     pub network_pool: String,
 
-    /// Most dynos of one process type. Heroku: 100.
+    /// Most dynos of one process type, and most one-off dynos of an app. Heroku: 100.
     #[arg(long, env = "PAAS_MAX_DYNOS", default_value_t = 100)]
     pub max_dynos: u32,
 

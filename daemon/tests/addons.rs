@@ -161,10 +161,17 @@ async fn options_and_names_are_taken_as_given_or_refused() {
     }
     assert_eq!(t.get("/apps/shop/addons").await.ok(), json!([]), "nothing of it was made");
     let body = json!({"plan": "redis", "config": {"maxmemory_policy": "allkeys-lru", "timeout": "60"}});
+    let empty = json!({"plan": "redis", "attachment": {"name": ""}});
+    let (_, why) = t.post("/apps/shop/addons", empty).await.error(422);
+    assert!(why.contains("must start with a letter"), "{why}");
     let first = t.post("/apps/shop/addons", body).await.ok();
     let config = t.get("/redis/v0/databases/REDIS/config?app=shop").await.ok();
     assert_eq!(config["maxmemory_policy"]["value"], "allkeys-lru");
     assert_eq!(config["timeout"]["value"], 60);
+
+    let body = json!({"args": ["-h", "elsewhere.example", "--rdb", "/data/more"]});
+    let (_, why) = t.post("/redis/v0/databases/REDIS/cli?app=shop", body).await.error(422);
+    assert!(why.contains("--rdb"), "{why}");
 
     // The name of an attachment passes on only when that is said; what had it gets another.
     let second = t.post("/apps/shop/addons", json!({"plan": "redis", "attachment": {"name": "SPARE"}})).await.ok();
@@ -189,6 +196,46 @@ async fn options_and_names_are_taken_as_given_or_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn plan_and_name_change_together_or_not_at_all() {
+    let t = TestApp::fake().await;
+    t.create("shop").await;
+    let by_id = |plan: Value| json!({"plan": plan["id"]});
+    let premium = t.get("/addon-services/heroku-redis/plans/premium-0").await.ok();
+    let made = t.post("/apps/shop/addons", by_id(premium.clone())).await.ok();
+    assert_eq!(made["plan"]["name"], "heroku-redis:premium-0");
+    let path = format!("/addons/{}", made["id"].as_str().unwrap());
+    for name in ["bad name", "other"] {
+        t.post("/apps/shop/addons", json!({"plan": "redis", "name": "other", "attachment": {"name": "B"}})).await;
+        t.patch(&path, json!({"plan": "heroku-redis:premium-1", "name": name})).await.error(422);
+        assert_eq!(t.get(&path).await.ok()["plan"]["name"], "heroku-redis:premium-0", "{name}");
+    }
+    let set = t.patch(&path, json!({"plan": "premium-1", "name": "cache"})).await.ok();
+    assert_eq!((&set["plan"]["name"], &set["name"]), (&json!("heroku-redis:premium-1"), &json!("cache")));
+    let plan = t.get("/addon-services/redis/plans/premium-2").await.ok();
+    assert_eq!(t.patch(&path, by_id(plan)).await.ok()["plan"]["name"], "redis:premium-2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_still_being_made_takes_no_name_away() {
+    let t = TestApp::fake().await;
+    t.create("shop").await;
+    t.post("/apps/shop/addons", json!({"plan": "redis"})).await.ok();
+    let before = t.get("/apps/shop/config-vars").await.ok();
+    t.fake.as_ref().unwrap().set_down(true);
+    let second = t.post("/apps/shop/addons", json!({"plan": "redis"})).await.ok();
+    assert_eq!(second["state"], "provisioning");
+    let body = json!({"app": "shop", "addon": second["name"], "name": "REDIS", "confirm": "shop"});
+    let (_, why) = t.post("/addon-attachments", body.clone()).await.error(422);
+    assert!(why.contains("still being made"), "{why}");
+    assert_eq!(t.get("/apps/shop/config-vars").await.ok(), before);
+    t.fake.as_ref().unwrap().set_down(false);
+    t.until("it to be made", || async {
+        (t.post("/addon-attachments", body.clone()).await.status == 201).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn from_creation_to_destruction() {
     let mut t = TestApp::docker().await;
     t.create("shop").await;
@@ -208,6 +255,25 @@ async fn from_creation_to_destruction() {
 
     assert_eq!(redis(&t, "shop", "REDIS_URL", "SET colour green").await, "+OK +OK");
     assert_eq!(redis(&t, "shop", "REDIS_URL", "GET colour").await, "+OK green");
+
+    // What leads out of the plan or locks others out is refused, also in a script.
+    for command in [
+        "CONFIG SET maxmemory 0",
+        "CONFIG SET auto-aof-rewrite-percentage 0",
+        "REPLICAOF 10.0.0.1 1",
+        "ACL SETUSER default nopass",
+        "CLIENT PAUSE 100000",
+        "BGSAVE",
+        "SHUTDOWN NOSAVE",
+    ] {
+        assert!(redis_cli(&made, &t, command).await.contains("NOPERM"), "{command}");
+    }
+    let script = "EVAL return(redis.call('config','set','maxmemory','0')) 0";
+    assert!(redis_cli(&made, &t, script).await.starts_with("ERR"));
+    assert_eq!(redis_cli(&made, &t, "CONFIG GET maxmemory").await, "maxmemory 5242880");
+    for (command, says) in [("CLIENT SETNAME me", "OK"), ("INFO server", "redis_version"), ("CLIENT LIST", "addr=")] {
+        assert!(redis_cli(&made, &t, command).await.contains(says), "{command}");
+    }
 
     // Another app reaches it only once it is attached there.
     t.create("stall").await;

@@ -3,6 +3,7 @@
 
 mod util;
 
+use paas_daemon::store;
 use serde_json::json;
 use util::TestApp;
 
@@ -246,6 +247,10 @@ async fn lists_come_in_the_range_that_is_asked_for() {
         ("version ..; max=2, order=desc", 206, vec![9, 8], Some("version ]8..; max=2, order=desc")),
         ("version 7..5; order=desc", 200, vec![7, 6, 5], None),
         ("version 20..", 200, vec![], None),
+        ("version ]9..3; order=desc, max=3", 206, vec![8, 7, 6], Some("version ]6..3; max=3, order=desc")),
+        ("version ..; max=9", 200, vec![1, 2, 3, 4, 5, 6, 7, 8, 9], None),
+        ("version ..; max=8", 206, vec![1, 2, 3, 4, 5, 6, 7, 8], Some("version ]8..; max=8")),
+        ("version x..; max=2", 200, vec![], None),
     ] {
         let headers = [("Authorization", bearer.as_str()), ("Range", range)];
         let answer = t.send_with("GET", "/apps/many/releases", &headers, "").await;
@@ -255,6 +260,14 @@ async fn lists_come_in_the_range_that_is_asked_for() {
             answer.ok().as_array().unwrap().iter().map(|release| release["version"].as_i64().unwrap()).collect();
         assert_eq!(versions, wanted, "{range}");
     }
+    // Thousands of releases are not read for a page, and no config vars with any.
+    let mut c = t.platform().db.read().await.unwrap();
+    let app = store::apps::by_name(&mut c, "many").await.unwrap().unwrap();
+    let part = store::releases::Part { most: 2, highest: true, ..store::releases::Part::ALL };
+    let rows = store::releases::list(&mut c, app.id, part).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.version).collect::<Vec<_>>(), [8, 9]);
+    assert!(rows.iter().all(|row| row.config.is_empty()));
+    assert!(!store::releases::latest(&mut c, app.id).await.unwrap().unwrap().config.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -274,6 +287,29 @@ async fn a_wildcard_keeps_its_names_for_its_owner() {
     theirs("a.www.example.com").await.ok();
     t.post("/apps/too/domains", json!({"hostname": "www.example.com"})).await.ok();
     t.post("/apps/mine/domains", json!({"hostname": "*.www.example.com"})).await.error(422);
+    // The name that it is under goes with it, whichever was first.
+    theirs("example.com").await.error(422);
+    theirs("their.example").await.ok();
+    t.post("/apps/mine/domains", json!({"hostname": "*.their.example"})).await.error(422);
+    theirs("*.their.example").await.ok();
+    // Nobody's are the names right under a suffix that many register at.
+    for name in ["*.co.uk", "*.github.io"] {
+        let (_, why) = theirs(name).await.error(422);
+        assert!(why.contains("belong to many owners"), "{why}");
+    }
+    theirs("*.shop.co.uk").await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_is_free_as_soon_as_its_app_is_destroyed() {
+    let t = TestApp::fake().await;
+    t.create("mine").await;
+    t.post("/apps/mine/domains", json!({"hostname": "www.example.com"})).await.ok();
+    // Nothing of it can be removed now.
+    t.fake.as_ref().unwrap().set_down(true);
+    t.delete("/apps/mine").await.ok();
+    t.create("mine").await;
+    t.post("/apps/mine/domains", json!({"hostname": "www.example.com"})).await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -111,7 +111,8 @@ pub struct AddonCreate {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::loose::texts")]
     #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub config: Option<BTreeMap<String, String>>,
-    /// The app's name, where a config var would be overwritten.
+    /// The app's name, where a config var would be overwritten. That takes an add-on that is
+    /// there: here a name that is taken is refused, with what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm: Option<String>,
 }

@@ -65,7 +65,8 @@ pub struct DomainCreate {
 /// `PATCH /apps/{app}/domains/{domain}`
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct DomainUpdate {
-    /// Name or id of the certificate; `null` for none.
-    #[serde(default)]
-    pub sni_endpoint: Option<String>,
+    /// Name or id of the certificate; `null` for none. One of them must be given.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::loose::given")]
+    #[schemars(with = "Option<String>")]
+    pub sni_endpoint: Option<Option<String>>,
 }

@@ -108,7 +108,7 @@ impl Command {
                 let (app, client) = context.app(&app)?;
                 let with = cert.as_deref().unwrap_or("the server's own certificate");
                 let action = Action::start(format!("Serving {domain} with {with}"));
-                let body = DomainUpdate { sni_endpoint: cert };
+                let body = DomainUpdate { sni_endpoint: Some(cert) };
                 let _: Domain = client.send_json(Method::PATCH, &path(&app, &domain), &body).await?;
                 action.done();
                 Ok(())

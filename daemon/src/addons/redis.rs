@@ -22,9 +22,18 @@ pub const MAJOR: &str = "7";
 /// Where Redis keeps its data in the container.
 const DATA: &str = "/data";
 
-/// Starts the server with its password from standard input: arguments are seen by every
-/// user of the machine, the environment and pipes are not.
-const START: &str = r#"exec redis-server "$@" - <<<"requirepass $REDIS_PASSWORD""#;
+/// Starts the server with its users from standard input: arguments are seen by every user of
+/// the machine, the environment and pipes are not.
+const START: &str = r#"exec redis-server "$@" - <<<"$REDIS_USERS""#;
+
+/// What the users of a server may do: all but what leads out of their plan (settings, and
+/// with them the bounds of memory and disk; copies to and from other servers; forks at will)
+/// or locks everybody out.
+const USER_RULES: &str = "~* &* +@all -config +config|get -acl +acl|whoami -module -debug -shutdown \
+    -replicaof -slaveof -failover -migrate -sync -psync -replconf -save -bgsave -bgrewriteaof -client|pause";
+
+/// The platform's own user: it gets in whatever users have done.
+const OWN_USER: &str = "paas";
 
 /// How long a server may take for an answer, in whole seconds: its users can make it silent
 /// (`CLIENT PAUSE`, a script without end), and nobody else may wait for that.
@@ -86,6 +95,23 @@ pub fn password(secrets: &Secrets) -> &str {
     secrets.private.get("password").and_then(|v| v.as_str()).unwrap_or_default()
 }
 
+/// The password of [`OWN_USER`]. No app and no user ever has it, but of an add-on that was made
+/// before there was one: until its credentials are reset.
+fn own_password(secrets: &Secrets) -> &str {
+    secrets.private.get("own_password").and_then(|v| v.as_str()).unwrap_or_else(|| password(secrets))
+}
+
+/// The users that a server starts with, their passwords by their hashes: a program that runs
+/// beside the server sees its environment.
+fn users(secrets: &Secrets) -> String {
+    let hash = |password: &str| hex::encode(secret::token_hash(password));
+    format!(
+        "user default on #{} {USER_RULES}\nuser {OWN_USER} on #{} ~* &* +@all",
+        hash(password(secrets)),
+        hash(own_password(secrets))
+    )
+}
+
 /// The eviction policy among an add-on's secrets.
 pub fn policy(secrets: &Secrets) -> &str {
     secrets.private.get("maxmemory_policy").and_then(|v| v.as_str()).unwrap_or(DEFAULT_POLICY)
@@ -112,6 +138,10 @@ pub fn cli(secrets: &Secrets, args: &[&str], tty: bool) -> ExecSpec {
     }
 }
 
+/// Options of `redis-cli` that write whatever a server sends, theirs or another, to the
+/// machine's disk.
+pub const WRITES: [&str; 2] = ["--rdb", "--functions-rdb"];
+
 /// Carries bytes between its standard streams and the server, as the user that it serves.
 const CARRY: &str = r#"exec 3<>/dev/tcp/127.0.0.1/6379 4<&0 || exit 1
 printf 'AUTH %s\r\n' "$REDISCLI_AUTH" >&3
@@ -131,6 +161,7 @@ impl Redis {
         let mut private = before.map_or_else(|| json!({}), |secrets| secrets.private.clone());
         if let Some(map) = private.as_object_mut() {
             map.insert("password".into(), password.into());
+            map.insert("own_password".into(), secret::random_password().into());
         }
         Secrets {
             values: [("URL".to_owned(), url.clone())].into(),
@@ -217,7 +248,7 @@ impl Provider for Redis {
                 name: instance.host.clone(),
                 image: IMAGE.into(),
                 command,
-                env: vec![("REDIS_PASSWORD".into(), password(&instance.secrets).to_owned())],
+                env: vec![("REDIS_USERS".into(), users(&instance.secrets))],
                 volume_target: Some(DATA.into()),
                 user: None,
                 networks: instance.networks.clone(),
@@ -251,29 +282,7 @@ impl Provider for Redis {
     }
 
     async fn info(&self, engine: &dyn Engine, instance: &Instance) -> Result<Info, EngineError> {
-        let settings = [
-            ("Maxmemory".to_owned(), policy(&instance.secrets).to_owned()),
-            ("Timeout".to_owned(), timeout(&instance.secrets).to_string()),
-        ];
-        let Some(text) = ask(engine, instance, &["info"]).await? else {
-            let known = [("Plan".to_owned(), instance.plan.name.to_owned()), ("Status".to_owned(), SILENT.to_owned())];
-            return Ok(known.into_iter().chain(settings).collect());
-        };
-        let field = |name: &str| field(&text, name).unwrap_or("?").to_owned();
-        let keys = text.lines().find_map(|line| line.strip_prefix("db0:keys=")?.split(',').next()).unwrap_or("0");
-        let figures = [
-            ("Plan".into(), instance.plan.name.into()),
-            ("Status".into(), "available".into()),
-            ("Version".into(), field("redis_version")),
-            ("Keys".into(), keys.into()),
-            ("Memory".into(), format!("{} of {} MB", field("used_memory_human"), instance.plan.memory_mib)),
-            ("Connections".into(), format!("{} of {}", field("connected_clients"), instance.plan.connections)),
-        ];
-        let more = [
-            ("Persistence".into(), format!("AOF, last write {}", field("aof_last_write_status"))),
-            ("Uptime".into(), format!("{} s", field("uptime_in_seconds"))),
-        ];
-        Ok(figures.into_iter().chain(settings).chain(more).collect())
+        Ok(told(instance, ask(engine, instance, &["info"]).await?.as_deref()))
     }
 
     async fn held(&self, engine: &dyn Engine, instance: &Instance) -> Result<Option<u64>, EngineError> {
@@ -282,11 +291,17 @@ impl Provider for Redis {
     }
 }
 
-/// What `redis-cli` says to these arguments; `None` when the server says nothing in time.
+/// What `redis-cli` says to these arguments as the platform's own user; `None` when the server
+/// says nothing in time.
 async fn ask(engine: &dyn Engine, instance: &Instance, args: &[&str]) -> Result<Option<String>, EngineError> {
-    let mut spec = cli(&instance.secrets, args, false);
     // Ended where it runs: one that waits for a silent server would stay there.
-    spec.argv.splice(0..0, ["timeout", "--signal=KILL", ANSWER].map(str::to_owned));
+    let program = ["timeout", "--signal=KILL", ANSWER, "redis-cli", "--user", OWN_USER];
+    let spec = ExecSpec {
+        argv: program.iter().chain(args).map(|word| (*word).to_owned()).collect(),
+        env: vec![("REDISCLI_AUTH".into(), own_password(&instance.secrets).to_owned())],
+        tty: false,
+        size: None,
+    };
     let answer = async {
         let mut session = engine.exec(Target::Service(instance.id), &spec).await?;
         let mut text = Vec::new();
@@ -301,6 +316,38 @@ async fn ask(engine: &dyn Engine, instance: &Instance, args: &[&str]) -> Result<
         Ok(text) => text.map(|text| Some(text).filter(|text| !text.trim().is_empty())),
         Err(_) => Ok(None),
     }
+}
+
+/// What is told of a server by its answer to INFO; of one that does not give it, why not.
+fn told(instance: &Instance, answer: Option<&str>) -> Info {
+    let plan = instance.plan;
+    let settings = [
+        ("Maxmemory".to_owned(), policy(&instance.secrets).to_owned()),
+        ("Timeout".to_owned(), timeout(&instance.secrets).to_string()),
+    ];
+    let Some(text) = answer.filter(|text| field(text, "redis_version").is_some()) else {
+        let why = match heard(answer) {
+            Status::Starting(why) => why,
+            Status::Ready => "busy".to_owned(),
+        };
+        let known = [("Plan".to_owned(), plan.name.to_owned()), ("Status".to_owned(), why)];
+        return known.into_iter().chain(settings).collect();
+    };
+    let field = |name: &str| field(text, name).unwrap_or("?").to_owned();
+    let keys = text.lines().find_map(|line| line.strip_prefix("db0:keys=")?.split(',').next()).unwrap_or("0");
+    let figures = [
+        ("Plan".into(), plan.name.into()),
+        ("Status".into(), "available".into()),
+        ("Version".into(), field("redis_version")),
+        ("Keys".into(), keys.into()),
+        ("Memory".into(), format!("{} of {} MB", field("used_memory_human"), plan.memory_mib)),
+        ("Connections".into(), format!("{} of {}", field("connected_clients"), plan.connections)),
+    ];
+    let more = [
+        ("Persistence".into(), format!("AOF, last write {}", field("aof_last_write_status"))),
+        ("Uptime".into(), format!("{} s", field("uptime_in_seconds"))),
+    ];
+    figures.into_iter().chain(settings).chain(more).collect()
 }
 
 /// Sets the server's own counters back; what it says to that, `None` when it says nothing.
@@ -350,6 +397,24 @@ mod tests {
         );
         assert_eq!(starting(Some("Could not connect to Redis\nmore")), "Could not connect to Redis");
         assert_eq!(starting(None), SILENT);
+    }
+
+    #[test]
+    fn only_who_gives_its_info_is_available() {
+        let secrets = Redis.secrets("host");
+        let (plan, networks) = (&SERVICE.plans[0], Vec::new());
+        let instance = Instance { id: Uuid::nil(), name: "x".into(), host: "host".into(), plan, secrets, networks };
+        let status = |answer: Option<&str>| {
+            told(&instance, answer).into_iter().find(|(name, _)| name == "Status").map(|(_, value)| value).unwrap()
+        };
+        assert_eq!(status(Some("# Server\r\nredis_version:7.0.15\r\n")), "available");
+        assert_eq!(
+            status(Some("LOADING Redis is loading the dataset in memory\n")),
+            "redis-server is loading its data"
+        );
+        assert_eq!(status(Some("ERR max number of clients reached\n")), "busy");
+        assert_eq!(status(Some("NOAUTH Authentication required.\n")), "NOAUTH Authentication required.");
+        assert_eq!(status(None), SILENT);
     }
 
     #[test]

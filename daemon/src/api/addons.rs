@@ -142,17 +142,15 @@ async fn change(p: &Platform, actor: &Actor, shown: Shown, body: wire::AddonUpda
     if body.plan.is_none() && body.name.is_none() {
         return Err(ApiError::invalid("plan: give the new plan, or name: the new name."));
     }
-    let mut shown = shown;
-    if let Some(plan) = &body.plan {
+    let plan = body.plan.as_ref().map(wire::Identity::as_str);
+    let mut held = None;
+    if plan.is_some() {
         let (provider, instance) = ops::addons::instance(p, &shown.addon).await?;
         // One that can't be asked tells nothing.
-        let held = provider.held(p.engine.as_ref(), &instance).await.unwrap_or_default();
-        shown = ops::addons::change_plan(p, actor, &shown, plan.as_str(), held).await?;
+        held = provider.held(p.engine.as_ref(), &instance).await.unwrap_or_default();
     }
-    if let Some(name) = &body.name {
-        shown = ops::addons::rename(p, actor, &shown, name).await?;
-    }
-    Ok(shown)
+    let changes = ops::addons::Changes { plan, held, name: body.name.as_deref() };
+    Ok(ops::addons::change(p, actor, &shown, changes).await?)
 }
 
 async fn update(

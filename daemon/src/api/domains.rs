@@ -5,7 +5,7 @@ use paas_wire as wire;
 
 use super::{
     endpoints::{Created, Endpoints, Page},
-    error::ApiResult,
+    error::{ApiError, ApiResult},
     extract::{Auth, Body, Path},
     list::list,
     view,
@@ -84,7 +84,10 @@ async fn update(
     Body(body): Body<wire::DomainUpdate>,
 ) -> ApiResult<Json<wire::Domain>> {
     let app = ops::apps::find_for(&p, &actor, &app, Operate).await?;
-    let row = ops::domains::update(&p, &actor, &app, &name, body.sni_endpoint.as_deref()).await?;
+    let Some(sni_endpoint) = body.sni_endpoint else {
+        return Err(ApiError::invalid("sni_endpoint: give the name of a certificate, or null for none."));
+    };
+    let row = ops::domains::update(&p, &actor, &app, &name, sni_endpoint.as_deref()).await?;
     Ok(Json(show(&p, &app, &row).await?))
 }
 

@@ -9,6 +9,7 @@ use paas_wire::{Range, range::Order};
 use serde::Serialize;
 
 use super::{endpoints::Page, transport::Shown};
+use crate::store::releases::Part;
 
 /// Shows a list that is in ascending order of `property`; `key` gives an item's value of it.
 ///
@@ -82,6 +83,26 @@ pub(super) fn list<T: Serialize>(
         response.extensions_mut().insert(Shown(shown));
     }
     Page::of(response)
+}
+
+/// Which part of a list that is numbered by `property` is needed for what [`list`] shows, so
+/// that no more is read; all of it where it is asked for in another way.
+pub(super) fn part(headers: &HeaderMap, property: &str) -> Part {
+    let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
+    let range = asked.map(Range::parse).unwrap_or_default();
+    let number = |text: Option<&str>| text.map(str::parse::<i64>).transpose();
+    let (start, end) = (range.start.as_ref().map(|start| start.value.as_str()), range.end.as_deref());
+    let (Ok(start), Ok(end), true) =
+        (number(start), number(end), range.property.as_deref().is_none_or(|asked| asked == property))
+    else {
+        return Part::ALL;
+    };
+    let highest = range.order == Some(Order::Desc);
+    let (from, to) = if highest { (end, start) } else { (start, end) };
+    let limit = if asked.is_some() { range.limit() } else { paas_wire::range::LARGEST_MAX };
+    // One more tells that there are more; where to start may be left out.
+    let most = i64::from(limit) + 2;
+    Part { from: from.unwrap_or(Part::ALL.from), to: to.unwrap_or(Part::ALL.to), most, highest }
 }
 
 /// An item's value of a property, where it is a text or a number.

@@ -64,7 +64,7 @@ async fn info(
         metaas_source: shown.addon.name.clone(),
         name: shown.addon.name.clone(),
         plan: shown.plan.name.into(),
-        port: 6379,
+        port: through.as_deref().and_then(|url| url::Url::parse(url).ok()?.port()).unwrap_or(6379),
         prefer_native_tls: through.is_some(),
         resource_url: through.unwrap_or(if may_use { inside } else { String::new() }),
         version,
@@ -223,6 +223,11 @@ async fn cli(
     }
     if body.args.iter().any(|argument| argument.contains('\0')) || body.args.len() > 1000 {
         return Err(ApiError::invalid("args: at most 1000 arguments, none with a NUL byte."));
+    }
+    if let Some(option) = body.args.iter().find(|argument| redis::WRITES.contains(&argument.as_str())) {
+        return Err(ApiError::invalid(format!(
+            "args: {option} would write a file beside the server, where there is no room for it. Read keys with --scan and DUMP instead."
+        )));
     }
     let secrets = ops::config::open_addon(&p, &shown.addon)?;
     let arguments: Vec<&str> = body.args.iter().map(String::as_str).collect();

@@ -10,7 +10,7 @@ use super::{
     endpoints::{Created, Endpoints, Page},
     error::{ApiError, ApiResult},
     extract::{Auth, Body, Path},
-    list::list,
+    list::{list, part},
     view,
 };
 use crate::{
@@ -47,7 +47,7 @@ async fn index(
     let current = ops::releases::current(&p, &app).await?.map(|release| release.version);
     let users: HashMap<Uuid, users::User> =
         users::list(&mut p.db.read().await?).await?.into_iter().map(|user| (user.id, user)).collect();
-    let items = ops::releases::list(&p, &app)
+    let items = ops::releases::list(&p, &app, part(&headers, "version"))
         .await?
         .iter()
         .filter_map(|row| Some(view::release(p.cx.config(), &app, row, users.get(&row.user_id)?, current)))

@@ -151,21 +151,13 @@ async fn plan_by_name(
     Auth(_): Auth,
     Path(plan): Path<String>,
 ) -> ApiResult<Json<wire::Plan>> {
+    let plan = ops::addons::plan_of_id(&p, &plan).unwrap_or(plan);
     if let Some((service, short)) = plan.split_once(':') {
         return Ok(Json(plan_of(&p, find(&p, service)?, short)?));
     }
-    let mut services = all(&p).into_iter();
-    let found = services.find_map(|(service, name)| {
-        service.plans.iter().map(|plan| plan_view(service, name, plan)).find(|shown| shown.id.to_string() == plan)
-    });
-    match found {
-        Some(found) => Ok(Json(found)),
-        // The name of a service stands for its default plan.
-        None => {
-            let (service, name) = find(&p, &plan)?;
-            Ok(Json(plan_of(&p, (service, name), service.default_plan_of(name))?))
-        }
-    }
+    // The name of a service stands for its default plan.
+    let (service, name) = find(&p, &plan)?;
+    Ok(Json(plan_of(&p, (service, name), service.default_plan_of(name))?))
 }
 
 fn capability(service: &Service, name: &str) -> wire::AddonRegionCapability {

@@ -52,4 +52,9 @@ pub trait SessionControl: Send + Sync {
 
     /// Waits for the end and gives the exit code; 128+n when a signal ended it.
     async fn exit_code(&self) -> Result<i64>;
+
+    /// Tells a program beside what runs, and all that it has started, that its user is gone:
+    /// SIGHUP, and SIGKILL to what is left after 10 s. Whole dynos are the planner's to end:
+    /// for them nothing happens.
+    async fn hang_up(&self) -> Result<()>;
 }

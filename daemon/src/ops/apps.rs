@@ -13,8 +13,9 @@ use crate::{
     store::{
         Change, Conn, addons,
         apps::{self, App},
-        cleanups,
+        cleanups, domains,
         events::Event,
+        sni_endpoints,
         teams::{self, Team},
         users::{self, User},
     },
@@ -314,10 +315,12 @@ pub(super) async fn destroy_in(p: &Platform, mut change: Change, actor: &Actor, 
     }
     check_unused(&mut change, app).await?;
     row.deleting = true;
-    // The name is free again at once.
+    // The names are free again at once: its own, its domains', its certificates'.
     row.name = format!("{}~{}", row.name, row.id.simple());
     row.updated_at = now;
     apps::update(&mut change, &row).await?;
+    domains::delete_all(&mut change, app.id).await?;
+    sni_endpoints::delete_all(&mut change, app.id).await?;
     addons::detach_all(&mut change, app.id).await?;
     for mut addon in owned {
         addon.state = "deprovisioning".into();

@@ -40,6 +40,13 @@ pub async fn add(p: &Platform, actor: &Actor, app: &App, hostname: &str, sni_end
             "{hostname} belongs to the platform: names under {base} are given to apps by their own names."
         )));
     }
+    if let Some(parent) = hostname.as_str().strip_prefix("*.")
+        && psl::suffix_str(parent) == Some(parent)
+    {
+        return Err(Error::invalid(format!(
+            "{hostname} can't be added: names under {parent} belong to many owners. Add those that are yours, such as example.{parent}."
+        )));
+    }
     let now = p.cx.now();
     let mut domain = Domain {
         id: new_id(),
@@ -67,11 +74,14 @@ pub async fn add(p: &Platform, actor: &Actor, app: &App, hostname: &str, sni_end
     Ok(domain)
 }
 
-/// A wildcard keeps the names that it covers for the apps of its owner.
+/// A wildcard, the names that it covers and the one that it is under go to apps of one owner.
 async fn check_covered(c: &mut Conn, app: &App, hostname: &Hostname) -> Result<()> {
     for other in domains::all(c).await?.into_iter().filter(|other| other.app_id != app.id) {
-        let covered = hostname.covers(&other.hostname)
-            || Hostname::parse(&other.hostname).is_ok_and(|other| other.covers(hostname.as_str()));
+        let Ok(theirs) = Hostname::parse(&other.hostname) else { continue };
+        let covers = |a: &Hostname, b: &Hostname| {
+            a.covers(b.as_str()) || a.as_str().strip_prefix("*.").is_some_and(|parent| parent == b.as_str())
+        };
+        let covered = covers(hostname, &theirs) || covers(&theirs, hostname);
         if !covered {
             continue;
         }

@@ -1,6 +1,6 @@
 //! Dynos as users see them: listed, restarted, stopped, run once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use paas_domain::{
     name::{ConfigKey, DynoName},
@@ -182,16 +182,19 @@ pub async fn run(p: &Platform, actor: &Actor, app: &App, run: Run) -> Result<(Dy
         )));
     };
     let command = resolve_command(&slug.process_types.0, &run.command);
-    let taken: Vec<i64> = dynos::list(&mut change, app.id)
-        .await?
-        .iter()
-        .filter(|dyno| dyno.process_type == process_type)
-        .map(|dyno| dyno.number)
-        .collect();
-    let number = (0..)
-        .map(|_| i64::from(rand::random::<u16>() % 9000) + 1000)
-        .find(|number| !taken.contains(number))
-        .unwrap_or(1000);
+    let rows = dynos::list(&mut change, app.id).await?;
+    // Those that have ended count until they are gone: they still take room on the machine.
+    let oneoffs = rows.iter().filter(|dyno| dyno.kind == "oneoff").count();
+    let taken: HashSet<i64> =
+        rows.iter().filter(|dyno| dyno.process_type == process_type).map(|dyno| dyno.number).collect();
+    let most = usize::try_from(p.cx.config().max_dynos).unwrap_or(usize::MAX);
+    let number = free_number(&taken, i64::from(rand::random::<u16>())).filter(|_| oneoffs < most);
+    let Some(number) = number else {
+        return Err(Error::invalid(format!(
+            "Cannot run more: {} has {oneoffs} one-off dynos, and {most} are the most it can have. Wait until some end, or stop some: `paas ps` lists them, `paas ps:stop` stops one.",
+            app.name
+        )));
+    };
     let secret = run.attach.then(secret::random_password);
     let id = run.script.unwrap_or_else(new_id);
     let env = serde_json::to_vec(&run.env).map_err(|e| Error::internal("The environment could not be kept.", e))?;
@@ -241,6 +244,11 @@ pub async fn run(p: &Platform, actor: &Actor, app: &App, run: Run) -> Result<(Dy
     Ok((dyno, secret))
 }
 
+/// A number from 1000 to 9999 that no other one-off of its type has, looked for from somewhere on.
+fn free_number(taken: &HashSet<i64>, from: i64) -> Option<i64> {
+    (0..9000).map(|step| 1000 + (from + step) % 9000).find(|number| !taken.contains(number))
+}
+
 /// What is told of a dyno that begins, comes to another state or is gone: it as it is then.
 pub fn event(kind: &'static str, actor: &str, dyno: &Dyno) -> Event {
     Event::new(kind, actor, json!({"id": dyno.id, "dyno": dyno.name(), "was": dyno}))
@@ -272,4 +280,17 @@ pub async fn request_kill(p: &Platform, dyno_id: Uuid, why: Request) -> Result<(
     let mut change = p.change(dyno.app_id).await?;
     dynos::request(&mut change, dyno.id, why.as_str(), p.cx.now()).await?;
     p.commit(change, Event::new("dyno.kill", "paas", json!({"dyno": dyno.name()}))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_free_number_is_found_and_then_none() {
+        let mut taken: HashSet<i64> = (1000..=9999).filter(|number| *number != 4711).collect();
+        assert!((0..3).map(|turn| free_number(&taken, turn * 30_000)).all(|number| number == Some(4711)));
+        taken.insert(4711);
+        assert_eq!(free_number(&taken, 65_535), None);
+    }
 }

@@ -18,7 +18,7 @@ use crate::{
         apps::App,
         builds,
         events::Event,
-        releases::{self, Release},
+        releases::{self, Part, Release},
         slugs::{self, Slug},
     },
 };
@@ -180,9 +180,9 @@ pub fn phase_dyno(version: i64) -> String {
     format!("release.{version}")
 }
 
-/// All releases of an app, oldest first.
-pub async fn list(p: &Platform, app: &App) -> Result<Vec<Release>> {
-    Ok(releases::list(&mut p.db.read().await?, app.id).await?)
+/// Releases of an app, oldest first, without their config vars.
+pub async fn list(p: &Platform, app: &App, part: Part) -> Result<Vec<Release>> {
+    Ok(releases::list(&mut p.db.read().await?, app.id, part).await?)
 }
 
 /// One of them, by version (`7`, `v7`) or identity.

@@ -74,6 +74,12 @@ pub async fn set_sni_endpoint(
     Ok(())
 }
 
+/// Removes all of an app.
+pub async fn delete_all(c: &mut Conn, app_id: Uuid) -> StoreResult<()> {
+    execute!(c, "delete from domains where app_id = $1", app_id)?;
+    Ok(())
+}
+
 /// Removes one; whether it was there.
 pub async fn delete(c: &mut Conn, id: Uuid) -> StoreResult<bool> {
     Ok(execute!(c, "delete from domains where id = $1", id)? > 0)

@@ -9,6 +9,24 @@ use super::{
     db::{execute, rows},
 };
 
+/// Which releases of an app: there may be thousands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// The lowest version.
+    pub from: i64,
+    /// The highest.
+    pub to: i64,
+    /// How many.
+    pub most: i64,
+    /// Whether these are the highest of them, else the lowest.
+    pub highest: bool,
+}
+
+impl Part {
+    /// Every one.
+    pub const ALL: Self = Self { from: 0, to: i64::MAX, most: i64::MAX, highest: false };
+}
+
 /// A release.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Release {
@@ -28,7 +46,8 @@ pub struct Release {
     pub slug_id: Option<Uuid>,
     /// The stack it runs on.
     pub stack: String,
-    /// Its config vars, sealed JSON.
+    /// Its config vars, sealed JSON; empty, and not to be opened, in a list.
+    #[sqlx(default)]
     pub config: Vec<u8>,
     /// The plans of the add-ons attached.
     pub addon_plans: Json<Vec<String>>,
@@ -80,9 +99,23 @@ pub async fn by_version(c: &mut Conn, app_id: Uuid, version: i64) -> StoreResult
     rows!(c, Release, fetch_optional, "select * from releases where app_id = $1 and version = $2", app_id, version)
 }
 
-/// All of an app, oldest first.
-pub async fn list(c: &mut Conn, app_id: Uuid) -> StoreResult<Vec<Release>> {
-    rows!(c, Release, fetch_all, "select * from releases where app_id = $1 order by version", app_id)
+/// Some of an app, oldest first, without their config vars: these may be 64 KB each.
+pub async fn list(c: &mut Conn, app_id: Uuid, part: Part) -> StoreResult<Vec<Release>> {
+    macro_rules! select {
+        ($order:literal) => {
+            concat!(
+                "select id, app_id, version, description, status, user_id, slug_id, stack, addon_plans, phase, stalled, restart, message, created_at, updated_at from releases where app_id = $1 and version between $2 and $3 order by version ",
+                $order,
+                " limit $4"
+            )
+        };
+    }
+    let sql = if part.highest { select!("desc") } else { select!("asc") };
+    let mut found: Vec<Release> = rows!(c, Release, fetch_all, sql, app_id, part.from, part.to, part.most)?;
+    if part.highest {
+        found.reverse();
+    }
+    Ok(found)
 }
 
 /// The newest, whatever became of it: what the next one starts from.

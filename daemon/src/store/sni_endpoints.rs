@@ -86,6 +86,12 @@ pub async fn update(c: &mut Conn, row: &SniEndpoint) -> StoreResult<bool> {
     Ok(done > 0)
 }
 
+/// Removes all of an app.
+pub async fn delete_all(c: &mut Conn, app_id: Uuid) -> StoreResult<()> {
+    execute!(c, "delete from sni_endpoints where app_id = $1", app_id)?;
+    Ok(())
+}
+
 /// Removes one; its domains are served with the router's own again. Whether it was there.
 pub async fn delete(c: &mut Conn, id: Uuid) -> StoreResult<bool> {
     Ok(execute!(c, "delete from sni_endpoints where id = $1", id)? > 0)

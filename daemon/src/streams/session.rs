@@ -150,14 +150,22 @@ pub(super) async fn run(
         }
         let _ = tokio::time::timeout(LINGER, to_program).await;
     }
-    if let Waiting::Dyno { dyno, .. } = &waiting {
-        if matches!(end, End::User)
-            && let Err(error) = attach::hang_up(&p, dyno.id).await
-        {
-            tracing::warn!(%error, dyno.id = %dyno.id, "a dyno whose user has gone could not be told");
+    match (&waiting, end) {
+        (Waiting::Dyno { dyno, .. }, end) => {
+            if matches!(end, End::User)
+                && let Err(error) = attach::hang_up(&p, dyno.id).await
+            {
+                tracing::warn!(%error, dyno.id = %dyno.id, "a dyno whose user has gone could not be told");
+            }
+            // Its container may go: there was nobody else to hear it.
+            p.logs.drains().mark(dyno.id);
         }
-        // Its container may go: there was nobody else to hear it.
-        p.logs.drains().mark(dyno.id);
+        (Waiting::Program { .. }, End::User) => {
+            if let Err(error) = control.hang_up().await {
+                tracing::warn!(%error, "a program whose user has gone could not be told");
+            }
+        }
+        (Waiting::Program { .. }, End::Program) => {}
     }
 }
 

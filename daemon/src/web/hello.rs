@@ -2,7 +2,7 @@
 //!
 //! A rendezvous begins with its secret, mostly with a line end behind it: hexadecimal digits
 //! and no blank. An HTTP request has a blank after a method that is shorter than any secret.
-//! A client of Redis says `AUTH` and its secret first.
+//! A client of Redis says `AUTH` and its secret first, on a line or as its protocol's array.
 
 use std::{
     io,
@@ -16,11 +16,14 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 /// Digits of a secret.
 const SECRET: usize = 64;
 
-/// How a client of Redis begins.
+/// How a client of Redis begins that writes a line.
 const AUTH: &[u8] = b"AUTH ";
 
 /// How HTTP/2 begins.
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The most that `AUTH`, a user's name and a secret take as an array.
+const ARRAY: usize = 512;
 
 /// What a connection begins with.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,6 +55,11 @@ pub(super) async fn hello<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(He
                 first.advance(secret.len());
                 return Ok((Hello::Rendezvous(secret), Rewound { first, stream, line_end: b"\r\n" }));
             }
+            Some(Hello::Redis(secret)) if first.starts_with(b"*") => {
+                let used = array(&first).flatten().map_or(0, |(_, used)| used);
+                first.advance(used);
+                return Ok((Hello::Redis(secret), Rewound { first, stream, line_end: b"" }));
+            }
             Some(Hello::Redis(secret)) => {
                 first.advance(AUTH.len() + secret.len());
                 return Ok((Hello::Redis(secret), Rewound { first, stream, line_end: b"\r\n" }));
@@ -82,6 +90,9 @@ fn tell(first: &[u8]) -> Option<Hello> {
     if is_part_of_http2(first) {
         return None;
     }
+    if first.starts_with(b"*") {
+        return array(first).map(|found| found.map_or(Hello::Http, |(secret, _)| Hello::Redis(secret)));
+    }
     if let Some(rest) = first.strip_prefix(AUTH) {
         return tell_secret(rest).map(|secret| secret.map_or(Hello::Http, Hello::Redis));
     }
@@ -89,6 +100,25 @@ fn tell(first: &[u8]) -> Option<Hello> {
         return None;
     }
     tell_secret(first).map(|secret| secret.map_or(Hello::Http, Hello::Rendezvous))
+}
+
+/// The secret of `AUTH SECRET` or `AUTH USER SECRET` as an array of Redis's protocol, and how
+/// many bytes that is; `Some(None)` when they are none, `None` when more are needed.
+fn array(first: &[u8]) -> Option<Option<(String, usize)>> {
+    let lines: Vec<&[u8]> = first.split_inclusive(|byte| *byte == b'\n').collect();
+    let words = match lines.first() {
+        Some(&b"*2\r\n") => 2,
+        Some(&b"*3\r\n") => 3,
+        Some(line) if line.ends_with(b"\n") || line.len() > 3 => return Some(None),
+        Some(_) | None => return None,
+    };
+    // A line of its own has each word's length.
+    let Some(lines) = lines.get(..=2 * words).filter(|lines| lines[2 * words].ends_with(b"\n")) else {
+        return (first.len() > ARRAY).then_some(None);
+    };
+    let secret = lines[2 * words].strip_suffix(b"\r\n").filter(|_| lines[2].eq_ignore_ascii_case(b"AUTH\r\n"));
+    let secret = secret.filter(|secret| secret.len() == SECRET).and_then(|secret| tell_secret(secret).flatten());
+    Some(secret.map(|secret| (secret, lines.concat().len())))
 }
 
 /// The secret that the bytes are; `Some(None)` when they are none, `None` when more are needed.
@@ -179,6 +209,21 @@ mod tests {
             assert!(told.iter().all(|hello| *hello == Hello::Redis(secret.clone())), "{text}: {told:?}");
             assert!(!told.is_empty());
         }
+        let arrays = ["*2\r\n$4\r\nAUTH\r\n", "*3\r\n$4\r\nauth\r\n$1\r\nh\r\n"];
+        for text in arrays.map(|begin| format!("{begin}$64\r\n{secret}\r\n*1\r\n$4\r\nPING\r\n")) {
+            let told: Vec<_> = (0..=text.len()).filter_map(|n| tell(&text.as_bytes()[..n])).collect();
+            assert!(told.iter().all(|hello| *hello == Hello::Redis(secret.clone())), "{text}: {told:?}");
+            assert!(!told.is_empty());
+        }
+        for text in [
+            "*1\r\n$4\r\nPING\r\n",
+            "*2\r\n$4\r\nAUTH\r\n$5\r\nguess\r\n",
+            "*2\r\n$3\r\nGET\r\n$1\r\nx\r\n",
+            "* / HTTP",
+        ] {
+            assert_eq!(tell(text.as_bytes()), Some(Hello::Http), "{text}");
+        }
+        assert_eq!(tell(format!("*2\r\n{}", "x".repeat(ARRAY)).as_bytes()), Some(Hello::Http));
         assert_eq!(tell(b"AUTH guess\n"), Some(Hello::Http));
         assert_eq!(tell(format!("{secret}0").as_bytes()), Some(Hello::Http));
         assert_eq!(tell(format!("{secret} ").as_bytes()), Some(Hello::Http));
@@ -193,6 +238,12 @@ mod tests {
         let mut left = String::new();
         rest.read_to_string(&mut left).await.unwrap();
         assert_eq!(left, "ls -l\n");
+        let text = format!("*2\r\n$4\r\nAUTH\r\n$64\r\n{}\r\nPING\r\n", "f".repeat(64));
+        let (hello, mut rest) = super::hello(text.as_bytes()).await.unwrap();
+        assert_eq!(hello, Hello::Redis("f".repeat(64)));
+        let mut left = String::new();
+        rest.read_to_string(&mut left).await.unwrap();
+        assert_eq!(left, "PING\r\n");
         let (hello, mut rest) = super::hello(&b"GET / HTTP/1.1\r\n"[..]).await.unwrap();
         assert_eq!(hello, Hello::Http);
         let mut left = String::new();

@@ -90,6 +90,35 @@ async fn expect(session: &mut Session, screen: &mut String, text: &str) {
 }
 
 #[test]
+fn programs_beside_are_hung_up_on_with_all_that_they_started() {
+    run(Which::Docker, async |bench| {
+        let spec = bench.start("sleep 1000").await;
+        let program = |script: &str, tty: bool| ExecSpec {
+            argv: ["bash", "-c", script].map(str::to_owned).to_vec(),
+            tty,
+            ..Default::default()
+        };
+        let mut all = Vec::new();
+        for (script, tty, code) in [
+            ("setsid sleep 4711 & echo here; exec sleep 4711", false, 129),
+            ("echo here; while :; do sleep 0.1; done", true, 129),
+            ("trap '' HUP; echo here; while :; do sleep 0.1; done", false, 137),
+        ] {
+            let mut session = bench.engine.exec(Target::Dyno(spec.id), &program(script, tty)).await.unwrap();
+            expect(&mut session, &mut String::new(), "here").await;
+            session.control.hang_up().await.unwrap();
+            all.push((session, code));
+        }
+        for (session, code) in all {
+            assert_eq!(session.control.exit_code().await.unwrap(), code);
+        }
+        let look = program("cat /proc/[0-9]*/cmdline | tr '\\0' ' '", false);
+        let (left, _) = read(&mut bench.engine.exec(Target::Dyno(spec.id), &look).await.unwrap()).await;
+        assert!(left.contains("sleep 1000") && !left.contains("4711"), "{left}");
+    });
+}
+
+#[test]
 fn more_programs_run_beside() {
     run(Which::Docker, async |bench| {
         let spec = bench.start("sleep 1000").await;

@@ -141,6 +141,9 @@ async fn domains_are_served_with_the_certificates_that_they_are_given() {
     assert_eq!((&plain["status"], &plain["cname"]), (&json!("succeeded"), &json!("shop.localhost")));
     let by_id = format!("/apps/shop/domains/{}", plain["id"].as_str().unwrap());
     t.patch(&by_id, json!({"sni_endpoint": made["id"]})).await.ok();
+    let (_, why) = t.patch(&by_id, json!({})).await.error(422);
+    assert!(why.contains("null for none"), "{why}");
+    assert_eq!(t.get(&by_id).await.ok()["sni_endpoint"]["id"], made["id"]);
     let shown = t.get(&format!("/apps/shop/sni-endpoints/{name}")).await.ok();
     assert_eq!(shown["domains"].as_array().unwrap().len(), 2);
     let list = t.get("/apps/shop/domains").await.ok();

@@ -20,8 +20,8 @@ async fn running() -> TestApp {
     t
 }
 
-/// What comes out of an attached program, and its exit code.
-async fn attached(t: &TestApp, made: &Value) -> (String, Option<i32>) {
+/// Attaches to a program that waits.
+async fn attach(t: &TestApp, made: &Value) -> TcpStream {
     let url = made["attach_url"].as_str().unwrap();
     assert!(url.starts_with("rendezvous://"), "{url}");
     let secret = url.rsplit('/').next().unwrap();
@@ -30,6 +30,12 @@ async fn attached(t: &TestApp, made: &Value) -> (String, Option<i32>) {
         "GET /streams/attach/{secret} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: paas-attach/1\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+/// What comes out of an attached program, and its exit code.
+async fn attached(t: &TestApp, made: &Value) -> (String, Option<i32>) {
+    let mut stream = attach(t, made).await;
     let mut all = Vec::new();
     let (mut said, mut code) = (String::new(), None);
     while code.is_none() {
@@ -101,6 +107,24 @@ async fn a_program_runs_inside_a_dyno_that_is_there() {
     t.until_dynos("shop", &[]).await;
     let refused = t.post(path, body).await;
     assert!(refused.status == 409 || refused.status == 404, "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_has_so_many_one_offs_and_no_more() {
+    let t = TestApp::fake_with(|config| config.max_dynos = 2).await;
+    t.create("shop").await;
+    t.deploy("shop", &[("x", "y")], &[("worker", "sleep 1000")]).await;
+    let body = json!({"command": "sleep 1000"});
+    let first = t.post("/apps/shop/dynos", body.clone()).await.ok();
+    t.post("/apps/shop/dynos", json!({"command": "sleep 1000", "type": "other"})).await.ok();
+    let (_, why) = t.post("/apps/shop/dynos", body.clone()).await.error(422);
+    assert!(why.contains("2 are the most") && why.contains("ps:stop"), "{why}");
+    let stop = format!("/apps/shop/dynos/{}/actions/stop", first["name"].as_str().unwrap());
+    t.post(&stop, json!({})).await.ok();
+    t.until("room for another", || async {
+        (t.post("/apps/shop/dynos", body.clone()).await.status == 201).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,6 +242,22 @@ async fn a_program_inside_has_the_dynos_files_and_environment() {
     let body = json!({"command": until, "env": {"COLUMNS": 91, "LINES": 17, "TERM": "xterm"}});
     let made = t.post("/apps/shop/dynos/worker.1", body).await.ok();
     assert_eq!(attached(&t, &made).await.0.trim(), "17 91");
+    // Whose user goes is hung up on; the dyno goes on.
+    let body = json!({"command": "echo began; exec sleep 4711", "force_no_tty": true});
+    let mut stream = attach(&t, &t.post("/apps/shop/dynos/worker.1", body).await.ok()).await;
+    let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
+    while !String::from_utf8_lossy(&seen).contains("began") {
+        let count = stream.read(&mut buffer).await.unwrap();
+        assert!(count > 0, "{}", String::from_utf8_lossy(&seen));
+        seen.extend_from_slice(&buffer[..count]);
+    }
+    drop(stream);
+    t.until("the program to be gone", || async {
+        let body = json!({"command": "cat /proc/[0-9]*/cmdline | tr '\\0' ' '", "force_no_tty": true});
+        let (left, _) = attached(&t, &t.post("/apps/shop/dynos/worker.1", body).await.ok()).await;
+        (left.contains("sleep 1000") && !left.contains("4711")).then_some(())
+    })
+    .await;
     t.until_dynos("shop", &["worker.1 up"]).await;
     t.destroy("shop").await;
 }

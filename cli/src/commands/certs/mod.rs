@@ -300,7 +300,7 @@ async fn serve(client: &Client, app: &str, hostname: &str, name: &str) -> anyhow
     let action = Action::start(format!("Serving {hostname} with {name}"));
     let path = app_path(app, &format!("/domains/{}", segment(hostname)));
     let _: Domain =
-        client.send_json(Method::PATCH, &path, &DomainUpdate { sni_endpoint: Some(name.to_owned()) }).await?;
+        client.send_json(Method::PATCH, &path, &DomainUpdate { sni_endpoint: Some(Some(name.to_owned())) }).await?;
     action.done();
     Ok(())
 }

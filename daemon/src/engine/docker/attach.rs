@@ -11,10 +11,28 @@ use bollard::query_parameters::{AttachContainerOptions, ResizeContainerTTYOption
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
+use uuid::Uuid;
 
 use super::super::{DynoSpec, EngineError, ExecSpec, OutputStream, Result, Session, SessionControl, Target};
 use super::client::{failed, status};
 use super::{DockerEngine, names};
+
+/// Ends, in the container, whatever has this text among its environment. Docker tells no program
+/// that its user has gone, and gives no number by which it is known inside.
+const HANG_UP: &str = r#"tell() {
+  there=
+  for at in /proc/[0-9]*; do
+    mapfile -d '' all <"$at/environ" && [[ " ${all[*]} " == *" $0 "* ]] && kill "-$1" "${at##*/}" && there=1
+  done
+} 2>/dev/null
+tell HUP
+for wait in 0.1 0.4 1.5 3 5; do
+  [[ $there ]] || exit 0
+  sleep "$wait"
+  tell 0
+done
+tell KILL
+exit 0"#;
 
 impl DockerEngine {
     pub(super) async fn start_dyno_attached(&self, spec: &DynoSpec) -> Result<Session> {
@@ -55,12 +73,15 @@ impl DockerEngine {
             Target::Dyno(id) => names::dyno(id),
             Target::Service(id) => names::service(id),
         };
+        // By this it is found again when its user has gone.
+        let mark = format!("PAAS_PROGRAM={}", Uuid::new_v4());
+        let env = spec.env.iter().map(|(key, value)| format!("{key}={value}")).chain([mark.clone()]).collect();
         let options = CreateExecOptions {
             attach_stdin: Some(true),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
             tty: Some(spec.tty),
-            env: Some(spec.env.iter().map(|(key, value)| format!("{key}={value}")).collect()),
+            env: Some(env),
             cmd: Some(spec.argv.clone()),
             ..Default::default()
         };
@@ -79,7 +100,7 @@ impl DockerEngine {
                 why: "it was started detached".to_owned(),
             });
         };
-        let control = Arc::new(ExecControl { engine: self.clone(), id: exec.id, tty: spec.tty });
+        let control = Arc::new(ExecControl { engine: self.clone(), container: name, id: exec.id, mark, tty: spec.tty });
         if let Some((columns, rows)) = spec.size {
             control.resize(columns, rows).await?;
         }
@@ -127,6 +148,10 @@ impl SessionControl for ContainerControl {
     async fn exit_code(&self) -> Result<i64> {
         self.engine.wait(&self.name).await
     }
+
+    async fn hang_up(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl DockerEngine {
@@ -147,7 +172,9 @@ impl DockerEngine {
 /// Steers one program in a container.
 struct ExecControl {
     engine: DockerEngine,
+    container: String,
     id: String,
+    mark: String,
     tty: bool,
 }
 
@@ -175,5 +202,22 @@ impl SessionControl for ExecControl {
             // Docker has no way to wait for it.
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
+    }
+
+    async fn hang_up(&self) -> Result<()> {
+        let docker = self.engine.docker().await?;
+        let options = CreateExecOptions {
+            cmd: Some(["bash", "-c", HANG_UP, &self.mark].map(str::to_owned).into()),
+            ..Default::default()
+        };
+        let exec = match docker.create_exec(&self.container, options).await {
+            Ok(exec) => exec,
+            // It has ended with its container.
+            Err(error) if matches!(status(&error), Some(404 | 409)) => return Ok(()),
+            Err(error) => return Err(failed("hang up on a program", error)),
+        };
+        let start = StartExecOptions { detach: true, ..Default::default() };
+        docker.start_exec(&exec.id, Some(start)).await.map_err(|error| failed("hang up on a program", error))?;
+        Ok(())
     }
 }

@@ -309,4 +309,8 @@ impl SessionControl for FakeControl {
         };
         Ok(self.engine.wait_for(seen).await)
     }
+
+    async fn hang_up(&self) -> Result<()> {
+        Ok(())
+    }
 }

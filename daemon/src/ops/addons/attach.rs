@@ -77,6 +77,12 @@ async fn replace(
     if before.addon_id == addon.id {
         return Err(Error::invalid(format!("{} is already attached to {} as {}.", addon.name, app.name, before.name)));
     }
+    if addon.state != "provisioned" {
+        return Err(Error::invalid(format!(
+            "{} is still being made, and {} would have no {}_URL until it is there. Wait for it (`paas addons:wait {}`), then repeat.",
+            addon.name, app.name, before.name, addon.name
+        )));
+    }
     let old = addons::by_id(c, before.addon_id).await?;
     let old_name = old.as_ref().map_or("another add-on", |old| old.name.as_str());
     if confirm != Some(app.name.as_str()) {
@@ -140,6 +146,11 @@ pub(super) fn name(taken: &[Attachment], provider: &dyn Provider, chosen: Option
     if let Some(name) = chosen {
         let name = attachment_name(name);
         ConfigKey::parse(&format!("{name}_URL")).map_err(|e| Error::invalid(sentence(&e)))?;
+        if !name.starts_with(|first: char| first.is_ascii_uppercase()) {
+            return Err(Error::invalid(format!(
+                "The attachment name {name:?} must start with a letter, such as CACHE."
+            )));
+        }
         return Ok(name);
     }
     let free = |name: &str| !taken.iter().any(|row| row.name == name);

@@ -15,7 +15,7 @@ pub use attach::{attach, attachment_name, detach};
 pub use due::settle;
 pub use show::{Shown, attachments, check_may_change, check_may_use, find, list, list_all, resolve, show, within};
 
-use super::{Actor, Platform, apps, apps::sentence, config, releases};
+use super::{Actor, Platform, apps, apps::sentence, config, releases, stacks};
 use crate::{
     addons::{Instance, Plan, Provider, Secrets},
     context::new_id,
@@ -35,7 +35,7 @@ const MIB: u64 = 1024 * 1024;
 /// An add-on about to be made.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct New<'a> {
-    /// `redis`, `redis:mini`.
+    /// `redis`, `redis:mini`, or a plan's id.
     pub plan: &'a str,
     /// Its name; one is made up when absent.
     pub name: Option<&'a str>,
@@ -45,8 +45,21 @@ pub struct New<'a> {
     pub options: Option<&'a BTreeMap<String, String>>,
 }
 
-/// `redis`, `redis:mini`, `heroku-redis:premium-0` as provider and plan.
+/// What a plan's id stands for, with that name of the service under which it has this id:
+/// `heroku-redis:mini`.
+pub fn plan_of_id(p: &Platform, text: &str) -> Option<String> {
+    let id: Uuid = text.parse().ok()?;
+    let services = p.catalog.all().iter().map(|provider| provider.service());
+    let names = services.flat_map(|service| service.names().map(move |name| (service, name)));
+    let mut plans =
+        names.flat_map(|(service, name)| service.plans.iter().map(move |plan| format!("{name}:{}", plan.name)));
+    plans.find(|plan| stacks::stable_id("plan", plan) == id)
+}
+
+/// `redis`, `redis:mini`, `heroku-redis:premium-0` or a plan's id as provider and plan.
 pub fn resolve_plan(p: &Platform, text: &str) -> Result<(Arc<dyn Provider>, &'static Plan)> {
+    let named = plan_of_id(p, text);
+    let text = named.as_deref().unwrap_or(text);
     let (service, plan) = text.split_once(':').map_or((text, None), |(service, plan)| (service, Some(plan)));
     let Some((provider, default)) = p.catalog.find(service) else {
         let known: Vec<_> = p.catalog.all().iter().map(|provider| provider.service().name).collect();
@@ -99,12 +112,12 @@ pub async fn create(p: &Platform, actor: &Actor, app: &App, new: New<'_>) -> Res
         }
     };
     let taken = addons::attachments_of_app(&mut change, app.id).await?;
-    let sold_as = sold_as(provider.as_ref(), new.plan);
+    let sold_as = sold_as(provider.as_ref(), plan_of_id(p, new.plan).as_deref().unwrap_or(new.plan));
     let as_name = attach::name(&taken, provider.as_ref(), new.attachment)?;
     if taken.iter().any(|row| row.name == as_name) {
         return Err(Error::invalid(format!(
-            "{as_name} is already an attachment of {}. Choose another name with --as.",
-            app.name
+            "{as_name} is already an attachment of {}. Choose another name with --as; once the add-on is there, it can take this one over with: addons:attach ADDON --as {as_name} --confirm {}",
+            app.name, app.name
         )));
     }
     let addon = Addon {
@@ -229,20 +242,47 @@ pub async fn deprovisioned(p: &Platform, id: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Renames it. The config vars keep the host name that it was made with, which stays valid.
-pub async fn rename(p: &Platform, actor: &Actor, shown: &Shown, name: &str) -> Result<Shown> {
-    let name = AddonName::parse(name).map_err(|e| Error::invalid(sentence(&e)))?;
-    update(p, actor, shown, "addon.rename", format!("Rename add-on {} to {name}", shown.addon.name), |addon| {
-        addon.name = name.to_string();
+/// What may be changed of an add-on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Changes<'a> {
+    /// Another plan of the same service; its server restarts with it.
+    pub plan: Option<&'a str>,
+    /// How many bytes of data it has, if it tells: a plan that they don't fit into would end
+    /// the server again and again.
+    pub held: Option<u64>,
+    /// Another name. The config vars keep the host name that it was made with, which stays valid.
+    pub name: Option<&'a str>,
+}
+
+/// Changes plan, name or both, all or none.
+pub async fn change(p: &Platform, actor: &Actor, shown: &Shown, changes: Changes<'_>) -> Result<Shown> {
+    let name = changes.name.map(AddonName::parse).transpose().map_err(|e| Error::invalid(sentence(&e)))?;
+    let plan = changes.plan.map(|plan| other_plan(p, shown, plan, changes.held)).transpose()?;
+    let mut told = Vec::new();
+    if let Some((plan, sold_as)) = &plan {
+        let service = sold_as.as_deref().unwrap_or(&shown.addon.service);
+        told.push(format!("Change plan of {} to {service}:{}", shown.addon.name, plan.name));
+    }
+    if let Some(name) = &name {
+        told.push(format!("Rename add-on {} to {name}", shown.addon.name));
+    }
+    update(p, actor, shown, told.join(", "), |addon| {
+        if let Some((plan, sold_as)) = plan {
+            addon.plan = plan.name.into();
+            addon.sold_as = sold_as;
+        }
+        if let Some(name) = name {
+            addon.name = name.to_string();
+        }
         Ok(())
     })
     .await
 }
 
-/// Gives it another plan of the same service; its server restarts with it. `held` is how many
-/// bytes of data it has, if it tells: a plan that they don't fit into would end the server
-/// again and again.
-pub async fn change_plan(p: &Platform, actor: &Actor, shown: &Shown, plan: &str, held: Option<u64>) -> Result<Shown> {
+/// A plan that an add-on can change to, with the other name of its service that this gives it.
+fn other_plan(p: &Platform, shown: &Shown, plan: &str, held: Option<u64>) -> Result<(&'static Plan, Option<String>)> {
+    let named = plan_of_id(p, plan);
+    let plan = named.as_deref().unwrap_or(plan);
     let text_names = plan.contains(':');
     let text = if text_names { plan.to_owned() } else { format!("{}:{plan}", shown.addon.service) };
     let (provider, plan) = resolve_plan(p, &text)?;
@@ -273,14 +313,7 @@ pub async fn change_plan(p: &Platform, actor: &Actor, shown: &Shown, plan: &str,
     }
     // `SERVICE:PLAN` may give it another of the service's names, too.
     let sold_as = if text_names { sold_as(provider.as_ref(), &text) } else { shown.addon.sold_as.clone() };
-    let service = sold_as.as_deref().unwrap_or(&shown.addon.service);
-    let told = format!("Change plan of {} to {service}:{}", shown.addon.name, plan.name);
-    update(p, actor, shown, "addon.update", told, |addon| {
-        addon.plan = plan.name.into();
-        addon.sold_as = sold_as;
-        Ok(())
-    })
-    .await
+    Ok((plan, sold_as))
 }
 
 /// Changes settings of the provider's own (eviction policy, idle time-out), all or none.
@@ -292,7 +325,7 @@ pub async fn configure(
 ) -> Result<Shown> {
     let words: Vec<String> = options.iter().map(|(key, value)| format!("{key} to {value}")).collect();
     let told = format!("Set {} of {}", words.join(", "), shown.addon.name);
-    update(p, actor, shown, "addon.update", told, |addon| {
+    update(p, actor, shown, told, |addon| {
         let mut secrets = config::open_addon(p, addon)?;
         set_options(shown.provider.as_ref(), &mut secrets, options)?;
         addon.config = config::seal_addon(p, addon.id, &secrets)?;
@@ -339,14 +372,13 @@ async fn update(
     p: &Platform,
     actor: &Actor,
     shown: &Shown,
-    kind: &'static str,
     told: String,
     with: impl FnOnce(&mut Addon) -> Result<()>,
 ) -> Result<Shown> {
     let (mut change, mut row) = begin(p, actor, shown).await?;
     with(&mut row)?;
     save(p, &mut change, &mut row).await?;
-    p.commit(change, Event::new(kind, actor.name(), json!({"id": row.id, "addon": row.name}))).await?;
+    p.commit(change, Event::new("addon.update", actor.name(), json!({"id": row.id, "addon": row.name}))).await?;
     p.tell(row.app_id, format!("{told} by user {}", actor.name()));
     show(p, row).await
 }

@@ -9,7 +9,7 @@ use crate::{
         builds::{self, Build},
         couplings,
         pipelines::Pipeline,
-        releases::{self, Release},
+        releases::{self, Part, Release},
     },
 };
 
@@ -41,7 +41,7 @@ pub async fn deployments(p: &Platform, actor: &Actor, pipeline: &Pipeline) -> Re
     for app in apps_of(p, actor, pipeline).await? {
         let mut before = None;
         let mut last = None;
-        for release in releases::list(&mut p.db.read().await?, app.id).await? {
+        for release in releases::list(&mut p.db.read().await?, app.id, Part::ALL).await? {
             if release.slug_id.is_some() && release.slug_id != before {
                 before = release.slug_id;
                 last = Some(release);
