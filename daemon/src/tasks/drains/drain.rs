@@ -77,37 +77,33 @@ impl Drain {
                 // A power failure may have taken lines that were sent.
                 care.place = care.place.min(end);
             }
-            let mut skips = false;
-            let mut lines = store.follow(app_id, Start::After(care.place), Filter::default());
-            loop {
+            let mut lines = Some(store.follow(app_id, Start::After(care.place), Filter::default()));
+            while let Some(reading) = &mut lines {
                 let read = tokio::select! {
-                    read = read(&mut lines, form.linger()) => read,
+                    read = read(reading, form.linger()) => read,
                     () = stopped(&mut stop) => return,
                 };
-                let Some(mut read) = read else { break };
+                let Some(mut read) = read else {
+                    // A log that ends belongs to an app that goes, or to a daemon that does.
+                    tokio::select! {
+                        () = tokio::time::sleep(TICK) => break,
+                        () = stopped(&mut stop) => return,
+                    }
+                };
                 let (count, last) = (read.len() as u64, read.last().map_or(care.place, |line| line.seq));
                 let told = care.missed;
                 read.splice(..0, care.notice());
                 care.place = last;
-                match care.deliver(&mut sender, form.frame(&read), &mut stop).await {
+                let frame = form.frame(&read);
+                drop(read);
+                match care.deliver(&mut sender, frame, &mut lines, &mut stop).await {
                     Sent::Taken => care.told(told),
                     Sent::Refused => care.miss(count),
                     Sent::Stopped => return,
                 }
                 position.store(last, Ordering::Relaxed);
-                if care.place > last {
-                    skips = true;
-                    break;
-                }
             }
-            // Otherwise what was dropped is read past, from `place` on. A log that ends belongs to
-            // an app that goes, or to a daemon that does.
-            if !skips {
-                tokio::select! {
-                    () = tokio::time::sleep(TICK) => {}
-                    () = stopped(&mut stop) => return,
-                }
-            }
+            // It was waited for: read on from `place`, past what was dropped.
         }
     }
 }
@@ -175,8 +171,15 @@ impl Care {
         }
     }
 
-    /// Sends a frame until it is taken.
-    async fn deliver(&mut self, sender: &mut Sender, mut frame: Frame, stop: &mut watch::Receiver<bool>) -> Sent {
+    /// Sends a frame until it is taken. A receiver that has to be waited for has no lines read
+    /// ahead: they are let go of.
+    async fn deliver(
+        &mut self,
+        sender: &mut Sender,
+        mut frame: Frame,
+        lines: &mut Option<BoxStream<'static, Line>>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Sent {
         let (mut failures, mut refusals) = (0u32, 0u32);
         while let Some(piece) = frame.pieces.front() {
             let failure = {
@@ -184,7 +187,10 @@ impl Care {
                 loop {
                     tokio::select! {
                         sent = &mut sending => break sent.err(),
-                        () = tokio::time::sleep(TICK) => self.look().await,
+                        () = tokio::time::sleep(TICK) => {
+                            *lines = None;
+                            self.look().await;
+                        }
                         () = stopped(stop) => match tokio::time::timeout(FAREWELL, sending).await {
                             Ok(Ok(())) if frame.pieces.len() == 1 => return Sent::Taken,
                             Ok(_) | Err(_) => return Sent::Stopped,
@@ -197,6 +203,7 @@ impl Care {
                 (failures, self.wait) = (0, FIRST_WAIT);
                 continue;
             };
+            *lines = None;
             failures += 1;
             self.tell_trouble(sender, &failure, failures);
             if failure.is_refusal() {
