@@ -71,7 +71,7 @@ fn assert_whole(lines: &[Line], first: u64) {
 }
 
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    for _ in 0..1000 {
+    for _ in 0..4500 {
         if holds().await {
             return;
         }
@@ -396,7 +396,7 @@ async fn followers_see_every_line_once_while_segments_turn() {
         }
         producer.await.unwrap();
         for follower in followers {
-            let done = tokio::time::timeout(Duration::from_secs(20), follower).await;
+            let done = tokio::time::timeout(Duration::from_secs(90), follower).await;
             let (start, seen) =
                 done.unwrap_or_else(|_| panic!("seed {seed}: a follower missed the last line")).unwrap();
             assert_whole(&seen, seen[0].seq);
@@ -436,6 +436,26 @@ async fn a_follower_gets_backlog_then_live_and_ends_with_the_app() {
     assert!(!dir.0.join(APP.to_string()).exists());
     assert!(all(&store).await.is_empty());
     store.remove(APP).await.unwrap();
+}
+
+#[tokio::test]
+async fn origins_that_speak_are_remembered_over_those_that_do_not() {
+    let dir = Dir::new();
+    let store = FileLogs::open(LogConfig { segment_bytes: 20_000, ..config(&dir.0) }).await.unwrap();
+    let router = Uuid::from_u128(1);
+    let from = |n: u64, id: Uuid, major: u64| NewLine {
+        origin: Some(Origin { id, position: Position { major, minor: 0 } }),
+        ..line(n, "x")
+    };
+    // A router's batches have low numbers, dynos the time. More dynos than are remembered.
+    for n in 1..=30u64 {
+        let dynos = (0..100).map(|i| from(n, Uuid::from_u128(u128::from(n * 1000 + i)), n << 40));
+        store.append(APP, dynos.chain([from(n, router, n)]).collect()).await.unwrap();
+    }
+    assert_eq!(store.position(APP, router).await.unwrap(), Some(Position { major: 30, minor: 0 }));
+    let first = Uuid::from_u128(1000);
+    assert_eq!(store.position(APP, first).await.unwrap(), None);
+    store.close().await;
 }
 
 #[tokio::test]

@@ -292,11 +292,18 @@ async fn write(shared: Arc<Shared>, mut queue: mpsc::Receiver<Command>) {
             _ = tick.tick() => ticked = true,
             received = queue.recv_many(&mut commands, ROUND) => if received == 0 { break },
         }
-        if ticked && syncing.as_ref().is_none_or(JoinHandle::is_finished) {
+        // Who asks for safety waits for what is being made safe, too.
+        let asked = commands.iter().any(|command| matches!(command, Command::Sync { .. } | Command::Close { .. }));
+        if let Some(sync) = syncing.take_if(|sync: &mut JoinHandle<_>| asked || sync.is_finished())
+            && let Ok(failed) = sync.await
+        {
+            writer.still_dirty(failed);
+        }
+        if ticked && syncing.is_none() {
             let dirty = writer.take_dirty();
             if !dirty.is_empty() {
                 let shared = Arc::clone(&shared);
-                syncing = Some(tokio::task::spawn_blocking(move || sync_all(&shared.config.dir, &dirty)));
+                syncing = Some(tokio::task::spawn_blocking(move || sync_all(&shared.config.dir, dirty)));
             }
         }
         if commands.is_empty() && !shared.has_lossy() {
@@ -437,10 +444,10 @@ mod tests {
             origin: None,
         };
         store.append(id, vec![line; 600]).await.unwrap();
-        for start in [Start::After(0), Start::Backlog(600)] {
+        for (start, first) in [(Start::After(0), 1), (Start::After(400), 401), (Start::Backlog(600), 1)] {
             let app = store.app(id).unwrap();
             let mut follower = Follower::new(Arc::clone(&store.shared), app, start, Filter::default());
-            for seq in 1..=600 {
+            for seq in first..=600 {
                 assert_eq!(follower.next().await.unwrap().seq, seq);
                 assert!(follower.ready.len() < 30, "{} lines are held", follower.ready.len());
             }

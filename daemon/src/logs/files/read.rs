@@ -85,7 +85,12 @@ fn last_of(app: &AppLog, segment: Segment, room: usize, filter: &Filter, lines: 
 }
 
 /// The same, but no more of them than there is `room` for, in bytes; the place is after those.
-pub(super) fn backlog(app: &AppLog, n: usize, filter: &Filter, mut room: usize) -> io::Result<(VecDeque<Line>, Cursor)> {
+pub(super) fn backlog(
+    app: &AppLog,
+    n: usize,
+    filter: &Filter,
+    mut room: usize,
+) -> io::Result<(VecDeque<Line>, Cursor)> {
     let (mut lines, end) = recent(app, n, filter)?;
     let fits = |line: &&Line| {
         let before = room;
@@ -141,8 +146,10 @@ pub(super) fn next(app: &AppLog, cursor: &mut Cursor, filter: &Filter, max: usiz
         while let Some(payload) = reader.next()? {
             match decode(payload) {
                 Some(Frame::Message(message)) if filter.passes(message.source, message.process) => {
-                    lines.extend(lines_of(&message).filter(|line| line.seq >= cursor.next_seq));
-                    bytes += message.text.len() + size_of::<Line>();
+                    for line in lines_of(&message).filter(|line| line.seq >= cursor.next_seq) {
+                        bytes += line.message.len() + size_of::<Line>();
+                        lines.push(line);
+                    }
                     cursor.next_seq = cursor.next_seq.max(message.seq + count(&message));
                 }
                 Some(Frame::Message(message)) => {
