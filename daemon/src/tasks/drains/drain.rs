@@ -48,7 +48,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const REFUSALS: u32 = 5;
 
 /// Failures after which the app's log tells of them.
-const TOLD_AFTER: u32 = 3;
+pub(super) const TOLD_AFTER: u32 = 3;
 
 /// The same is not told of more often, at first; each time the pause is doubled.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
@@ -70,7 +70,7 @@ impl Drain {
     pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
         let Self { p, app_id, name, form, mut sender, position } = self;
         let store = p.logs.store().clone();
-        let mut care = Care::new(p, app_id, name);
+        let mut care = Care::new(&p, app_id, name);
         care.place = position.load(Ordering::Relaxed);
         loop {
             if let Ok(end) = store.end(app_id).await {
@@ -152,14 +152,15 @@ struct Care {
     /// How long the next wait before another attempt is.
     wait: Duration,
     overflow_told: Pause,
-    trouble_told: Pause,
+    trouble: Trouble,
 }
 
 impl Care {
-    fn new(p: Platform, app_id: Uuid, name: String) -> Self {
+    fn new(p: &Platform, app_id: Uuid, name: String) -> Self {
         Self {
-            p,
+            p: p.clone(),
             app_id,
+            trouble: Trouble::new(p, app_id, name.clone()),
             name,
             place: 0,
             missed: 0,
@@ -167,7 +168,6 @@ impl Care {
             untold: 0,
             wait: FIRST_WAIT,
             overflow_told: Pause::default(),
-            trouble_told: Pause::default(),
         }
     }
 
@@ -205,7 +205,7 @@ impl Care {
             };
             *lines = None;
             failures += 1;
-            self.tell_trouble(sender, &failure, failures);
+            self.trouble.tell(sender, "messages", &failure, failures);
             if failure.is_refusal() {
                 refusals += 1;
                 if refusals == REFUSALS {
@@ -281,19 +281,34 @@ impl Care {
             self.since = None;
         }
     }
+}
 
-    fn tell_trouble(&mut self, sender: &Sender, failure: &Failure, failures: u32) {
+/// Tells the app why a receiver takes nothing.
+pub(super) struct Trouble {
+    p: Platform,
+    app_id: Uuid,
+    name: String,
+    told: Pause,
+}
+
+impl Trouble {
+    pub(super) fn new(p: &Platform, app_id: Uuid, name: String) -> Self {
+        Self { p: p.clone(), app_id, name, told: Pause::default() }
+    }
+
+    /// Tells of `what` that was not taken, so often one after the other.
+    pub(super) fn tell(&mut self, sender: &Sender, what: &str, failure: &Failure, failures: u32) {
         let to = sender.shown();
-        tracing::debug!(drain = self.name, %failure, to, failures, "a drain's frame was not taken; trying again");
+        tracing::debug!(drain = self.name, what, %failure, to, failures, "what a drain sent was not taken; trying again");
         let text = if let Failure::Certificate(why) = failure {
             format!("Error L14 (certificate validation): error=\"{why}\" uri=\"{to}\"")
         } else if failures < TOLD_AFTER {
             tracing::trace!(%failure, "not told to the app yet");
             return;
         } else {
-            format!("Drain '{}' to {to} takes no messages: {failure}. They are tried again.", self.name)
+            format!("Drain '{}' to {to} takes no {what}: {failure}. They are tried again.", self.name)
         };
-        if self.trouble_told.is_over() {
+        if self.told.is_over() {
             self.p.logs.platform(self.app_id, "logplex", &text);
         }
     }
