@@ -1,9 +1,19 @@
 //! What the daemon is told at its start: flags, and the same in the environment.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
+
+/// Where clouds hand out a machine's own credentials, beside link-local addresses: Alibaba, Azure,
+/// Oracle; EC2 and Google by IPv6. Nothing that users have sent, and no dyno, may go there.
+pub const METADATA: [IpAddr; 5] = [
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+];
 
 /// Settings of `paasd serve`. Every flag is also an environment variable; nothing else of
 /// the environment is read.

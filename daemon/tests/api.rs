@@ -4,7 +4,7 @@
 mod util;
 
 use paas_daemon::store;
-use serde_json::json;
+use serde_json::{Value, json};
 use util::TestApp;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -335,13 +335,64 @@ async fn sources_and_slugs_are_taken_only_where_they_were_asked_for() {
     t.create("sources").await;
     let body = || Some(b"an archive".to_vec());
     let made = t.post("/sources", json!({})).await.ok();
-    let url = made["source_blob"]["put_url"].as_str().unwrap();
-    let path = &url[url.find("/sources/").unwrap()..];
-    t.send("PUT", path, None, body()).await.ok();
+    let path = |url: &Value| {
+        let url = url.as_str().unwrap();
+        url[url.find("/sources/").unwrap()..].to_owned()
+    };
+    let (put, get) = (path(&made["source_blob"]["put_url"]), path(&made["source_blob"]["get_url"]));
+    t.send("PUT", &put, None, body()).await.ok();
+    assert_eq!(t.send("GET", &get, None, None).await.ok(), "an archive");
+    // Each opens only what it was given out for, and the bare address nothing.
+    let bare = put.split('?').next().unwrap();
+    for wrong in [&get, bare] {
+        t.send("PUT", wrong, None, Some(b"evil".to_vec())).await.error(403);
+    }
+    for wrong in [&put, bare] {
+        t.send("GET", wrong, Some(&t.token), None).await.error(403);
+    }
+    // What is kept and shown of a build is the bare one, which is no source for another.
+    let build = |url: &Value| json!({"source_blob": {"url": url}});
+    let built = t.post("/apps/sources/builds", build(&made["source_blob"]["get_url"])).await.ok();
+    assert_eq!(path(&built["source_blob"]["url"]), bare);
+    for wrong in [&built["source_blob"]["url"], &made["source_blob"]["put_url"]] {
+        let (_, why) = t.post("/apps/sources/builds", build(wrong)).await.error(422);
+        assert!(why.contains("get_url"), "{why}");
+        t.post("/app-setups", build(wrong)).await.error(422);
+    }
+    assert_eq!(t.send("GET", &get, None, None).await.ok(), "an archive");
     // The right shape, but nobody was given it.
     let made_up = format!("/sources/{}", uuid::Uuid::new_v4());
     t.send("PUT", &made_up, None, body()).await.error(404);
     t.send("GET", &made_up, None, None).await.error(404);
     let bad = json!({"process_types": {"web": "x"}, "stack": "../x"});
     t.post("/apps/sources/slugs", bad).await.error(422);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_there_is_no_room_for_or_that_breaks_off_is_no_fault_of_ours() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut t = TestApp::fake().await;
+    t.create("uploads").await;
+    let path = |url: &Value| url.as_str().unwrap().splitn(4, '/').nth(3).map(|path| format!("/{path}")).unwrap();
+    let slug = t.post("/apps/uploads/slugs", json!({"process_types": {"web": "x"}})).await.ok();
+    let source = t.post("/sources", json!({})).await.ok();
+    let places = [path(&slug["blob"]["url"]), path(&source["source_blob"]["put_url"])];
+    for place in &places {
+        let head = format!("PUT {place} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let mut stream = tokio::net::TcpStream::connect(t.config.api_listen).await.unwrap();
+        stream.write_all(format!("{head}4\r\nsome\r\nno size\r\n").as_bytes()).await.unwrap();
+        let mut said = [0; 12];
+        stream.read_exact(&mut said).await.unwrap();
+        assert_eq!(std::str::from_utf8(&said).unwrap(), "HTTP/1.1 400");
+    }
+    t.down().await;
+    t.config.disk_reserve_mib = 1 << 40;
+    t.up().await;
+    for place in &places {
+        let (_, why) = t.send("PUT", place, None, Some(b"bytes".to_vec())).await.error(503);
+        assert!(why.contains("keeps 1099511627776 MB in reserve"), "{why}");
+    }
+    let left = |dir: &str| std::fs::read_dir(t.dir.join(dir)).unwrap().count();
+    // The empty file of the place, and nothing of what was refused.
+    assert_eq!((left("sources"), left("slugs")), (1, 0));
 }

@@ -346,6 +346,19 @@ async fn slugs_that_nobody_needs_go_from_the_disk() {
         fs::create_dir_all(t.dir.join(format!("releases/{id}"))).unwrap();
     }
     let (old, new) = (put("old").await, put("new").await);
+    // Two that nothing has released: one is from yesterday.
+    let (unused, fresh) = (put("unused").await, put("fresh").await);
+    let unused = slug(&p, &app, Uuid::now_v7(), &unused, &[]);
+    let fresh = slug(&p, &app, Uuid::now_v7(), &fresh, &[]);
+    let mut tx = p.db.begin().await.unwrap();
+    let yesterday = p.cx.now() - TimeDelta::hours(25);
+    store::slugs::insert(&mut tx, &Slug { updated_at: yesterday, ..unused.clone() }).await.unwrap();
+    store::slugs::insert(&mut tx, &fresh).await.unwrap();
+    tx.commit(None).await.unwrap();
+    let sources = [ops::sources::create(&p).await.unwrap(), ops::sources::create(&p).await.unwrap()];
+    let days_ago = SystemTime::now() - Duration::from_secs(73 * 3600);
+    let file = fs::File::options().write(true).open(ops::sources::path(&p, sources[0])).unwrap();
+    file.set_modified(days_ago).unwrap();
     let long_ago = SystemTime::now() - Duration::from_secs(25 * 3600);
     for entry in fs::read_dir(t.dir.join("slugs")).unwrap().map(|entry| entry.unwrap().path()) {
         if !entry.to_str().unwrap().contains(&new) {
@@ -357,9 +370,13 @@ async fn slugs_that_nobody_needs_go_from_the_disk() {
     let wanted: Vec<bool> = made.iter().map(|(id, _)| there.contains(id)).collect();
     assert_eq!(wanted, [false, true, false, true, true, true]);
     assert!(there.contains(&building) && !there.contains(&unknown));
-    // Every release can be gone back to; only what no slug has went.
+    // Every release can be gone back to; only what no slug has went, and what was never released.
     let blobs = names(&t.dir.join("slugs"));
-    assert_eq!(blobs.len(), 7, "{blobs:?}");
+    assert_eq!(blobs.len(), 8, "{blobs:?}");
+    let mut c = p.db.read().await.unwrap();
+    assert!(store::slugs::by_id(&mut c, unused.id).await.unwrap().is_none());
+    assert!(store::slugs::by_id(&mut c, fresh.id).await.unwrap().is_some());
+    assert_eq!(names(&t.dir.join("sources")), [sources[1].to_string()]);
     assert!(!blobs.iter().any(|name| name.contains(&old)), "{blobs:?}");
 }
 

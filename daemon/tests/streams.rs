@@ -110,7 +110,7 @@ impl Bench {
 
     /// The worker, once it runs and what it said is in the log.
     async fn worker(&self) -> Uuid {
-        for _ in 0..500 {
+        for _ in 0..4500 {
             let said = self.lines(json!({"dyno": "worker"})).await;
             if said.iter().any(|line| line.ends_with("app[worker.1]: hello")) {
                 let rows = store::dynos::list(&mut self.daemon.platform.db.read().await.unwrap(), self.app_id).await;
@@ -219,7 +219,7 @@ async fn no_line_is_lost_or_repeated_over_a_restart() {
         })
         .collect();
     let mut said = Vec::new();
-    for _ in 0..250 {
+    for _ in 0..4500 {
         let all = bench.lines(json!({"lines": 1500, "dyno": "worker.1", "source": "app"})).await;
         said = all.iter().map(|line| line.split_once("]: ").unwrap().1.to_owned()).collect();
         if said.last().is_some_and(|last| last == "meanwhile 2.9") {

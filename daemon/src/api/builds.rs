@@ -154,7 +154,7 @@ async fn create(
     let packs = body.buildpacks.unwrap_or_default();
     let new = ops::builds::New {
         kind: "tarball",
-        url: Some(blob.url),
+        url: Some(ops::sources::given(&p, &blob.url)?),
         version: blob.version,
         description: blob.version_description,
         buildpacks: packs.into_iter().map(|pack| pack.given().to_owned()).collect(),

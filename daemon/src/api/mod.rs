@@ -61,6 +61,7 @@ mod telemetry_drains;
 mod test_runs;
 mod transfers;
 mod transport;
+mod uploads;
 mod view;
 mod webhooks;
 

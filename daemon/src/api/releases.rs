@@ -34,7 +34,7 @@ pub(super) async fn show(p: &Platform, app: &App, row: &Release) -> ApiResult<wi
     let user = users::by_id(&mut p.db.read().await?, row.user_id)
         .await?
         .ok_or_else(|| crate::error::Error::not_found("user", row.user_id.to_string()))?;
-    Ok(view::release(p.cx.config(), app, row, &user, current))
+    Ok(view::release(p, app, row, &user, current))
 }
 
 async fn index(
@@ -50,7 +50,7 @@ async fn index(
     let items = ops::releases::list(&p, &app, part(&headers, "version"))
         .await?
         .iter()
-        .filter_map(|row| Some(view::release(p.cx.config(), &app, row, users.get(&row.user_id)?, current)))
+        .filter_map(|row| Some(view::release(&p, &app, row, users.get(&row.user_id)?, current)))
         .collect();
     Ok(list(&headers, "version", items, |item: &wire::Release| item.version.to_string()))
 }

@@ -55,7 +55,7 @@ pub async fn build(p: &Platform, id: Uuid) -> Result<Option<Shown>> {
 pub async fn release(p: &Platform, app: &App, row: &Release) -> Result<(Shown, User)> {
     let current = ops::releases::current(p, app).await?.map(|release| release.version);
     let user = user(p, row.user_id).await?;
-    let shown = value(row.id, &view::release(p.cx.config(), app, row, &user, current))?;
+    let shown = value(row.id, &view::release(p, app, row, &user, current))?;
     Ok((shown, user))
 }
 

@@ -1,13 +1,7 @@
 //! `/apps/{app}/slugs`, and the bytes of slugs. The address of the bytes is the key to them for
 //! an hour.
 
-use std::{
-    future::ready,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::{
     Json,
@@ -26,7 +20,7 @@ use super::{
     endpoints::{Created, Endpoints},
     error::{ApiError, ApiResult},
     extract::{Auth, Body, Path, Query, admit},
-    view,
+    uploads, view,
 };
 use crate::{
     error::Error,
@@ -120,16 +114,16 @@ async fn upload(
     if slug.sha256.is_some() {
         return Err(Error::Conflict("That slug has been uploaded already; make a new one.".into()).into());
     }
-    let size = Arc::new(AtomicU64::new(0));
-    let counted = size.clone();
-    let pieces = body.into_data_stream().map_err(std::io::Error::other).and_then(move |piece| {
-        let size = counted.fetch_add(piece.len() as u64, Relaxed) + piece.len() as u64;
-        ready(if size > LARGEST { Err(std::io::Error::other("it is over 1 GB")) } else { Ok(piece) })
+    // What was wrong with the bytes themselves; the store knows only that there are no more.
+    let refused = Arc::new(Mutex::new(None));
+    let why = refused.clone();
+    let pieces = uploads::pieces(&p, "slug", LARGEST, body).map_err(move |error| {
+        *why.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        std::io::Error::other("the upload was refused")
     });
     let stored = p.slug_store.put(Box::pin(StreamReader::new(pieces))).await;
-    if size.load(Relaxed) > LARGEST {
-        let text = "The slug is over 1 GB; leave out what the app does not need.";
-        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", text));
+    if let Some(error) = refused.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        return Err(error);
     }
     let blob = stored.map_err(|e| Error::internal("The slug could not be stored; send it again.", e))?;
     slugs::uploaded(&p, &slug, &blob).await?;

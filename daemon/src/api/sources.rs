@@ -1,4 +1,7 @@
-//! `/sources`: places to upload a build's source to. The address is the key.
+//! `/sources`: places to upload a build's source to. The addresses are the keys: `put_url` for an
+//! hour, `get_url` for a day.
+
+use std::path::PathBuf;
 
 use axum::{
     body::Body as HttpBody,
@@ -6,6 +9,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use chrono::TimeDelta;
 use futures_util::StreamExt as _;
 use paas_wire as wire;
 use tokio::io::AsyncWriteExt as _;
@@ -13,16 +17,21 @@ use uuid::Uuid;
 
 use super::{
     endpoints::{Created, Endpoints},
-    error::{ApiError, ApiResult},
-    extract::{Auth, Path},
+    error::ApiResult,
+    extract::{Auth, Path, Query},
+    uploads,
 };
 use crate::{
     error::Error,
-    ops::{self, Platform, apps::Permission, sources},
+    ops::{self, Platform, addresses, apps::Permission, sources},
 };
 
 /// Largest source, in bytes, compressed.
 const LARGEST: u64 = 2 * 1024 * 1024 * 1024;
+
+/// How long an archive can be uploaded, and how long it can be read or built.
+const PUT_LASTS: TimeDelta = TimeDelta::hours(1);
+const GET_LASTS: TimeDelta = TimeDelta::hours(24);
 
 pub(super) fn routes() -> Endpoints {
     Endpoints::new()
@@ -34,8 +43,9 @@ pub(super) fn routes() -> Endpoints {
 }
 
 fn show(p: &Platform, id: Uuid) -> Created<wire::Source> {
-    let url = sources::url(p, id);
-    let source_blob = wire::source::SourceUrls { get_url: url.clone(), put_url: url };
+    let get_url = sources::address(p, id, sources::GET, GET_LASTS);
+    let put_url = sources::address(p, id, sources::PUT, PUT_LASTS);
+    let source_blob = wire::source::SourceUrls { get_url, put_url };
     Created(wire::Source { source_blob })
 }
 
@@ -52,31 +62,36 @@ async fn create_for_app(
     Ok(show(&p, sources::create(&p).await?))
 }
 
-fn parse(id: &str) -> ApiResult<Uuid> {
-    let id: Uuid = id.parse().map_err(|_| Error::not_found("source", id))?;
-    // Ours are random: those that rise with time could be guessed.
-    if id.get_version_num() == 4 { Ok(id) } else { Err(Error::not_found("source", id.to_string()).into()) }
+/// The file of a place, for whoever has the key to it.
+fn opened(p: &Platform, id: &str, purpose: &str, key: &addresses::Key) -> ApiResult<PathBuf> {
+    let gone = || Error::not_found("source", id);
+    let parsed: Uuid = id.parse().map_err(|_| gone())?;
+    let path = sources::path(p, parsed);
+    if !path.exists() {
+        return Err(gone().into());
+    }
+    if addresses::is_key(p, purpose, parsed, key) {
+        return Ok(path);
+    }
+    let text =
+        "This address has expired, or is not the one that was given out for this; ask POST /sources for a new one.";
+    Err(Error::Forbidden(text.into()).into())
 }
 
-async fn upload(State(p): State<Platform>, Path(id): Path<String>, body: HttpBody) -> ApiResult<StatusCode> {
-    let path = sources::path(&p, parse(&id)?);
-    if !path.exists() {
-        return Err(Error::not_found("source", id).into());
-    }
+async fn upload(
+    State(p): State<Platform>,
+    Path(id): Path<String>,
+    Query(key): Query<addresses::Key>,
+    body: HttpBody,
+) -> ApiResult<StatusCode> {
+    let path = opened(&p, &id, sources::PUT, &key)?;
     let disk = |error: std::io::Error| Error::internal("The source could not be written to disk.", error);
     let fresh = path.with_extension(Uuid::new_v4().to_string());
     let mut file = tokio::fs::File::create(&fresh).await.map_err(disk)?;
     let written = async {
-        let mut pieces = body.into_data_stream();
-        let mut size = 0;
+        let mut pieces = uploads::pieces(&p, "source", LARGEST, body);
         while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|_| ApiError::bad_request("The upload broke off; send the source again."))?;
-            size += piece.len() as u64;
-            if size > LARGEST {
-                let text = "The source is over 2 GB; leave out what the app does not need.";
-                return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", text));
-            }
-            file.write_all(&piece).await.map_err(disk)?;
+            file.write_all(&piece?).await.map_err(disk)?;
         }
         file.flush().await.map_err(disk)?;
         tokio::fs::rename(&fresh, &path).await.map_err(disk)?;
@@ -89,8 +104,12 @@ async fn upload(State(p): State<Platform>, Path(id): Path<String>, body: HttpBod
     result
 }
 
-async fn download(State(p): State<Platform>, Path(id): Path<String>) -> ApiResult<Response> {
-    let path = sources::path(&p, parse(&id)?);
+async fn download(
+    State(p): State<Platform>,
+    Path(id): Path<String>,
+    Query(key): Query<addresses::Key>,
+) -> ApiResult<Response> {
+    let path = opened(&p, &id, sources::GET, &key)?;
     let file = tokio::fs::File::open(path).await.map_err(|_| Error::not_found("source", id))?;
     Ok(HttpBody::from_stream(tokio_util::io::ReaderStream::new(file)).into_response())
 }

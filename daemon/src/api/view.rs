@@ -7,7 +7,7 @@ use wire::{IdRef, Named, UserRef};
 
 use crate::{
     config::Config,
-    ops::{accounts::Account, addons::Shown, apps::OwnedApp, formation::Process},
+    ops::{self, Platform, accounts::Account, addons::Shown, apps::OwnedApp, formation::Process},
     store::{self, apps::App, users::User},
 };
 
@@ -146,7 +146,7 @@ pub(super) fn dyno(app: &App, dyno: &store::dynos::Dyno, attach_url: Option<Stri
 }
 
 pub(super) fn release(
-    config: &Config,
+    p: &Platform,
     app: &App,
     row: &store::releases::Release,
     user: &User,
@@ -168,7 +168,7 @@ pub(super) fn release(
         description: row.description.clone(),
         eligible_for_rollback: status == Succeeded && row.slug_id.is_some(),
         id: row.id,
-        output_stream_url: row.phase.then(|| format!("{}/streams/releases/{}", config.api_url(), row.id)),
+        output_stream_url: row.phase.then(|| ops::releases::output_url(p, row.id)),
         slug: row.slug_id.map(|id| IdRef { id }),
         status,
         updated_at: row.updated_at,

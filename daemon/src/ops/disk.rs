@@ -5,7 +5,7 @@ use crate::context::Context;
 /// Less is free than is kept in reserve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the machine has only {free} MB of disk left and keeps {reserve} MB in reserve (PAAS_DISK_RESERVE); free some and push again"
+    "the machine has only {free} MB of disk left and keeps {reserve} MB in reserve (PAAS_DISK_RESERVE); free some and try again"
 )]
 pub struct Scarce {
     /// MiB that are free.

@@ -77,7 +77,11 @@ pub async fn of_addon(p: &Platform, app: &App, addon: &Addon) -> Result<Vec<Show
 fn choose(all: Vec<Shown>, name: &str) -> Result<Shown> {
     let id = name.parse::<Uuid>().ok();
     let is_it = |shown: &Shown| Some(shown.drain.id) == id || shown.drain.token == name || shown.url == name;
-    all.into_iter().find(is_it).ok_or_else(|| Error::not_found("log_drain", "a log drain"))
+    all.into_iter().find(is_it).ok_or_else(gone)
+}
+
+fn gone() -> Error {
+    Error::not_found("log_drain", "a log drain")
 }
 
 /// One of an app, by identity, token or address.
@@ -92,12 +96,10 @@ fn check(p: &Platform, url: &str) -> Result<Target> {
     })?;
     // A name is looked up when it is connected to; an address can be refused now.
     let ip = target.host().parse::<IpAddr>().ok();
-    if ip.is_some_and(|ip| !Guard::new(p.cx.config()).allows((ip, target.port()).into())) {
-        return Err(Error::invalid(
-            "url: it leads to this machine itself. Its administrator can allow that: PAAS_ALLOW_LOOPBACK.",
-        ));
+    match ip.and_then(|ip| Guard::new(p.cx.config()).refusal((ip, target.port()).into())) {
+        Some(why) => Err(Error::invalid(format!("url: {} {why}.", target.host()))),
+        None => Ok(target),
     }
-    Ok(target)
 }
 
 /// Adds one: it gets every line from now on. `addon` is the add-on that makes it.
@@ -140,7 +142,7 @@ fn check_free(p: &Platform, others: &[LogDrain], but: Option<Uuid>, address: &st
 
 async fn one(p: &Platform, app: &App, drain: LogDrain) -> Result<Shown> {
     let shown = show(p, app, vec![drain]).await?.pop();
-    shown.ok_or_else(|| Error::not_found("log_drain", "a log drain"))
+    shown.ok_or_else(gone)
 }
 
 /// Sends an add-on's drain elsewhere, found by identity, token or address.
@@ -151,6 +153,9 @@ pub async fn update(p: &Platform, actor: &Actor, app: &App, addon: &Addon, name:
     let now = p.cx.now();
     let mut change = p.change(found.drain.app_id).await?;
     let others = log_drains::list(&mut change, found.drain.app_id).await?;
+    if others.iter().all(|other| other.id != found.drain.id) {
+        return Err(gone());
+    }
     check_free(p, &others, Some(found.drain.id), url)?;
     log_drains::set_url(&mut change, found.drain.id, &sealed, now).await?;
     let data = json!({"id": found.drain.id, "token": found.drain.token, "to": target.shown()});
@@ -168,7 +173,9 @@ pub async fn remove(p: &Platform, actor: &Actor, app: &App, name: &str) -> Resul
         )));
     }
     let mut change = p.change(app.id).await?;
-    log_drains::delete(&mut change, found.drain.id).await?;
+    if !log_drains::delete(&mut change, found.drain.id).await? {
+        return Err(gone());
+    }
     let data = json!({"id": found.drain.id, "token": found.drain.token});
     p.commit(change, Event::new("log-drain.destroy", actor.name(), data)).await?;
     p.tell(app.id, format!("Remove log drain {} by user {}", found.drain.token, actor.name()));

@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Actor, Platform, apps, config, formation};
+use super::{Actor, Platform, addresses, apps, config, formation};
 use crate::{
     context::new_id,
     error::{Error, Result},
@@ -22,6 +23,17 @@ use crate::{
         slugs::{self, Slug},
     },
 };
+
+/// What an address of a release's output is for.
+pub const OUTPUT: &str = "release/output";
+
+/// How long such an address counts.
+const LASTS: TimeDelta = TimeDelta::hours(24);
+
+/// Where the output of a release's command is to be had for a while.
+pub fn output_url(p: &Platform, id: Uuid) -> String {
+    format!("{}/streams/releases/{id}?{}", p.cx.config().api_url(), addresses::sign(p, OUTPUT, id, LASTS))
+}
 
 /// A release about to be made.
 #[derive(Debug, Clone)]

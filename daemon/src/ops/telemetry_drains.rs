@@ -118,8 +118,8 @@ fn check(p: &Platform, exporter: &Exporter) -> Result<Target> {
         .filter(|target| matches!(target.scheme(), Scheme::Http | Scheme::Https))
         .ok_or_else(|| wrong("the https:// or http:// address of a receiver of OTLP is needed."))?;
     let ip = target.host().parse::<std::net::IpAddr>().ok();
-    if ip.is_some_and(|ip| !Guard::new(p.cx.config()).allows((ip, target.port()).into())) {
-        return Err(wrong("it leads to this machine itself. Its administrator can allow that: PAAS_ALLOW_LOOPBACK."));
+    if let Some(why) = ip.and_then(|ip| Guard::new(p.cx.config()).refusal((ip, target.port()).into())) {
+        return Err(wrong(&format!("{} {why}.", target.host())));
     }
     if exporter.headers.len() > MOST_HEADERS {
         return Err(Error::invalid(format!("exporter.headers: there may be {MOST_HEADERS} at most.")));
@@ -198,23 +198,26 @@ pub async fn add(
     Ok(Shown { drain, exporter, app: app.clone() })
 }
 
+fn gone(id: Uuid) -> Error {
+    Error::not_found("telemetry_drain", id.to_string())
+}
+
 /// Changes one.
 pub async fn update(p: &Platform, actor: &Actor, found: Shown, changes: Changes) -> Result<Shown> {
     check_transport(changes.grpc)?;
+    let mut change = p.change(found.drain.app_id).await?;
+    // As it is now: others may have changed it meanwhile.
+    let row = telemetry_drains::by_id(&mut change, found.drain.id).await?.ok_or_else(|| gone(found.drain.id))?;
+    let before = self::exporter(p, &row)?;
     let exporter = Exporter {
-        endpoint: changes.endpoint.unwrap_or(found.exporter.endpoint),
-        headers: changes.headers.unwrap_or(found.exporter.headers),
+        endpoint: changes.endpoint.unwrap_or(before.endpoint),
+        headers: changes.headers.unwrap_or(before.headers),
     };
-    let signals = changes.signals.unwrap_or(found.drain.signals.0);
+    let signals = changes.signals.unwrap_or(row.signals.0);
     check_signals(&signals)?;
     let target = check(p, &exporter)?;
-    let drain = TelemetryDrain {
-        signals: Json(signals),
-        exporter: seal(p, found.drain.id, &exporter)?,
-        updated_at: p.cx.now(),
-        ..found.drain
-    };
-    let mut change = p.change(drain.app_id).await?;
+    let drain =
+        TelemetryDrain { signals: Json(signals), exporter: seal(p, row.id, &exporter)?, updated_at: p.cx.now(), ..row };
     telemetry_drains::update(&mut change, &drain).await?;
     let data = json!({"id": drain.id, "signals": drain.signals.0, "to": target.shown()});
     p.commit(change, Event::new("telemetry-drain.update", actor.name(), data)).await?;
@@ -224,7 +227,9 @@ pub async fn update(p: &Platform, actor: &Actor, found: Shown, changes: Changes)
 /// Removes one.
 pub async fn remove(p: &Platform, actor: &Actor, found: Shown) -> Result<Shown> {
     let mut change = p.change(found.drain.app_id).await?;
-    telemetry_drains::delete(&mut change, found.drain.id).await?;
+    if !telemetry_drains::delete(&mut change, found.drain.id).await? {
+        return Err(gone(found.drain.id));
+    }
     let data = json!({"id": found.drain.id});
     p.commit(change, Event::new("telemetry-drain.destroy", actor.name(), data)).await?;
     p.tell(found.app.id, format!("Remove telemetry drain {} by user {}", found.drain.id, actor.name()));

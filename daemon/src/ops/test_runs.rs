@@ -72,8 +72,8 @@ pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, new: New) 
             return Err(Error::invalid(format!("{field}: a text of 1 to {most} bytes is needed.")));
         }
     }
-    let blob = SourceBlob { url: new.url.clone(), version: Some(new.sha.clone()), checksum: None };
-    setups::check_source(&blob)?;
+    let blob = SourceBlob { url: new.url, version: Some(new.sha.clone()), checksum: None };
+    let blob = setups::check_source(p, blob)?;
     let id = new_id();
     let mut env = pipelines::config::of_stage(p, pipeline.id, Stage::Test).await?;
     env.entry("CI".to_owned()).or_insert_with(|| "true".to_owned());
@@ -83,6 +83,7 @@ pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, new: New) 
         ("HEROKU_TEST_RUN_COMMIT_VERSION".to_owned(), new.sha.clone()),
     ]);
     let overrides = Overrides { env, buildpacks: None, platform };
+    let source_url = blob.url.clone();
     let name = format!("ci-{}", &Uuid::new_v4().simple().to_string()[..16]);
     let team = Owner::of(pipeline).and_then(Owner::team);
     let (mut change, app) =
@@ -104,7 +105,7 @@ pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, new: New) 
         commit_branch: new.branch,
         commit_message: new.message,
         commit_sha: new.sha,
-        source_url: p.cx.sealer().seal(&place(id), new.url.as_bytes()),
+        source_url: p.cx.sealer().seal(&place(id), source_url.as_bytes()),
         debug: new.debug,
         exit_code: None,
         created_at: now,

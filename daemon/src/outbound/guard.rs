@@ -4,13 +4,13 @@
 //! allowed are this machine's own addresses, loopback and others: behind them are the
 //! daemon's own sockets, the engine's, and whatever else counts on nobody but the machine's
 //! own users reaching it; a setting opens them. The apps' own networks are not allowed, since no
-//! app reaches another's dynos. Link-local addresses (the metadata services of clouds) and those
-//! that are no single machine's are not allowed either. The ports of the router are: what
+//! app reaches another's dynos. Link-local addresses, others where clouds hand out credentials
+//! ([`METADATA`]), and those that are no single machine's are not allowed either. The ports of the router are: what
 //! answers there is public, and an app may be another's collector.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
-use crate::config::Config;
+use crate::config::{Config, METADATA};
 
 /// Says which addresses are allowed.
 #[derive(Debug, Clone)]
@@ -46,6 +46,9 @@ impl Guard {
         }
         if is_special(ip) {
             return Some("is a link-local address, or that of no single machine, and is not reached");
+        }
+        if METADATA.contains(&ip) {
+            return Some("is where clouds hand out a machine's credentials, and is not reached");
         }
         let of_apps = matches!(ip, IpAddr::V4(ip) if in_network(&self.apps, ip));
         of_apps.then_some("is in the apps' own networks, which are not reached from outside")
@@ -108,6 +111,12 @@ mod tests {
             "255.255.255.255:514",
             "0.1.2.3:1",
             "10.208.3.4:80",
+            "100.100.100.200:80",
+            "168.63.129.16:80",
+            "[::ffff:168.63.129.16]:80",
+            "192.0.0.192:80",
+            "[fd00:ec2::254]:80",
+            "[fd20:ce::254]:80",
         ] {
             assert!(!allows(special), "{special}");
         }

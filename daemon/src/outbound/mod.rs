@@ -10,6 +10,7 @@ pub mod target;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use rustix::net::sockopt;
 use rustls::{
     ClientConfig,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
@@ -28,6 +29,18 @@ use crate::config::Config;
 /// How long a name, a connection and TLS may take together.
 const CONNECT: Duration = Duration::from_secs(10);
 
+/// How long one of several addresses of a name may take before the next is tried.
+const TRY: Duration = Duration::from_secs(3);
+
+/// A connection on which nothing is said is asked after so long, so often, whether it is there.
+const IDLE: Duration = Duration::from_secs(30);
+const ASK_EVERY: Duration = Duration::from_secs(10);
+const ASKED: u32 = 3;
+
+/// What was sent and is not acknowledged for so long, or not taken, ends a connection (without
+/// this, the system goes on for a quarter of an hour).
+const UNHEARD: Duration = Duration::from_secs(120);
+
 /// Bytes both ways.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
@@ -43,8 +56,8 @@ pub enum OutboundError {
     #[error("the name can't be resolved: {0}")]
     Name(String),
     /// It leads where nobody may be sent.
-    #[error("{0} belongs to this machine or its network itself; its administrator can allow it: PAAS_ALLOW_LOOPBACK")]
-    NotAllowed(String),
+    #[error("{0} {1}")]
+    NotAllowed(SocketAddr, &'static str),
     /// Nobody answers there.
     #[error("{0}")]
     Connect(String),
@@ -99,21 +112,9 @@ impl Outbound {
     async fn open(&self, target: &Target) -> Result<Box<dyn Stream>, OutboundError> {
         let found = tokio::net::lookup_host((target.host(), target.port())).await;
         let found: Vec<SocketAddr> = found.map_err(|e| OutboundError::Name(e.to_string()))?.collect();
-        let mut last = OutboundError::Name("it has no address".into());
-        for address in found {
-            if !self.guard.allows(address) {
-                last = OutboundError::NotAllowed(address.to_string());
-                continue;
-            }
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    let _ = stream.set_nodelay(true);
-                    return self.secure(target, stream).await;
-                }
-                Err(error) => last = OutboundError::Connect(error.to_string()),
-            }
-        }
-        Err(last)
+        let stream = reach(&found, |address| self.guard.refusal(address)).await?;
+        watch(&stream);
+        self.secure(target, stream).await
     }
 
     async fn secure(&self, target: &Target, stream: TcpStream) -> Result<Box<dyn Stream>, OutboundError> {
@@ -128,5 +129,66 @@ impl Outbound {
                 Some(_) | None => OutboundError::Connect(format!("TLS: {error}")),
             }),
         }
+    }
+}
+
+/// Connects to the first of the addresses that is allowed and answers.
+async fn reach(
+    found: &[SocketAddr],
+    refusal: impl Fn(SocketAddr) -> Option<&'static str>,
+) -> Result<TcpStream, OutboundError> {
+    let mut failure = OutboundError::Name("it has no address".into());
+    for (i, address) in found.iter().enumerate() {
+        if let Some(why) = refusal(*address) {
+            failure = OutboundError::NotAllowed(*address, why);
+            continue;
+        }
+        let limit = if i + 1 < found.len() { TRY } else { CONNECT };
+        failure = match tokio::time::timeout(limit, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => OutboundError::Connect(error.to_string()),
+            Err(_) => OutboundError::TimedOut,
+        };
+    }
+    Err(failure)
+}
+
+/// Has the system notice when the other side is gone without a word. Best effort.
+fn watch(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let _ = sockopt::set_socket_keepalive(stream, true);
+    let _ = sockopt::set_tcp_keepidle(stream, IDLE);
+    let _ = sockopt::set_tcp_keepintvl(stream, ASK_EVERY);
+    let _ = sockopt::set_tcp_keepcnt(stream, ASKED);
+    let _ = sockopt::set_tcp_user_timeout(stream, u32::try_from(UNHEARD.as_millis()).unwrap_or(u32::MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_keeps_nobody_from_the_next() {
+        // One that takes no connection any more, as one behind a wall that drops packets.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let silent = socket.listen(1).unwrap();
+        let address = silent.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+            waiting.push(stream.unwrap());
+        }
+        let good = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let found = [address, good.local_addr().unwrap()];
+        let stream = tokio::time::timeout(CONNECT, reach(&found, |_| None)).await.unwrap().unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), found[1]);
+        watch(&stream);
+        assert!(sockopt::socket_keepalive(&stream).unwrap());
+        assert_eq!(sockopt::tcp_user_timeout(&stream).unwrap(), 120_000);
+        let refused = reach(&found, |_| Some("is closed")).await.unwrap_err();
+        assert_eq!(refused.to_string(), format!("{} is closed", found[1]));
     }
 }

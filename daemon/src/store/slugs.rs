@@ -87,6 +87,16 @@ pub async fn uploaded(c: &mut Conn, id: Uuid, sha256: &str, size: i64, now: Date
     Ok(())
 }
 
+/// Removes those that nothing has released, unchanged since `before`.
+pub async fn delete_unused(c: &mut Conn, before: DateTime<Utc>) -> StoreResult<()> {
+    execute!(
+        c,
+        "delete from slugs where updated_at < $1 and not exists (select 1 from releases r where r.slug_id = slugs.id) and not exists (select 1 from builds b where b.slug_id = slugs.id)",
+        before
+    )?;
+    Ok(())
+}
+
 /// How many slugs have these bytes: when none has, they may go.
 pub async fn count_of_sha256(c: &mut Conn, sha256: &str) -> StoreResult<i64> {
     let (count,): (i64,) = rows!(c, (i64,), fetch_one, "select count(*) from slugs where sha256 = $1", sha256)?;

@@ -1,5 +1,6 @@
 //! Keeps the disk of slugs small: of each app only what runs and its newest slugs stay unpacked
-//! (any other is unpacked again when a rollback wants it), and blobs that no slug has go.
+//! (any other is unpacked again when a rollback wants it); slugs that were never released, blobs
+//! that no slug has, and old sources go.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{Error, Result},
-    ops::Platform,
+    ops::{Platform, sources},
     store::{builds, releases, slugs},
 };
 
@@ -21,7 +22,7 @@ const PERIOD: Duration = Duration::from_secs(3600);
 /// How many slugs of an app stay unpacked, the newest, whatever runs.
 const KEPT: i64 = 3;
 
-/// How long a blob may wait for its row: longer than any upload or build takes.
+/// How long a blob may wait for its row, and a slug for its release: longer than any upload or build takes.
 const WAITS: Duration = Duration::from_secs(24 * 3600);
 
 /// Runs until `stop` becomes true.
@@ -42,6 +43,10 @@ pub async fn run(p: Platform, mut stop: watch::Receiver<bool>) {
 /// One look.
 pub async fn sweep(p: &Platform) -> Result<()> {
     let failed = |e| Error::internal("The slugs could not be swept.", e);
+    sources::sweep(p).await?;
+    let mut tx = p.db.begin().await?;
+    slugs::delete_unused(&mut tx, p.cx.now() - WAITS).await?;
+    tx.commit(None).await?;
     for slug in p.slugs.unpacked().await.map_err(failed)? {
         let asked = async {
             needed(p, slug).await.unwrap_or_else(|error| {

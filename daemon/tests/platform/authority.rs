@@ -47,8 +47,8 @@ const PUBLIC: &[(&str, &str, &str)] = &[
     ("POST", "/password-resets", "for whoever can't log in; its answer is always the same"),
     ("POST", "/password-resets/{token}/actions/finalize", "the token, a random number, is the key"),
     ("GET", "/teams/invitations/{token}", "the token is the key: who is invited need not have an account"),
-    ("PUT", "/sources/{source}", "the address, a random number, is the key"),
-    ("GET", "/sources/{source}", "the address, a random number, is the key"),
+    ("PUT", "/sources/{source}", "the address that was given out is the key"),
+    ("GET", "/sources/{source}", "the address that was given out is the key"),
 ];
 
 /// Has a parameter and is about nobody's things: the path, why.

@@ -1,6 +1,7 @@
 //! What a release's command says, as text and as events, from the start and from where one was.
 
-use paas_daemon::engine::OutputStream;
+use chrono::TimeDelta;
+use paas_daemon::{engine::OutputStream, ops::addresses};
 use serde_json::Value;
 
 use crate::util::TestApp;
@@ -49,6 +50,15 @@ async fn a_releases_output_is_resumed_by_bytes_or_by_events() {
     let (_, _, text) = read(vec![events.clone(), ("Last-Event-ID", first)]).await;
     let data: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
     assert_eq!(data, ["two", "three"]);
-    let (status, _, _) = read(vec![events, ("Last-Event-ID", "nonsense".into())]).await;
+    let (status, _, _) = read(vec![events.clone(), ("Last-Event-ID", "nonsense".into())]).await;
     assert_eq!(status, 200);
+    let (_, _, text) = read(vec![events, ("Last-Event-ID", "999".into())]).await;
+    assert_eq!(text, "");
+    // Without its key the address is nothing, for those with a token too.
+    let (bare, key) = path.split_once('?').unwrap();
+    let other = t.deploy("shop", &[], &[("web", "serve"), ("release", "migrate")]).await.id;
+    let expired = addresses::sign(t.platform(), "release/output", release.id, TimeDelta::seconds(-1));
+    for wrong in [bare.to_owned(), format!("{bare}?{expired}"), format!("/streams/releases/{other}?{key}")] {
+        assert_eq!(t.send("GET", &wrong, Some(&t.token), None).await.status, 403, "{wrong}");
+    }
 }

@@ -1,16 +1,22 @@
 //! Heroku's rendezvous on this side, paas's own stream on the other: that one goes through
 //! proxies and over plain HTTP, too.
 
+use std::time::Duration;
+
 use paas_wire::attach::{self, Frame};
 use reqwest::StatusCode;
 use reqwest::header::{CONNECTION, UPGRADE};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::Instant;
 
 use super::connection::Rewound;
 use super::forward::Forwarder;
 
 /// What a program without a terminal sends at the end of its input; on a terminal it is Ctrl-D.
 const END: u8 = 0x04;
+
+/// How long nothing follows one that is the end: anywhere else it is a byte like any other.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// How a client of Redis begins, its secret behind it.
 pub(super) const AUTH: &[u8] = b"AUTH ";
@@ -39,16 +45,27 @@ pub(super) async fn carry(forwarder: &Forwarder, secret: &str, speaks: Speaks, m
     let (mut from_user, mut to_user) = tokio::io::split(user);
     let (mut typed, mut arrived) = (vec![0; 16 << 10], vec![0; 16 << 10]);
     let mut received = Vec::new();
+    // An `END` that may be one, until then.
+    let mut held: Option<Instant> = None;
     loop {
         tokio::select! {
+            () = tokio::time::sleep_until(held.unwrap_or_else(Instant::now)), if held.is_some() => {
+                held = None;
+                if to_dyno.write_all(&Frame::StdinEof.encode()).await.is_err() || to_dyno.flush().await.is_err() {
+                    return;
+                }
+            }
             read = from_user.read(&mut typed) => {
                 let Ok(count @ 1..) = read else { return };
-                let data = typed.get(..count).unwrap_or_default();
-                let ended = data.strip_suffix(&[END]).filter(|_| !terminal && !raw);
-                let mut frames = Frame::Stdin(ended.unwrap_or(data).to_vec()).encode();
-                if ended.is_some() {
-                    frames.extend(Frame::StdinEof.encode());
+                let mut data = typed.get(..count).unwrap_or_default().to_vec();
+                if held.take().is_some() {
+                    data.insert(0, END);
                 }
+                if !terminal && !raw && data.last() == Some(&END) {
+                    data.pop();
+                    held = Some(Instant::now() + QUIET);
+                }
+                let frames = Frame::Stdin(data).encode();
                 if to_dyno.write_all(&frames).await.is_err() || to_dyno.flush().await.is_err() {
                     return;
                 }

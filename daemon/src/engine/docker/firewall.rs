@@ -19,6 +19,7 @@
 use tokio::process::Command;
 
 use super::super::EngineConfig;
+use crate::config::METADATA;
 
 /// For packets to the host.
 const INPUT: &str = "PAAS-INPUT";
@@ -26,11 +27,9 @@ const INPUT: &str = "PAAS-INPUT";
 const FORWARD: &str = "PAAS-FORWARD";
 /// Docker's and our bridges' names begin so; `+` is iptables' wildcard.
 const BRIDGES: &str = "paas-+";
-/// Where metadata services are: link-local, Alibaba's, Azure's; EC2's by IPv6.
-const METADATA: [(&str, &[&str]); 2] = [
-    ("iptables", &["169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32"]),
-    ("ip6tables", &["fe80::/10", "fd00:ec2::254/128"]),
-];
+/// Which tool is for IPv6, and the link-local addresses: metadata services are there, and at
+/// those of [`METADATA`].
+const TOOLS: [(&str, bool, &str); 2] = [("iptables", false, "169.254.0.0/16"), ("ip6tables", true, "fe80::/10")];
 
 /// Brings the rules into place; each sentence returned is one thing that is not as safe as it
 /// should be.
@@ -41,8 +40,10 @@ pub(super) async fn ensure(config: &EngineConfig) -> Vec<String> {
         ];
     }
     let mut findings = Vec::new();
-    for (tool, metadata) in METADATA {
-        if let Err(why) = ensure_with(tool, metadata, config).await {
+    for (tool, is_ipv6, link_local) in TOOLS {
+        let others = METADATA.iter().filter(|ip| ip.is_ipv6() == is_ipv6).map(ToString::to_string);
+        let metadata: Vec<String> = std::iter::once(link_local.to_owned()).chain(others).collect();
+        if let Err(why) = ensure_with(tool, &metadata, config).await {
             findings.push(format!(
                 "Dynos are not kept off this host: {tool}: {why}. Install iptables and run paasd as root (`apt-get install iptables`), or keep them out with rules of your own for interfaces paas-*."
             ));
@@ -51,7 +52,7 @@ pub(super) async fn ensure(config: &EngineConfig) -> Vec<String> {
     findings
 }
 
-async fn ensure_with(tool: &str, metadata: &[&str], config: &EngineConfig) -> Result<(), String> {
+async fn ensure_with(tool: &str, metadata: &[String], config: &EngineConfig) -> Result<(), String> {
     ensure_chain(tool, INPUT).await?;
     ensure_rule(tool, INPUT, &["-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED", "-j", "RETURN"], false).await?;
     if tool == "ip6tables" {

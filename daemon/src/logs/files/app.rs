@@ -48,6 +48,8 @@ pub(super) struct View {
     pub(super) next_seq: u64,
     /// How far each origin has been stored.
     pub(super) positions: HashMap<Uuid, Position>,
+    /// The number of the line after each one's last, as far as it is known.
+    pub(super) said: HashMap<Uuid, u64>,
     /// The log is gone for good.
     pub(super) removed: bool,
 }
@@ -78,6 +80,7 @@ impl View {
             segments: self.segments.clone(),
             next_seq: self.next_seq,
             positions: HashMap::new(),
+            said: HashMap::new(),
             removed: self.removed,
         }
     }

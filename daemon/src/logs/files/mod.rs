@@ -30,6 +30,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use self::app::{AppLog, Tail};
@@ -44,8 +45,8 @@ const QUEUE: usize = 4096;
 /// Commands written in one round.
 const ROUND: usize = 512;
 
-/// Lines that a follower reads at a time.
-const CHUNK: usize = 1000;
+/// Bytes of lines that a follower reads at a time, and about what it holds.
+const CHUNK: usize = 256 << 10;
 
 /// Logs read from their beginning at once.
 const READERS: usize = 4;
@@ -107,6 +108,10 @@ impl Shared {
         Some(Arc::clone(apps.entry(id).or_insert_with(make)))
     }
 
+    fn is_closed(&self) -> bool {
+        self.apps.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     fn lossy(&self, app: &Arc<AppLog>) {
         self.lossy.lock().unwrap_or_else(PoisonError::into_inner).insert(app.id, Arc::clone(app));
     }
@@ -128,6 +133,7 @@ impl Shared {
 /// The log store on disk.
 pub struct FileLogs {
     shared: Arc<Shared>,
+    upkeep: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl std::fmt::Debug for FileLogs {
@@ -153,8 +159,8 @@ impl FileLogs {
             hung_up: watch::Sender::new(false),
         });
         tokio::spawn(write(Arc::clone(&shared), queue));
-        tokio::spawn(keep_up(Arc::clone(&shared), work));
-        Ok(Self { shared })
+        let upkeep = tokio::spawn(keep_up(Arc::clone(&shared), work));
+        Ok(Self { shared, upkeep: Mutex::new(Some(upkeep)) })
     }
 
     /// Changes how much of the disk is left alone; seen within a second.
@@ -245,6 +251,11 @@ impl LogStore for FileLogs {
             app.tail.send_modify(|tail| tail.ended = true);
         }
         self.shared.chore(Chore::End);
+        // Whoever opens the directory next has it alone.
+        let upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(upkeep) = upkeep {
+            let _ = upkeep.await;
+        }
     }
 }
 
@@ -281,11 +292,18 @@ async fn write(shared: Arc<Shared>, mut queue: mpsc::Receiver<Command>) {
             _ = tick.tick() => ticked = true,
             received = queue.recv_many(&mut commands, ROUND) => if received == 0 { break },
         }
-        if ticked && syncing.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
+        // Who asks for safety waits for what is being made safe, too.
+        let asked = commands.iter().any(|command| matches!(command, Command::Sync { .. } | Command::Close { .. }));
+        if let Some(sync) = syncing.take_if(|sync: &mut JoinHandle<_>| asked || sync.is_finished())
+            && let Ok(failed) = sync.await
+        {
+            writer.still_dirty(failed);
+        }
+        if ticked && syncing.is_none() {
             let dirty = writer.take_dirty();
             if !dirty.is_empty() {
                 let shared = Arc::clone(&shared);
-                syncing = Some(tokio::task::spawn_blocking(move || sync_all(&shared.config.dir, &dirty)));
+                syncing = Some(tokio::task::spawn_blocking(move || sync_all(&shared.config.dir, dirty)));
             }
         }
         if commands.is_empty() && !shared.has_lossy() {
@@ -344,10 +362,7 @@ struct Follower {
 }
 
 fn follow(shared: Arc<Shared>, app: Arc<AppLog>, start: Start, filter: Filter) -> BoxStream<'static, Line> {
-    let tail = app.tail.subscribe();
-    let hung_up = shared.hung_up.subscribe();
-    let follower = Follower { shared, app, tail, hung_up, filter, start, cursor: None, ready: VecDeque::new() };
-    stream::unfold(follower, |mut follower| async move {
+    stream::unfold(Follower::new(shared, app, start, filter), |mut follower| async move {
         let line = follower.next().await?;
         Some((line, follower))
     })
@@ -355,6 +370,12 @@ fn follow(shared: Arc<Shared>, app: Arc<AppLog>, start: Start, filter: Filter) -
 }
 
 impl Follower {
+    fn new(shared: Arc<Shared>, app: Arc<AppLog>, start: Start, filter: Filter) -> Self {
+        let tail = app.tail.subscribe();
+        let hung_up = shared.hung_up.subscribe();
+        Self { shared, app, tail, hung_up, filter, start, cursor: None, ready: VecDeque::new() }
+    }
+
     async fn next(&mut self) -> Option<Line> {
         loop {
             if let Some(line) = self.ready.pop_front() {
@@ -393,7 +414,7 @@ impl Follower {
             None => {
                 let _one_of_few = self.shared.readers.acquire().await.map_err(|_| LogError::Closed)?;
                 blocking(move || match start {
-                    Start::Backlog(n) => read::recent(&app, n, &filter),
+                    Start::Backlog(n) => read::backlog(&app, n, &filter, CHUNK),
                     Start::After(seq) => Ok((VecDeque::new(), Cursor::before(seq.saturating_add(1), &app)?)),
                 })
                 .await?
@@ -402,5 +423,36 @@ impl Follower {
         self.ready = lines;
         self.cursor = Some(cursor);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[tokio::test]
+    async fn a_follower_holds_little_of_what_it_is_to_read() {
+        let dir = std::env::temp_dir().join(format!("paas-logs-test-{}", Uuid::new_v4()));
+        let store = FileLogs::open(LogConfig { disk_reserve: 0, ..LogConfig::new(&dir) }).await.unwrap();
+        let id = Uuid::from_u128(1);
+        let line = NewLine {
+            at: chrono::DateTime::UNIX_EPOCH,
+            source: crate::logs::Source::App,
+            process: "web.1".into(),
+            message: vec![b'x'; 9_900],
+            origin: None,
+        };
+        store.append(id, vec![line; 600]).await.unwrap();
+        for (start, first) in [(Start::After(0), 1), (Start::After(400), 401), (Start::Backlog(600), 1)] {
+            let app = store.app(id).unwrap();
+            let mut follower = Follower::new(Arc::clone(&store.shared), app, start, Filter::default());
+            for seq in first..=600 {
+                assert_eq!(follower.next().await.unwrap().seq, seq);
+                assert!(follower.ready.len() < 30, "{} lines are held", follower.ready.len());
+            }
+        }
+        store.close().await;
+        std::fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -84,10 +84,31 @@ fn last_of(app: &AppLog, segment: Segment, room: usize, filter: &Filter, lines: 
     Ok(())
 }
 
-/// The next lines at the cursor that pass, about `max` of them; fewer or none does not mean
+/// The same, but no more of them than there is `room` for, in bytes; the place is after those.
+pub(super) fn backlog(
+    app: &AppLog,
+    n: usize,
+    filter: &Filter,
+    mut room: usize,
+) -> io::Result<(VecDeque<Line>, Cursor)> {
+    let (mut lines, end) = recent(app, n, filter)?;
+    let fits = |line: &&Line| {
+        let before = room;
+        room = room.saturating_sub(line.message.len());
+        before > 0
+    };
+    let count = lines.iter().take_while(fits).count();
+    let Some(next) = lines.get(count).map(|line| line.seq) else { return Ok((lines, end)) };
+    lines.truncate(count);
+    lines.shrink_to_fit();
+    Ok((lines, Cursor::before(next, app)?))
+}
+
+/// The next lines at the cursor that pass, about `max` bytes of them; fewer or none does not mean
 /// the end: that is when [`Cursor`] and the tail's number agree. Moves the cursor.
 pub(super) fn next(app: &AppLog, cursor: &mut Cursor, filter: &Filter, max: usize) -> io::Result<Vec<Line>> {
     let mut lines = Vec::new();
+    let mut bytes = 0;
     loop {
         let view = app.view(|view| view.without_positions())?;
         if cursor.next_seq >= view.next_seq || view.removed {
@@ -125,7 +146,10 @@ pub(super) fn next(app: &AppLog, cursor: &mut Cursor, filter: &Filter, max: usiz
         while let Some(payload) = reader.next()? {
             match decode(payload) {
                 Some(Frame::Message(message)) if filter.passes(message.source, message.process) => {
-                    lines.extend(lines_of(&message).filter(|line| line.seq >= cursor.next_seq));
+                    for line in lines_of(&message).filter(|line| line.seq >= cursor.next_seq) {
+                        bytes += line.message.len() + size_of::<Line>();
+                        lines.push(line);
+                    }
                     cursor.next_seq = cursor.next_seq.max(message.seq + count(&message));
                 }
                 Some(Frame::Message(message)) => {
@@ -134,7 +158,7 @@ pub(super) fn next(app: &AppLog, cursor: &mut Cursor, filter: &Filter, max: usiz
                 Some(Frame::Positions(_)) => {}
                 None => break,
             }
-            if lines.len() >= max {
+            if bytes >= max {
                 ended = false;
                 break;
             }

@@ -31,7 +31,7 @@ pub(super) enum Chore {
 pub(super) fn work(shared: &Shared, chore: Chore) {
     match chore {
         Chore::Pack(app) => {
-            if let Err(error) = pack(&app).and_then(|()| prune(&app, &shared.config).map(drop)) {
+            if let Err(error) = pack(&app, shared).and_then(|()| prune(&app, &shared.config).map(drop)) {
                 tracing::warn!(app.id = %app.id, %error, "a full log segment could not be compressed; it stays as it is");
             }
         }
@@ -42,11 +42,15 @@ pub(super) fn work(shared: &Shared, chore: Chore) {
 
 /// Compresses what is full: whole under another name first, so that a crash leaves one of
 /// the two.
-fn pack(app: &AppLog) -> io::Result<()> {
+fn pack(app: &AppLog, shared: &Shared) -> io::Result<()> {
     let full: Vec<u64> = app.view(|view| {
         view.segments.iter().filter(|segment| segment.form == Form::Closed).map(|segment| segment.first).collect()
     })?;
     for first in full {
+        // The store that is opened next goes on with it.
+        if shared.is_closed() {
+            return Ok(());
+        }
         let raw = raw_path(&app.dir, first);
         let packed = packed_path(&app.dir, first);
         if let Some(mut frames) = open_segment(&app.dir, first)?.map(Frames::begin).transpose()?.flatten() {

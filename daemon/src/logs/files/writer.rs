@@ -1,6 +1,6 @@
 //! The one writer: takes what is queued, writes it in one go for each app, turns segments.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
@@ -48,14 +48,16 @@ pub(super) enum Command {
     Close { reply: oneshot::Sender<()> },
 }
 
+/// Files of each app that were written since they were last made safe.
+pub(super) type Dirty = HashMap<Uuid, BTreeSet<PathBuf>>;
+
 pub(super) struct Writer {
     shared: Arc<Shared>,
     open: HashMap<Uuid, (Arc<File>, u64)>,
     uses: u64,
     /// Apps whose last write failed and could not be taken back yet.
     uncut: HashSet<Uuid>,
-    /// Written since the last sync.
-    dirty: HashMap<Uuid, PathBuf>,
+    dirty: Dirty,
     disk_at: Option<Instant>,
     disk_full: bool,
 }
@@ -117,10 +119,19 @@ impl Writer {
         match command {
             Command::Append { .. } => {}
             Command::Forget { app, origin } => {
-                app.view_if_open(|view| view.map(|view| view.positions.remove(&origin)));
+                app.view_if_open(|view| {
+                    if let Some(view) = view {
+                        view.positions.remove(&origin);
+                        view.said.remove(&origin);
+                    }
+                });
             }
             Command::Sync { app, reply } => {
-                let done = self.dirty.remove(&app.id).map_or(Ok(()), |path| sync(&path));
+                let files = self.dirty.remove(&app.id).unwrap_or_default();
+                let done = files.iter().try_for_each(|path| sync(path));
+                if done.is_err() {
+                    self.still_dirty([(app.id, files)].into());
+                }
                 let _ = reply.send(done.map_err(disk));
             }
             Command::Turn { app } => {
@@ -133,7 +144,7 @@ impl Writer {
             }
             Command::Close { reply } => {
                 let dirty = self.take_dirty();
-                sync_all(&self.shared.config.dir, &dirty);
+                sync_all(&self.shared.config.dir, dirty);
                 let _ = reply.send(());
             }
         }
@@ -147,8 +158,15 @@ impl Writer {
     }
 
     /// What has been written since this was last asked, to be made safe beside the writing.
-    pub(super) fn take_dirty(&mut self) -> HashMap<Uuid, PathBuf> {
+    pub(super) fn take_dirty(&mut self) -> Dirty {
         std::mem::take(&mut self.dirty)
+    }
+
+    /// What could not be made safe is to be tried again.
+    pub(super) fn still_dirty(&mut self, dirty: Dirty) {
+        for (id, files) in dirty {
+            self.dirty.entry(id).or_default().extend(files);
+        }
     }
 
     fn flush(&mut self, order: &mut Vec<Uuid>, batches: &mut HashMap<Uuid, Batch>) {
@@ -238,13 +256,14 @@ impl Writer {
         let first = app.view(|view| view.segments.back().map_or(seq, |segment| segment.first))?;
         file.write_all_at(&bytes, len)?;
         drop(file);
-        self.dirty.insert(app.id, raw_path(&app.dir, first));
+        self.dirty.entry(app.id).or_default().insert(raw_path(&app.dir, first));
         app.view(|view| {
             if let Some(Segment { form: Form::Open { len, since }, .. }) = view.segments.back_mut() {
                 *len += bytes.len() as u64;
                 *since = since.or(started);
             }
             view.next_seq = seq;
+            view.said.extend(positions.keys().map(|id| (*id, seq)));
             view.positions.extend(positions);
         })?;
         app.tail.send_replace(Tail { next_seq: seq, ended: false });
@@ -282,10 +301,13 @@ impl Writer {
         let (first, head) = app.view(|view| {
             let excess = view.positions.len().saturating_sub(MAX_ORIGINS);
             if excess > 0 {
-                let mut by_age: Vec<_> = view.positions.iter().map(|(id, position)| (position.major, *id)).collect();
+                // None is known of those that have said nothing since the log was opened.
+                let last = |id: &Uuid| view.said.get(id).copied().unwrap_or_default();
+                let mut by_age: Vec<_> = view.positions.keys().map(|id| (last(id), *id)).collect();
                 by_age.sort_unstable();
                 for (_, id) in by_age.into_iter().take(excess) {
                     view.positions.remove(&id);
+                    view.said.remove(&id);
                 }
             }
             let mut head = MAGIC.to_vec();
@@ -390,16 +412,24 @@ impl Writer {
     }
 }
 
-/// Makes files safe from a power failure; many at once by the whole file system. Blocks.
-pub(super) fn sync_all(dir: &Path, files: &HashMap<Uuid, PathBuf>) {
-    let done = if files.len() > SYNC_SINGLY {
-        File::open(dir).and_then(|dir| Ok(rustix::fs::syncfs(dir)?))
-    } else {
-        files.values().try_for_each(|path| sync(path))
-    };
-    if let Err(error) = done {
+/// Makes files safe from a power failure; many at once by the whole file system. Gives those
+/// that could not be. Blocks.
+pub(super) fn sync_all(dir: &Path, mut dirty: Dirty) -> Dirty {
+    let told = |error: io::Error| {
         tracing::warn!(%error, "logs could not be synced: a power failure now would take lines");
+    };
+    if dirty.len() > SYNC_SINGLY {
+        match File::open(dir).and_then(|dir| Ok(rustix::fs::syncfs(dir)?)) {
+            Ok(()) => dirty.clear(),
+            Err(error) => told(error),
+        }
+    } else {
+        dirty.retain(|_, files| {
+            files.retain(|path| sync(path).map_err(told).is_err());
+            !files.is_empty()
+        });
     }
+    dirty
 }
 
 /// The same for one; what has been compressed or removed meanwhile is safe or gone.

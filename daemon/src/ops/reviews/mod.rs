@@ -190,8 +190,7 @@ pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, new: New) 
         }
         None => {
             let blob = SourceBlob { url: new.url.clone(), version: new.version.clone(), checksum: None };
-            setups::check_source(&blob)?;
-            blob
+            setups::check_source(p, blob)?
         }
     };
     let base = settings.as_ref().and_then(|row| row.base_name.clone()).unwrap_or_else(|| pipeline.name.clone());

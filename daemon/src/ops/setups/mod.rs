@@ -26,7 +26,7 @@ use super::{
     Actor, Platform,
     apps::{self, sentence},
     builds::LONGEST_VERSION,
-    check_length, teams,
+    check_length, sources, teams,
 };
 use crate::{
     context::new_id,
@@ -101,7 +101,7 @@ pub async fn create(
     blob: SourceBlob,
     overrides: Overrides,
 ) -> Result<Shown> {
-    check_source(&blob)?;
+    let blob = check_source(p, blob)?;
     check(&overrides)?;
     let new = apps::New {
         name: wanted.name.as_deref(),
@@ -183,8 +183,8 @@ fn overrides(p: &Platform, setup: &AppSetup) -> Result<Overrides> {
     serde_json::from_slice(&text).map_err(|e| Error::internal(unreadable, e))
 }
 
-/// Whether an archive can be fetched from there at all.
-pub fn check_source(blob: &SourceBlob) -> Result<()> {
+/// Whether an archive can be fetched from there at all; gives it as it is kept.
+pub fn check_source(p: &Platform, blob: SourceBlob) -> Result<SourceBlob> {
     let http = blob.url.starts_with("https://") || blob.url.starts_with("http://");
     if !http || blob.url.len() > 8192 || blob.url.chars().any(char::is_control) {
         return Err(Error::invalid(
@@ -192,11 +192,10 @@ pub fn check_source(blob: &SourceBlob) -> Result<()> {
         ));
     }
     check_length("source_blob.version", blob.version.as_deref(), LONGEST_VERSION)?;
-    let Some(sum) = &blob.checksum else { return Ok(()) };
-    match checksum(sum) {
-        Some(_) => Ok(()),
-        None => Err(Error::invalid("source_blob.checksum: must be SHA256: and 64 hexadecimal digits.")),
+    if blob.checksum.as_deref().is_some_and(|sum| checksum(sum).is_none()) {
+        return Err(Error::invalid("source_blob.checksum: must be SHA256: and 64 hexadecimal digits."));
     }
+    Ok(SourceBlob { url: sources::given(p, &blob.url)?, ..blob })
 }
 
 /// The digits of a checksum, in lower case.

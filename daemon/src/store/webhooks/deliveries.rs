@@ -110,16 +110,15 @@ pub async fn list(c: &mut Conn, app_id: Uuid, addon_id: Option<Uuid>) -> StoreRe
     )
 }
 
-/// The webhooks that something is due for.
-pub async fn webhooks_due(c: &mut Conn, now: DateTime<Utc>) -> StoreResult<Vec<Uuid>> {
-    let ids: Vec<(Uuid,)> = rows!(
+/// The webhooks that something is due for, with their apps; first who waits longest.
+pub async fn webhooks_due(c: &mut Conn, now: DateTime<Utc>) -> StoreResult<Vec<(Uuid, Uuid)>> {
+    rows!(
         c,
-        (Uuid,),
+        (Uuid, Uuid),
         fetch_all,
-        "select distinct webhook_id from webhook_deliveries where next_attempt_at <= $1",
+        "select webhook_id, app_id from webhook_deliveries where next_attempt_at <= $1 group by webhook_id, app_id order by min(next_attempt_at), webhook_id",
         now
-    )?;
-    Ok(ids.into_iter().map(|(id,)| id).collect())
+    )
 }
 
 /// What is due for one webhook, oldest first.

@@ -48,7 +48,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const REFUSALS: u32 = 5;
 
 /// Failures after which the app's log tells of them.
-const TOLD_AFTER: u32 = 3;
+pub(super) const TOLD_AFTER: u32 = 3;
 
 /// The same is not told of more often, at first; each time the pause is doubled.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
@@ -70,44 +70,40 @@ impl Drain {
     pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
         let Self { p, app_id, name, form, mut sender, position } = self;
         let store = p.logs.store().clone();
-        let mut care = Care::new(p, app_id, name);
+        let mut care = Care::new(&p, app_id, name);
         care.place = position.load(Ordering::Relaxed);
         loop {
             if let Ok(end) = store.end(app_id).await {
                 // A power failure may have taken lines that were sent.
                 care.place = care.place.min(end);
             }
-            let mut skips = false;
-            let mut lines = store.follow(app_id, Start::After(care.place), Filter::default());
-            loop {
+            let mut lines = Some(store.follow(app_id, Start::After(care.place), Filter::default()));
+            while let Some(reading) = &mut lines {
                 let read = tokio::select! {
-                    read = read(&mut lines, form.linger()) => read,
+                    read = read(reading, form.linger()) => read,
                     () = stopped(&mut stop) => return,
                 };
-                let Some(mut read) = read else { break };
+                let Some(mut read) = read else {
+                    // A log that ends belongs to an app that goes, or to a daemon that does.
+                    tokio::select! {
+                        () = tokio::time::sleep(TICK) => break,
+                        () = stopped(&mut stop) => return,
+                    }
+                };
                 let (count, last) = (read.len() as u64, read.last().map_or(care.place, |line| line.seq));
                 let told = care.missed;
                 read.splice(..0, care.notice());
                 care.place = last;
-                match care.deliver(&mut sender, form.frame(&read), &mut stop).await {
+                let frame = form.frame(&read);
+                drop(read);
+                match care.deliver(&mut sender, frame, &mut lines, &mut stop).await {
                     Sent::Taken => care.told(told),
                     Sent::Refused => care.miss(count),
                     Sent::Stopped => return,
                 }
                 position.store(last, Ordering::Relaxed);
-                if care.place > last {
-                    skips = true;
-                    break;
-                }
             }
-            // Otherwise what was dropped is read past, from `place` on. A log that ends belongs to
-            // an app that goes, or to a daemon that does.
-            if !skips {
-                tokio::select! {
-                    () = tokio::time::sleep(TICK) => {}
-                    () = stopped(&mut stop) => return,
-                }
-            }
+            // It was waited for: read on from `place`, past what was dropped.
         }
     }
 }
@@ -156,14 +152,15 @@ struct Care {
     /// How long the next wait before another attempt is.
     wait: Duration,
     overflow_told: Pause,
-    trouble_told: Pause,
+    trouble: Trouble,
 }
 
 impl Care {
-    fn new(p: Platform, app_id: Uuid, name: String) -> Self {
+    fn new(p: &Platform, app_id: Uuid, name: String) -> Self {
         Self {
-            p,
+            p: p.clone(),
             app_id,
+            trouble: Trouble::new(p, app_id, name.clone()),
             name,
             place: 0,
             missed: 0,
@@ -171,12 +168,18 @@ impl Care {
             untold: 0,
             wait: FIRST_WAIT,
             overflow_told: Pause::default(),
-            trouble_told: Pause::default(),
         }
     }
 
-    /// Sends a frame until it is taken.
-    async fn deliver(&mut self, sender: &mut Sender, mut frame: Frame, stop: &mut watch::Receiver<bool>) -> Sent {
+    /// Sends a frame until it is taken. A receiver that has to be waited for has no lines read
+    /// ahead: they are let go of.
+    async fn deliver(
+        &mut self,
+        sender: &mut Sender,
+        mut frame: Frame,
+        lines: &mut Option<BoxStream<'static, Line>>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Sent {
         let (mut failures, mut refusals) = (0u32, 0u32);
         while let Some(piece) = frame.pieces.front() {
             let failure = {
@@ -184,7 +187,10 @@ impl Care {
                 loop {
                     tokio::select! {
                         sent = &mut sending => break sent.err(),
-                        () = tokio::time::sleep(TICK) => self.look().await,
+                        () = tokio::time::sleep(TICK) => {
+                            *lines = None;
+                            self.look().await;
+                        }
                         () = stopped(stop) => match tokio::time::timeout(FAREWELL, sending).await {
                             Ok(Ok(())) if frame.pieces.len() == 1 => return Sent::Taken,
                             Ok(_) | Err(_) => return Sent::Stopped,
@@ -197,8 +203,9 @@ impl Care {
                 (failures, self.wait) = (0, FIRST_WAIT);
                 continue;
             };
+            *lines = None;
             failures += 1;
-            self.tell_trouble(sender, &failure, failures);
+            self.trouble.tell(sender, "messages", &failure, failures);
             if failure.is_refusal() {
                 refusals += 1;
                 if refusals == REFUSALS {
@@ -274,19 +281,34 @@ impl Care {
             self.since = None;
         }
     }
+}
 
-    fn tell_trouble(&mut self, sender: &Sender, failure: &Failure, failures: u32) {
+/// Tells the app why a receiver takes nothing.
+pub(super) struct Trouble {
+    p: Platform,
+    app_id: Uuid,
+    name: String,
+    told: Pause,
+}
+
+impl Trouble {
+    pub(super) fn new(p: &Platform, app_id: Uuid, name: String) -> Self {
+        Self { p: p.clone(), app_id, name, told: Pause::default() }
+    }
+
+    /// Tells of `what` that was not taken, so often one after the other.
+    pub(super) fn tell(&mut self, sender: &Sender, what: &str, failure: &Failure, failures: u32) {
         let to = sender.shown();
-        tracing::debug!(drain = self.name, %failure, to, failures, "a drain's frame was not taken; trying again");
+        tracing::debug!(drain = self.name, what, %failure, to, failures, "what a drain sent was not taken; trying again");
         let text = if let Failure::Certificate(why) = failure {
             format!("Error L14 (certificate validation): error=\"{why}\" uri=\"{to}\"")
         } else if failures < TOLD_AFTER {
             tracing::trace!(%failure, "not told to the app yet");
             return;
         } else {
-            format!("Drain '{}' to {to} takes no messages: {failure}. They are tried again.", self.name)
+            format!("Drain '{}' to {to} takes no {what}: {failure}. They are tried again.", self.name)
         };
-        if self.trouble_told.is_over() {
+        if self.told.is_over() {
             self.p.logs.platform(self.app_id, "logplex", &text);
         }
     }

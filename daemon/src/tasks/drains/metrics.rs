@@ -1,6 +1,6 @@
 //! What a telemetry drain gets of metrics: memory and load of each dyno, and how many requests
 //! the router carried. Measured when it is sent; a receiver that is away misses what was
-//! measured meanwhile, but no request, since those are counted on.
+//! measured meanwhile, but no request that this drain has read of, since those are counted on.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{
+    drain::{TOLD_AFTER, Trouble},
     otlp::{Requests, Telemetry, nanos, number, piece, scope},
     send::Sender,
 };
@@ -25,8 +26,15 @@ use crate::{
 const FIRST: Duration = Duration::from_secs(1);
 
 /// Measures and sends until `stop` becomes true.
-pub(super) async fn run(p: Platform, of: Telemetry, mut sender: Sender, mut stop: watch::Receiver<bool>) {
+pub(super) async fn run(
+    p: Platform,
+    of: Telemetry,
+    mut sender: Sender,
+    mut trouble: Trouble,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut loads = HashMap::new();
+    let mut failures = 0;
     let mut wait = FIRST;
     loop {
         tokio::select! {
@@ -40,10 +48,13 @@ pub(super) async fn run(p: Platform, of: Telemetry, mut sender: Sender, mut stop
                 continue;
             }
         };
-        if let Some(measured) = measured
-            && let Err(failure) = sender.send(&piece("/v1/metrics", &measured)).await
-        {
-            tracing::debug!(%failure, to = sender.shown(), "metrics were not taken");
+        let Some(measured) = measured else { continue };
+        match sender.send(&piece("/v1/metrics", &measured)).await {
+            Ok(()) => failures = 0,
+            Err(failure) => {
+                failures += if failure.is_refusal() { TOLD_AFTER } else { 1 };
+                trouble.tell(&sender, "metrics", &failure, failures);
+            }
         }
     }
 }

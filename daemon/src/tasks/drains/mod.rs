@@ -33,7 +33,7 @@ use tokio::{
 use uuid::Uuid;
 
 use self::{
-    drain::Drain,
+    drain::{Drain, Trouble},
     frame::Form,
     otlp::{Counts, Telemetry},
     send::Sender,
@@ -168,6 +168,11 @@ async fn pass(
     Ok(())
 }
 
+/// Where a drain sends; one that can't be read is left out, and holds up no other.
+fn readable<T>(id: Uuid, read: Result<T>) -> Option<T> {
+    read.inspect_err(|error| tracing::warn!(drain.id = %id, %error, "a drain is left out")).ok()
+}
+
 async fn wanted(p: &Platform) -> Result<Vec<Wanted>> {
     let mut c = p.db.read().await?;
     let logs = log_drains::all(&mut c).await?;
@@ -180,7 +185,7 @@ async fn wanted(p: &Platform) -> Result<Vec<Wanted>> {
     let at = |position: i64| u64::try_from(position).unwrap_or_default();
     let mut wanted = Vec::with_capacity(logs.len() + telemetry.len());
     for row in logs {
-        let url = ops::log_drains::url(p, &row)?;
+        let Some(url) = readable(row.id, ops::log_drains::url(p, &row)) else { continue };
         wanted.push(Wanted {
             id: row.id,
             table: Table::Log,
@@ -191,7 +196,7 @@ async fn wanted(p: &Platform) -> Result<Vec<Wanted>> {
         });
     }
     for row in telemetry {
-        let exporter = ops::telemetry_drains::exporter(p, &row)?;
+        let Some(exporter) = readable(row.id, ops::telemetry_drains::exporter(p, &row)) else { continue };
         let app_name = names.get(&row.app_id).cloned().unwrap_or_default();
         wanted.push(Wanted {
             id: row.id,
@@ -237,7 +242,8 @@ fn start(
             if wants("metrics") {
                 let sender = Sender::new(outbound.clone(), target.clone(), &headers);
                 let resource = telemetry.clone();
-                tasks.push(tokio::spawn(metrics::run(p.clone(), resource, sender, stop.clone())));
+                let trouble = Trouble::new(p, wanted.app_id, wanted.id.to_string());
+                tasks.push(tokio::spawn(metrics::run(p.clone(), resource, sender, trouble, stop.clone())));
             }
             (wanted.id.to_string(), Form::Otlp(telemetry), Sender::new(outbound.clone(), target, &headers))
         }

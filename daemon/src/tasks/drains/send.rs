@@ -62,7 +62,7 @@ impl From<OutboundError> for Failure {
             OutboundError::Certificate(why) => Self::Certificate(why),
             OutboundError::Roots(_)
             | OutboundError::Name(_)
-            | OutboundError::NotAllowed(_)
+            | OutboundError::NotAllowed(_, _)
             | OutboundError::Connect(_)
             | OutboundError::TimedOut => Self::Connection(error.to_string()),
         }

@@ -1,5 +1,5 @@
-//! Takes tellings to their receivers: several at once, a few to one webhook, so that a slow
-//! receiver holds up only itself. Redirects are not followed; how an answer reads decides
+//! Takes tellings to their receivers: several at once, a few to one webhook and of one app, so
+//! that a slow receiver holds up only itself, and many only their app. Redirects are not followed; how an answer reads decides
 //! whether it is tried again.
 
 use std::{
@@ -37,6 +37,9 @@ use crate::{
 
 /// Most attempts at once.
 const AT_ONCE: usize = 256;
+
+/// Of them, most of one app.
+const OF_APP: usize = 16;
 
 /// Of them, most to one webhook.
 const TO_ONE: usize = 4;
@@ -83,8 +86,8 @@ struct Clients {
 pub struct Sender {
     clients: Option<Clients>,
     attempts: JoinSet<Uuid>,
-    /// The webhook of each delivery that is under way.
-    under_way: HashMap<Uuid, Uuid>,
+    /// The webhook and the app of each delivery that is under way.
+    under_way: HashMap<Uuid, (Uuid, Uuid)>,
 }
 
 impl Sender {
@@ -101,10 +104,14 @@ impl Sender {
     pub async fn start_due(&mut self, p: &Platform) -> Result<Option<Duration>> {
         let Some(clients) = self.clients.clone() else { return Ok(None) };
         let now = p.cx.now();
-        let due = deliveries::webhooks_due(&mut p.db.read().await?, now).await?;
-        for webhook_id in due {
-            let busy = self.under_way.values().filter(|id| **id == webhook_id).count();
-            let free = TO_ONE.saturating_sub(busy).min(AT_ONCE.saturating_sub(self.under_way.len()));
+        let mut due = deliveries::webhooks_due(&mut p.db.read().await?, now).await?;
+        // The apps that have the least under way have their turn first.
+        due.sort_by_cached_key(|(_, app_id)| self.busy(|(_, of)| of == app_id));
+        for (webhook_id, app_id) in due {
+            let free = TO_ONE
+                .saturating_sub(self.busy(|(to, _)| *to == webhook_id))
+                .min(OF_APP.saturating_sub(self.busy(|(_, of)| *of == app_id)))
+                .min(AT_ONCE.saturating_sub(self.under_way.len()));
             if free == 0 {
                 continue;
             }
@@ -116,7 +123,7 @@ impl Sender {
             let fresh: Vec<Delivery> =
                 rows.into_iter().filter(|row| !self.under_way.contains_key(&row.id)).take(free).collect();
             for delivery in fresh {
-                self.under_way.insert(delivery.id, webhook_id);
+                self.under_way.insert(delivery.id, (webhook_id, app_id));
                 let (p, clients, hook) = (p.clone(), clients.clone(), hook.clone());
                 self.attempts.spawn(async move {
                     let id = delivery.id;
@@ -132,6 +139,10 @@ impl Sender {
         let next = deliveries::next_after(&mut p.db.read().await?, now).await?;
         let next = next.and_then(|row| row.next_attempt_at);
         Ok(next.map(|at| (at - p.cx.now()).to_std().unwrap_or_default()))
+    }
+
+    fn busy(&self, which: impl Fn(&(Uuid, Uuid)) -> bool) -> usize {
+        self.under_way.values().filter(|of| which(of)).count()
     }
 
     /// Waits until an attempt has ended.
@@ -193,7 +204,13 @@ async fn send(
     let event = events::by_id(&mut p.db.read().await?, delivery.event_id).await?;
     let Some(event) = event else { return Ok(Outcome::failed("EventRemoved")) };
     let Ok(url) = outward::parse(config, &hook.url) else { return Ok(Outcome::failed("AddressNotAllowed")) };
-    let (secret, authorization) = secrets(p, hook)?;
+    let (secret, authorization) = match secrets(p, hook) {
+        Ok(secrets) => secrets,
+        Err(error) => {
+            tracing::warn!(webhook.id = %hook.id, %error, "a webhook's secrets can't be read");
+            return Ok(Outcome::failed("SecretUnreadable"));
+        }
+    };
     let mut payload = event.payload.0;
     if let Value::Object(fields) = &mut payload {
         let metadata = json!({

@@ -5,8 +5,10 @@ mod sending;
 mod telemetry;
 
 use paas_daemon::{
+    error::Error,
     logs::{NewLine, Source},
-    ops, store,
+    ops::{self, telemetry_drains::Changes},
+    store,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -97,6 +99,19 @@ async fn what_is_no_address_of_a_receiver_is_refused() {
         let (id, why) = t.post("/apps/shop/log-drains", json!({"url": url})).await.error(422);
         assert!(id == "invalid_params" && why.starts_with("url: "), "{url}: {why}");
     }
+    for (url, why) in [
+        ("http://10.208.3.4/", "url: 10.208.3.4 is in the apps' own networks, which are not reached from outside."),
+        (
+            "http://100.100.100.200/",
+            "url: 100.100.100.200 is where clouds hand out a machine's credentials, and is not reached.",
+        ),
+    ] {
+        assert_eq!(t.post("/apps/shop/log-drains", json!({"url": url})).await.error(422).1, why);
+        let drain = json!({"owner": {"type": "app", "id": "shop"}, "signals": ["logs"],
+            "exporter": {"type": "otlphttp", "endpoint": url}});
+        let (_, said) = t.post("/telemetry-drains", drain).await.error(422);
+        assert_eq!(said, why.replace("url:", "exporter.endpoint:"));
+    }
     for body in [json!({}), json!({"url": null}), json!({"url": 1}), json!({"url": ["syslog://h:1"]})] {
         let (id, _) = t.post("/apps/shop/log-drains", body.clone()).await.error(422);
         assert_eq!(id, "invalid_params", "{body}");
@@ -183,4 +198,53 @@ async fn an_add_ons_drain_goes_with_the_add_on_only() {
         (t.get("/apps/shop/log-drains").await.ok().as_array().unwrap().len() == 1).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_drain_is_removed_once_and_changed_as_it_is_then() {
+    let (t, _) = shop().await;
+    let made = drain(&t, "syslog://logs.example.com:514").await;
+    let path = format!("/apps/shop/log-drains/{}", made["id"].as_str().unwrap());
+    let answers = futures_util::future::join_all((0..6).map(|_| t.delete(&path))).await;
+    let mut codes: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    codes.sort_unstable();
+    assert_eq!(codes, [200, 404, 404, 404, 404, 404]);
+
+    let body = json!({"owner": {"type": "app", "id": "shop"}, "signals": ["logs"],
+        "exporter": {"type": "otlphttp", "endpoint": "https://otel.example.com"}});
+    let made = t.post("/telemetry-drains", body).await.ok();
+    let (p, actor) = (t.platform(), t.actor().await);
+    let found = ops::telemetry_drains::find(p, &actor, made["id"].as_str().unwrap()).await.unwrap();
+    let signals = Changes { signals: Some(vec!["traces".into()]), ..Changes::default() };
+    let endpoint = Changes { endpoint: Some("https://other.example.com".into()), ..Changes::default() };
+    ops::telemetry_drains::update(p, &actor, found.clone(), signals.clone()).await.unwrap();
+    let both = ops::telemetry_drains::update(p, &actor, found.clone(), endpoint).await.unwrap();
+    assert_eq!(
+        (&*both.drain.signals.0, &*both.exporter.endpoint),
+        (&["traces".into()][..], "https://other.example.com")
+    );
+    ops::telemetry_drains::remove(p, &actor, found.clone()).await.unwrap();
+    for late in [
+        ops::telemetry_drains::remove(p, &actor, found.clone()).await,
+        ops::telemetry_drains::update(p, &actor, found, signals).await,
+    ] {
+        assert!(matches!(late, Err(Error::NotFound(_))), "{late:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_drain_that_can_not_be_read_holds_up_no_other() {
+    let (t, _) = shop().await;
+    let broken = drain(&t, "syslog://logs.example.com:514").await;
+    let mut tx = t.platform().db.begin().await.unwrap();
+    let id = broken["id"].as_str().unwrap().parse().unwrap();
+    store::log_drains::set_url(&mut tx, id, b"\0", t.platform().cx.now()).await.unwrap();
+    tx.commit(None).await.unwrap();
+    t.create("other").await;
+    let receiver = receivers::Syslog::start(None).await;
+    let url = receiver.url();
+    t.post("/apps/other/log-drains", json!({"url": url})).await.ok();
+    let other = t.get("/apps/other").await.ok()["id"].as_str().unwrap().parse().unwrap();
+    say(&t, other, &["hello".into()]).await;
+    receiver.until(" - - hello").await;
 }

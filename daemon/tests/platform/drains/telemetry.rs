@@ -150,3 +150,17 @@ async fn logs_traces_and_metrics_arrive() {
     // The first answer was 503: the same came again.
     assert!(requests.iter().any(|r| r.status == 503));
 }
+
+#[tokio::test]
+async fn a_receiver_that_takes_no_metrics_is_told_of() {
+    let (t, _) = shop().await;
+    t.deploy("shop", &[], &[("worker", "work")]).await;
+    t.patch("/apps/shop/formation/worker", json!({"quantity": 1})).await.ok();
+    t.until_dynos("shop", &["worker.1 up"]).await;
+    let receiver = Http::start(&[401; 9]).await;
+    let endpoint = format!("http://{}", receiver.address);
+    let made = t.post("/telemetry-drains", wanted("shop", &endpoint, json!(["metrics"]))).await.ok();
+    let told =
+        format!("Drain '{}' to {endpoint} takes no metrics: it answers with status 401.", made["id"].as_str().unwrap());
+    t.until_logged("shop", &told).await;
+}
