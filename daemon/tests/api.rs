@@ -89,7 +89,7 @@ async fn bad_input_gets_a_clear_answer() {
 
     let (id, why) = t.send("POST", "/apps", Some(&t.token), Some(b"{\"name\": ".to_vec())).await.error(400);
     assert_eq!(id, "bad_request");
-    assert!(why.contains("not JSON"), "{why}");
+    assert!(why.contains("as JSON"), "{why}");
     let (_, why) = t.post("/apps", json!({"name": 5})).await.error(422);
     assert!(why.starts_with("name:"), "the field is named: {why}");
     t.send("POST", "/apps", Some(&t.token), Some(b"[]".to_vec())).await.error(422);

@@ -3,18 +3,23 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::{Arc, LazyLock},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
 };
 
 use axum::{
     Router,
     body::{Body, HttpBody as _, to_bytes},
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
 use base64::Engine as _;
+use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 use tower_http::{
     CompressionLevel,
@@ -71,6 +76,7 @@ pub(super) fn around(router: Router<Platform>, p: &Platform) -> Router<Platform>
         ))
         .layer(browsers())
         .layer(middleware::from_fn(named))
+        .layer(middleware::from_fn(ended))
 }
 
 /// Pages of other origins may call: who asks is told by a header that they must have been given,
@@ -111,6 +117,26 @@ async fn named(request: Request, next: Next) -> Response {
     let ids = paas_wire::headers::with_request_id(sent.as_deref(), &own);
     if let Ok(value) = HeaderValue::from_str(&ids) {
         response.headers_mut().insert(REQUEST_ID.clone(), value);
+    }
+    response
+}
+
+/// A refusal that did not wait for the request's body ends an HTTP/1 connection, on which the body
+/// would come next: it says so, and whoever asks next makes another.
+async fn ended(request: Request, next: Next) -> Response {
+    let old = request.version() < Version::HTTP_2;
+    if !old || request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let read = Arc::new(AtomicBool::new(false));
+    let end = read.clone();
+    let end = futures_util::stream::poll_fn(move |_| {
+        end.store(true, Ordering::Relaxed);
+        Poll::Ready(None)
+    });
+    let mut response = next.run(request.map(|body| Body::from_stream(body.into_data_stream().chain(end)))).await;
+    if response.status().is_client_error() && !read.load(Ordering::Relaxed) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, io::Read as _};
 
 use paas_daemon::{api, store};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::util::{Answer, TestApp};
 
@@ -336,6 +337,29 @@ async fn bad_bodies_are_told_with_their_field() {
     // Another method than a path has.
     t.send_with("PUT", "/apps/bodies", &[("Authorization", &bearer)], "{}").await.error(405);
     t.send_with("BREW", "/apps/bodies", &[("Authorization", &bearer)], "{}").await.error(405);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_ends_the_connection_says_so() {
+    let t = TestApp::fake().await;
+    let ask = async |token: &str, body: &str, length: usize| {
+        let mut stream = tokio::net::TcpStream::connect(t.url.trim_start_matches("http://")).await.unwrap();
+        let head = format!(
+            "PATCH /account HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        while !answer.contains("\r\n\r\n") {
+            let mut piece = [0; 4096];
+            let n = stream.read(&mut piece).await.unwrap();
+            assert!(n > 0, "{answer}");
+            answer.push_str(&String::from_utf8_lossy(&piece[..n]));
+        }
+        (answer[9..12].to_owned(), answer.to_lowercase().contains("\r\nconnection: close\r\n"))
+    };
+    assert_eq!(ask("wrong", "", 20).await, ("401".into(), true), "its body is still to come");
+    assert_eq!(ask("wrong", "", 0).await, ("401".into(), false));
+    assert_eq!(ask(&t.token, r#"{"name": 3}"#, 11).await, ("422".into(), false));
 }
 
 #[tokio::test(flavor = "multi_thread")]
