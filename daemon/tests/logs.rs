@@ -305,7 +305,8 @@ async fn a_crash_while_a_segment_is_turned_loses_nothing() {
 #[tokio::test]
 async fn full_segments_are_compressed_and_the_oldest_removed() {
     let dir = Dir::new();
-    let config = LogConfig { segment_bytes: 32 << 10, budget_bytes: 24 << 10, ..config(&dir.0) };
+    // The budget has room for what is being written and some more, whenever it is looked at.
+    let config = LogConfig { segment_bytes: 8 << 10, budget_bytes: 24 << 10, ..config(&dir.0) };
     let store = FileLogs::open(config).await.unwrap();
     let mut rng = StdRng::seed_from_u64(1);
     for n in 0..4000u64 {
