@@ -1,13 +1,16 @@
 //! Programs inside a dyno that runs: `run:inside`, `ps:exec`, `ps:copy`, `ps:forward`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::Context as _;
 use clap::Subcommand;
 use paas_wire::{Dyno, DynoCreate, DynoState};
 use reqwest::Method;
+use tempfile::TempPath;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::config::quote;
@@ -166,22 +169,30 @@ async fn copy(context: &Context, app: &AppArgs, dyno: &str, file: &str, output: 
     };
     let (app, client) = context.app(app)?;
     output::note(format_args!("Copying {file} of {dyno} to {}", target.display()));
-    // A part of it must not look like the whole.
-    let part = target.with_added_extension("part");
-    let place = tokio::fs::File::create(&part).await;
-    let place = place.with_context(|| format!("{} can't be written", part.display()))?;
-    let url = offer(client, &app, dyno, format!("exec cat -- {}", quote(file)), None).await;
-    let copied = match url {
-        Ok(url) => stream::pipe(client, &url, tokio::io::empty(), place).await,
-        Err(error) => Err(error),
-    };
-    if !matches!(copied, Ok(0)) {
-        let _ = std::fs::remove_file(&part);
+    let (place, kept) = place(&target).with_context(|| format!("{} can't be written", target.display()))?;
+    let url = offer(client, &app, dyno, format!("exec cat -- {}", quote(file)), None).await?;
+    if stream::pipe(client, &url, tokio::io::empty(), tokio::fs::File::from_std(place)).await? != 0 {
+        return Err(Failure::new(format!("{file} could not be copied out of {dyno}.")).into());
     }
-    match copied? {
-        0 => std::fs::rename(&part, &target).with_context(|| format!("{} can't be written", target.display())),
-        _ => Err(Failure::new(format!("{file} could not be copied out of {dyno}.")).into()),
+    match kept {
+        Some((part, target)) => part.persist(&target).with_context(|| format!("{} can't be written", target.display())),
+        None => Ok(()),
     }
+}
+
+/// What to write into, and for a file how it gets its name: a part of it must not look like the
+/// whole. Devices and pipes are written to as they are, and links lead where they lead.
+fn place(target: &Path) -> std::io::Result<(File, Option<(TempPath, PathBuf)>)> {
+    let now = std::fs::metadata(target).ok();
+    if now.as_ref().is_some_and(|now| !now.is_file()) {
+        return Ok((File::options().write(true).open(target)?, None));
+    }
+    let target = target.canonicalize().unwrap_or_else(|_| target.to_owned());
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let permissions = now.map_or_else(|| Permissions::from_mode(0o666), |now| now.permissions());
+    let part = tempfile::Builder::new().prefix(".paas-").permissions(permissions).tempfile_in(folder)?;
+    let (file, part) = part.into_parts();
+    Ok((file, Some((part, target))))
 }
 
 /// `5000`, or `8000:5000`.

@@ -132,3 +132,31 @@ fn a_release_phase_is_run_again() {
     let run = world.run(&["releases:retry"]);
     assert!(run.stderr.contains("no release phase"), "{}", run.stderr);
 }
+
+#[test]
+fn what_a_file_is_copied_to_stays_what_it_is() {
+    use std::os::unix::fs::{FileTypeExt as _, symlink};
+    let copied = || entered(&[Frame::Stdout(b"new".to_vec()), Frame::Exit(0)]);
+
+    let world = copied();
+    let pipe = world.work().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let there = pipe.clone();
+    let reader = std::thread::spawn(move || std::fs::read_to_string(there).unwrap());
+    let run = world.run(&["ps:copy", "x", "-o", "pipe"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    assert_eq!(reader.join().unwrap(), "new");
+
+    let world = copied();
+    std::fs::write(world.work().join("real"), "old").unwrap();
+    symlink("real", world.work().join("link")).unwrap();
+    assert_eq!(world.run(&["ps:copy", "x", "-o", "link"]).code, 0);
+    assert!(world.work().join("link").is_symlink());
+    assert_eq!(std::fs::read_to_string(world.work().join("real")).unwrap(), "new");
+
+    let world = entered(&[Frame::Exit(1)]);
+    std::fs::write(world.work().join("x.part"), "mine").unwrap();
+    assert_eq!(world.run(&["ps:copy", "x"]).code, 1);
+    assert_eq!(std::fs::read_to_string(world.work().join("x.part")).unwrap(), "mine");
+}
