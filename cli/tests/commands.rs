@@ -783,3 +783,19 @@ fn listings_have_json_and_all_pages() {
     let ranges: Vec<_> = world.stub.requests().iter().map(|r| r.headers.get("range").cloned()).collect();
     assert_eq!(ranges, [None, Some("name ]a..; max=1".to_owned())]);
 }
+
+#[test]
+fn a_redis_is_known_by_all_names_that_it_is_sold_by() {
+    for service in ["redis", "heroku-redis", "redistogo", "rediscloud"] {
+        let world = World::new();
+        let mut made = addon("redis-calm-1", AddonState::Provisioned);
+        service.clone_into(&mut made.addon_service.name);
+        world
+            .stub
+            .json("GET /apps/myapp/addons", &[made])
+            .json("GET /apps/myapp/addon-attachments", &[attachment("REDIS", "redis-calm-1", "myapp")])
+            .json("GET /redis/v0/databases/redis-calm-1/wait", &json!({"message": "available", "waiting?": false}));
+        let run = world.run(&["redis:wait"]);
+        assert_eq!(run.code, 0, "{service}: {}", run.stderr);
+    }
+}
