@@ -17,6 +17,7 @@ mod credentials;
 mod failure;
 mod git;
 mod help;
+mod input;
 mod output;
 mod progress;
 mod settings;
@@ -56,9 +57,16 @@ fn run() -> anyhow::Result<()> {
     let context = Context::new(settings::Settings::read()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        tokio::select! {
-            result = command.run(&context) => result,
-            _ = tokio::signal::ctrl_c() => Err(failure::Exit(failure::INTERRUPTED).into()),
+        let mut running = std::pin::pin!(command.run(&context));
+        loop {
+            tokio::select! {
+                result = &mut running => break result,
+                _ = tokio::signal::ctrl_c() => {
+                    if !context.has_lent_terminal() {
+                        break Err(failure::Exit(failure::INTERRUPTED).into());
+                    }
+                }
+            }
         }
     });
     runtime.shutdown_background();

@@ -1,6 +1,6 @@
 //! Who is logged in: `login`, `logout`, `auth:whoami`, `auth:token`, `auth:2fa`.
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -12,8 +12,8 @@ use crate::client::{Client, status_of};
 use crate::context::Context;
 use crate::credentials::{self, Login};
 use crate::failure::Failure;
-use crate::output;
 use crate::progress::Action;
+use crate::{input, output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -108,7 +108,14 @@ fn refused(error: anyhow::Error, what: &str) -> anyhow::Error {
 }
 
 async fn login_with_token(context: &Context, token: String) -> anyhow::Result<Login> {
-    let token = if token == "-" { read_stdin()?.trim().to_owned() } else { token };
+    let token = if token == "-" {
+        if std::io::stdin().is_terminal() {
+            output::note("Type the token, then Return and Ctrl-D:");
+        }
+        input::text().await?.trim().to_owned()
+    } else {
+        token
+    };
     let client = Client::new(&context.settings, Some(token.clone()))?;
     let account: Account = client.get("/account").await.map_err(|error| refused(error, "API token"))?;
     Ok(Login { user: account.email, token })
@@ -162,7 +169,7 @@ async fn login_with_password(context: &Context) -> anyhow::Result<Login> {
         let password = inquire::Password::new("Password:").without_confirmation().prompt()?;
         (email, password)
     } else {
-        let text = read_stdin()?;
+        let text = input::text().await?;
         let mut lines = text.lines().map(str::to_owned);
         lines.next().zip(lines.next()).ok_or_else(|| {
             Failure::usage("There is no terminal to ask on.").hint(
@@ -219,10 +226,4 @@ async fn logout(context: &Context) -> anyhow::Result<()> {
         output::complain("PAAS_API_KEY is still set and still works.");
     }
     Ok(())
-}
-
-fn read_stdin() -> anyhow::Result<String> {
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).context("stdin can't be read")?;
-    Ok(text)
 }
