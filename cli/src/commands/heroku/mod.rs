@@ -31,16 +31,12 @@ use surroundings::Surroundings;
 /// Run Heroku's own command line with this server.
 #[derive(Debug, clap::Args)]
 pub(crate) struct HerokuArgs {
-    /// Print the environment for a shell, for a server on this machine: eval "$(paas heroku --print-env)"
-    #[arg(long, conflicts_with_all = ["serve", "arguments"])]
-    print_env: bool,
-
     /// Print the environment and stay, so that other programs can use it
     #[arg(long, conflicts_with = "arguments")]
     serve: bool,
 
     /// The port to stay on with --serve [default: any]
-    #[arg(long, value_name = "PORT", requires = "serve", default_value_t = 0)]
+    #[arg(long, value_name = "PORT", requires = "serve", default_value_t = 0, hide_default_value = true)]
     port: u16,
 
     /// What `heroku` is given
@@ -64,11 +60,6 @@ impl HerokuArgs {
             Failure::new(format!("You are not logged in to {}.", context.settings.base()))
                 .hint("Log in with `paas login`; Heroku's command line then uses that token.")
         })?;
-        if self.print_env {
-            let surroundings = Surroundings::of_local(&context.settings, token).await?;
-            output::raw(surroundings.for_shell().as_bytes());
-            return Ok(0);
-        }
         let listener = TcpListener::bind(("127.0.0.1", self.port))
             .await
             .with_context(|| format!("127.0.0.1:{} can't be listened on", self.port))?;
@@ -80,7 +71,7 @@ impl HerokuArgs {
         if self.serve {
             output::raw(surroundings.for_shell().as_bytes());
             output::complain("Open until Ctrl-C.");
-            tokio::signal::ctrl_c().await.context("Signals can't be watched")?;
+            ended().await?;
             return Ok(0);
         }
         let mut command = tokio::process::Command::new("heroku");
@@ -103,6 +94,20 @@ impl HerokuArgs {
         }
         Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
     }
+}
+
+/// Waits until somebody ends us. The folder with our files goes with us then.
+async fn ended() -> anyhow::Result<()> {
+    let watch = |kind| signal(kind).context("Signals can't be watched");
+    let mut interrupt = watch(SignalKind::interrupt())?;
+    let mut terminate = watch(SignalKind::terminate())?;
+    let mut hangup = watch(SignalKind::hangup())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(())
 }
 
 /// Waits for a program that has this terminal: what the terminal sends to all of us (Ctrl-C)
