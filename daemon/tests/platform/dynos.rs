@@ -20,7 +20,7 @@ async fn running() -> TestApp {
     t
 }
 
-/// What comes out of an attached program, and its exit code.
+/// What comes out of an attached program, and its exit code; the trouble, where it has none.
 async fn attached(t: &TestApp, made: &Value) -> (String, Option<i32>) {
     let url = made["attach_url"].as_str().unwrap();
     assert!(url.starts_with("rendezvous://"), "{url}");
@@ -47,7 +47,7 @@ async fn attached(t: &TestApp, made: &Value) -> (String, Option<i32>) {
             match frame {
                 Frame::Stdout(data) => said.push_str(&String::from_utf8_lossy(&data)),
                 Frame::Exit(ended) => code = Some(ended),
-                Frame::Error(text) => panic!("{text}"),
+                Frame::Error(text) => said = text,
                 Frame::Stdin(_) | Frame::StdinEof | Frame::Resize { .. } | Frame::Stderr(_) => {}
             }
         }
@@ -97,8 +97,11 @@ async fn a_program_runs_inside_a_dyno_that_is_there() {
     let secret = made["attach_url"].as_str().unwrap().rsplit('/').next().unwrap();
     let gone = t.send_with("GET", &format!("/streams/attach/{secret}"), &[("Upgrade", "paas-attach/1")], "").await;
     assert_eq!(gone.status, 404);
+    let late = t.post(path, json!({"command": "echo hello"})).await.ok();
     t.patch("/apps/shop/formation/worker", json!({"quantity": 0})).await.ok();
     t.until_dynos("shop", &[]).await;
+    let (said, code) = attached(&t, &late).await;
+    assert!(code.is_none() && said.contains("It does not run just now"), "{said}");
     let refused = t.post(path, body).await;
     assert!(refused.status == 409 || refused.status == 404, "{refused:?}");
 }
