@@ -14,8 +14,10 @@ mod complete;
 mod confirm;
 mod context;
 mod credentials;
+mod examples;
 mod failure;
 mod git;
+mod habits;
 mod help;
 mod input;
 mod output;
@@ -24,7 +26,7 @@ mod settings;
 mod stream;
 mod when;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 use clap::error::ErrorKind;
 use context::Context;
 
@@ -42,11 +44,13 @@ fn run() -> anyhow::Result<()> {
     if arguments.next().is_some_and(|first| first == "--help" || first == "-h") {
         return help::show(None);
     }
-    let cli = match cli::Cli::try_parse() {
+    let parsed = habits::command().try_get_matches().and_then(|found| cli::Cli::from_arg_matches(&found));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) if error.kind() == ErrorKind::InvalidSubcommand => {
             return Err(help::unknown(&error).into());
         }
+        Err(error) if error.use_stderr() => return Err(help::misuse(&error).into()),
         Err(error) => error.exit(),
     };
     let command = match cli.command {

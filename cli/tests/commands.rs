@@ -548,10 +548,6 @@ const NO_LISTING: &[&str] = &[
     "auth:token",
     "authorizations:revoke",
     "authorizations:update",
-    "buildpacks:add",
-    "buildpacks:clear",
-    "buildpacks:remove",
-    "buildpacks:set",
     "builds:cache:purge",
     "addons:docs",
     "addons:open",
@@ -690,6 +686,7 @@ fn whatever_lists_or_shows_has_json() {
         .json("GET /apps/myapp/addons", &[&made])
         .json("GET /apps/myapp/addon-attachments", &[attachment("REDIS", "redis-calm-1", "myapp")])
         .json("GET /apps/myapp/buildpack-installations", &[buildpack(0, "ruby")])
+        .json("PUT /apps/myapp/buildpack-installations", &[buildpack(0, "ruby")])
         .json("GET /apps/myapp/builds", &[build(BuildStatus::Succeeded)])
         .json("GET /apps/myapp/collaborators", &[collaborator("me@example.com", "owner")])
         .json("GET /apps/myapp/config-vars", &json!({"A": "1"}))
@@ -736,6 +733,8 @@ fn whatever_lists_or_shows_has_json() {
         let argument = match name {
             "addons:info" => Some("redis"),
             "apps:diff" => Some("myapp myapp"),
+            "buildpacks:add" | "buildpacks:set" => Some("python"),
+            "buildpacks:remove" => Some("ruby"),
             "buildpacks:info" | "buildpacks:versions" => Some("heroku/ruby"),
             "addons:plans" | "addons:create" => Some("redis"),
             "certs:add" => Some("/dev/null /dev/null --domain www.example.com"),

@@ -77,6 +77,9 @@ pub(crate) enum Command {
         /// PORT, or PORT:REMOTE_PORT; several separated by commas
         #[arg(value_name = "PORT", value_delimiter = ',', required = true)]
         ports: Vec<String>,
+        /// The port of this machine, where only one is forwarded
+        #[arg(short = 'p', long = "localPort", value_name = "PORT", hide = true)]
+        local_port: Option<u16>,
         #[command(flatten)]
         app: AppArgs,
         /// The dyno
@@ -100,8 +103,11 @@ impl Command {
                 enter(context, &app, &dyno, command, false).await
             }
             Self::Copy { file, app, dyno, output } => copy(context, &app, &dyno, &file, output).await,
-            Self::Forward { ports, app, dyno } => {
-                let ports = ports.iter().map(|text| parse_ports(text)).collect::<Result<Vec<_>, _>>()?;
+            Self::Forward { ports, local_port, app, dyno } => {
+                let mut ports = ports.iter().map(|text| parse_ports(text)).collect::<Result<Vec<_>, _>>()?;
+                if let (Some(local), [port]) = (local_port, ports.as_mut_slice()) {
+                    port.0 = local;
+                }
                 forward(context, &app, &dyno, &ports).await
             }
         }

@@ -1,6 +1,7 @@
 //! The commands, one noun a file. Each file has an enum of its commands with their options,
 //! and a function for each that asks the API and writes what came of it.
 
+pub(crate) mod absent;
 pub(crate) mod access;
 pub(crate) mod account;
 pub(crate) mod addons;
