@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 use crate::commands::{
     absent, access, account, addons, apps, authorizations, buildpacks, builds, certs, ci, ci_config, clients, config,
     container, diff, domains, drains, dynos, features, git, heroku, inside, keys, local, logs, maintenance, members,
-    pipelines, redis, regions, registry, releases, reviewapps, run, scale, sessions, setups, stack, status, teams,
-    telemetry, transfers, webhooks,
+    pipelines, redis, regions, registry, releases, reviewapps, run, scale, sessions, setups, socks, stack, status,
+    teams, telemetry, transfers, webhooks,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -103,6 +103,9 @@ pub(crate) enum Command {
     Setup(setups::SetupArgs),
     #[command(flatten)]
     Sessions(sessions::Command),
+    /// Start a SOCKS proxy by which programs of this machine reach what a dyno reaches
+    #[command(name = "ps:socks")]
+    Socks(socks::SocksArgs),
     #[command(flatten)]
     Stack(stack::Command),
     /// Show how the platform is
@@ -221,6 +224,7 @@ impl Command {
             Self::Scale(command) => command.run(context).await,
             Self::Setup(arguments) => arguments.run(context).await,
             Self::Sessions(command) => command.run(context).await,
+            Self::Socks(arguments) => arguments.run(context).await,
             Self::Stack(command) => command.run(context).await,
             Self::Status(arguments) => arguments.run(context).await,
             Self::Teams(command) => command.run(context).await,

@@ -635,6 +635,7 @@ const NO_LISTING: &[&str] = &[
     "ps:copy",
     "ps:exec",
     "ps:forward",
+    "ps:socks",
     "ps:wait",
     "rake",
     "redis:keyspace-notifications",

@@ -10,9 +10,6 @@ pub(crate) enum Command {
     /// Not here: see logs
     #[command(name = "apps:errors", hide = true)]
     Errors(Anything),
-    /// Not here: see ps:forward
-    #[command(name = "ps:socks", hide = true)]
-    Socks(Anything),
     /// Not here: there is no second factor
     #[command(name = "auth:2fa:disable", aliases = ["2fa:disable", "twofactor:disable"], hide = true)]
     SecondFactor(Anything),
@@ -24,10 +21,6 @@ impl Command {
             Self::Errors(_) => (
                 "Errors are not counted here: there are no metrics of apps.",
                 "`paas logs --source heroku` has them with their codes; `paas telemetry:add` sends metrics to a service.",
-            ),
-            Self::Socks(_) => (
-                "There is no SOCKS proxy into a dyno here.",
-                "`paas ps:forward 9090:5000` forwards a port of this machine to one of a dyno.",
             ),
             Self::SecondFactor(_) => {
                 ("Nothing is to be disabled: no second factor is asked for here.", "`paas auth:2fa` shows it.")

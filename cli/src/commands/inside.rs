@@ -1,4 +1,5 @@
-//! Programs inside a dyno that runs: `run:inside`, `ps:exec`, `ps:copy`, `ps:forward`.
+//! Programs inside a dyno that runs: `run:inside`, `ps:exec`, `ps:copy`, `ps:forward`; and what
+//! [`super::socks`] goes by.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Permissions};
@@ -212,9 +213,9 @@ fn parse_ports(text: &str) -> Result<(u16, u16), Failure> {
 
 /// What runs in the dyno for one connection: bytes both ways, until the dyno's side ends or
 /// ours has been over for a while.
-fn tunnel(port: u16) -> String {
+fn tunnel(host: &str, port: u16) -> String {
     format!(
-        "exec 3<>/dev/tcp/127.0.0.1/{port} 4<&0 || exit 1; \
+        "exec 3<>/dev/tcp/{host}/{port} 4<&0 || exit 1; \
          (cat <&4 >&3; sleep 5; kill $$) >/dev/null 2>&1 & \
          cat <&3; kill $! 2>/dev/null; exit 0"
     )
@@ -234,7 +235,7 @@ async fn forward(context: &Context, app: &AppArgs, dyno: &str, ports: &[(u16, u1
             while let Ok((connection, _)) = listener.accept().await {
                 let (client, app, dyno) = (client.clone(), app.clone(), dyno.clone());
                 tokio::task::spawn_local(async move {
-                    if let Err(error) = carry(&client, &app, &dyno, remote, connection).await {
+                    if let Err(error) = carry(&client, &app, &dyno, "127.0.0.1", remote, connection).await {
                         output::complain(&format!("{error:#}"));
                     }
                 });
@@ -246,8 +247,17 @@ async fn forward(context: &Context, app: &AppArgs, dyno: &str, ports: &[(u16, u1
     Ok(())
 }
 
-async fn carry(client: &Client, app: &str, dyno: &str, port: u16, connection: TcpStream) -> anyhow::Result<()> {
-    let url = offer(client, app, dyno, tunnel(port), None).await?;
+/// Connects a connection here with one that a program in a dyno makes. The host becomes part of
+/// a shell's line.
+pub(super) async fn carry(
+    client: &Client,
+    app: &str,
+    dyno: &str,
+    host: &str,
+    port: u16,
+    connection: TcpStream,
+) -> anyhow::Result<()> {
+    let url = offer(client, app, dyno, tunnel(host, port), None).await?;
     let (read, write) = tokio::io::split(connection);
     stream::pipe(client, &url, read, write).await?;
     Ok(())

@@ -38,6 +38,7 @@ pub(crate) mod run;
 pub(crate) mod scale;
 pub(crate) mod sessions;
 pub(crate) mod setups;
+pub(crate) mod socks;
 pub(crate) mod stack;
 pub(crate) mod status;
 pub(crate) mod teams;

@@ -77,6 +77,29 @@ fn a_port_is_forwarded_through_a_program() {
 }
 
 #[test]
+fn a_dyno_is_reached_by_socks() {
+    use std::io::{BufRead as _, Read as _, Write as _};
+    let world = entered(&[Frame::Stdout(b"pong".to_vec()), Frame::Exit(0)]);
+    let mut command = world.command(&["ps:socks", "--port", "0"]);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    let port: u16 = line.split_whitespace().next_back().unwrap().parse().unwrap();
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"\x05\x01\x00\x05\x01\x00\x03\x07redis-1\x18\xebping").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(said, b"\x05\x00\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00pong");
+    let sent = world.stub.upgraded();
+    assert!(sent.windows(4).any(|window| window == b"ping"), "{sent:?}");
+    assert!(world.stub.calls().iter().any(|call| call.contains("/dev/tcp/redis-1/6379")));
+}
+
+#[test]
 fn consoles_and_tasks_are_one_off_dynos() {
     let world = World::new();
     let mut made = dyno("run.1", DynoState::Starting, "x");

@@ -197,8 +197,8 @@ fn hands_that_know_heroku_type_on() {
     assert_eq!(world.run(&["buildpacks:clear", "-j"]).stdout, "[]\n");
     assert_eq!(world.run(&["config", "-j"]).stdout, "{\n  \"A\": \"1\"\n}\n");
     assert_eq!(world.run(&["stop", "web.1"]).code, 0);
-    let run = world.run(&["ps:socks"]);
-    assert!(run.code == 1 && run.stderr.contains("ps:forward"), "{}", run.stderr);
+    let run = world.run(&["apps:errors"]);
+    assert!(run.code == 1 && run.stderr.contains("paas logs"), "{}", run.stderr);
     world.env("SHELL", Some("/usr/bin/zsh"));
     assert!(world.run(&["autocomplete"]).stdout.starts_with("#compdef paas"));
     world.env("SHELL", Some("/bin/csh"));
