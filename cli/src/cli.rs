@@ -4,10 +4,10 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    access, account, addons, apps, authorizations, buildpacks, builds, certs, ci, ci_config, clients, config,
+    absent, access, account, addons, apps, authorizations, buildpacks, builds, certs, ci, ci_config, clients, config,
     container, diff, domains, drains, dynos, features, git, heroku, inside, keys, local, logs, maintenance, members,
-    pipelines, redis, regions, registry, releases, reviewapps, run, scale, sessions, setups, stack, status, teams,
-    telemetry, transfers, webhooks,
+    pipelines, redis, regions, registry, releases, reviewapps, run, scale, sessions, setups, socks, stack, status,
+    teams, telemetry, transfers, webhooks,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -29,6 +29,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[command(flatten)]
+    Absent(absent::Command),
     #[command(flatten)]
     Access(access::Command),
     #[command(flatten)]
@@ -101,6 +103,9 @@ pub(crate) enum Command {
     Setup(setups::SetupArgs),
     #[command(flatten)]
     Sessions(sessions::Command),
+    /// Start a SOCKS proxy by which programs of this machine reach what a dyno reaches
+    #[command(name = "ps:socks")]
+    Socks(socks::SocksArgs),
     #[command(flatten)]
     Stack(stack::Command),
     /// Show how the platform is
@@ -141,11 +146,11 @@ pub(crate) enum Here {
         topic: Option<String>,
     },
     /// Print what makes a shell complete paas's commands
-    #[command(name = "completions")]
+    #[command(name = "completions", visible_alias = "autocomplete")]
     Completions {
-        /// The shell
+        /// The shell; yours when left out
         #[arg(value_enum, value_name = "SHELL")]
-        shell: Shell,
+        shell: Option<Shell>,
     },
     /// Show the version
     #[command(name = "version")]
@@ -184,6 +189,7 @@ impl Command {
     /// Runs a command.
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
         match self {
+            Self::Absent(command) => command.run(),
             Self::Access(command) => command.run(context).await,
             Self::Account(command) => command.run(context).await,
             Self::Addons(command) => command.run(context).await,
@@ -218,6 +224,7 @@ impl Command {
             Self::Scale(command) => command.run(context).await,
             Self::Setup(arguments) => arguments.run(context).await,
             Self::Sessions(command) => command.run(context).await,
+            Self::Socks(arguments) => arguments.run(context).await,
             Self::Stack(command) => command.run(context).await,
             Self::Status(arguments) => arguments.run(context).await,
             Self::Teams(command) => command.run(context).await,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use paas_wire::{ErrorBody, Range, headers};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, RANGE, UPGRADE};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, LOCATION, RANGE, UPGRADE};
 use reqwest::{Method, Request, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -254,7 +254,8 @@ impl Client {
         })
     }
 
-    /// Sends a request; every answer below 400 is fine.
+    /// Sends a request; every answer below 400 is fine, but one that sends us elsewhere: nothing
+    /// was done then, and the token is for this host only.
     async fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
         let request = request.build().context("The request can't be made")?;
         // Stays set when this is dropped before the answer is there (Ctrl-C), or when none comes.
@@ -272,10 +273,27 @@ impl Client {
         if let Some(warning) = text_header(response.headers(), headers::WARNING) {
             output::complain(&format!("Warning: {warning}"));
         }
+        if response.status().is_redirection() {
+            return Err(self.led_elsewhere(&response).into());
+        }
         if response.status().is_client_error() || response.status().is_server_error() {
             return Err(self.refused(response).await);
         }
         Ok(response)
+    }
+
+    fn led_elsewhere(&self, response: &Response) -> Failure {
+        let (base, status) = (self.base(), response.status());
+        let place = text_header(response.headers(), LOCATION.as_str());
+        let failure = |to: &str| Failure::new(format!("{base} answered HTTP {status}{to}; nothing was done."));
+        match place.and_then(|place| self.base.join(&place).ok()).filter(|place| place.origin() != self.base.origin()) {
+            Some(place) => {
+                let origin = place.origin().ascii_serialization();
+                failure(&format!(", which leads to {origin}"))
+                    .hint(format!("If that is your server, set PAAS_HOST to {origin}."))
+            }
+            None => failure("").hint("Is PAAS_HOST the address of a paas API?"),
+        }
     }
 
     async fn refused(&self, response: Response) -> anyhow::Error {

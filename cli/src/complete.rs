@@ -1,9 +1,10 @@
 //! Shell completion, generated from the commands.
 
-use clap::{CommandFactory as _, ValueEnum};
+use clap::ValueEnum;
 
-use crate::cli::Cli;
-use crate::output;
+use crate::failure::Failure;
+use crate::settings::Settings;
+use crate::{habits, output};
 
 /// Shells that there is completion for.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -38,14 +39,18 @@ complete -F _paas_with_colons -o bashdefault -o default paas
 "#;
 
 /// Prints the script of a shell.
-pub(crate) fn print(shell: Shell) -> anyhow::Result<()> {
+pub(crate) fn print(shell: Option<Shell>) -> anyhow::Result<()> {
+    let shell = match shell {
+        Some(shell) => shell,
+        None => own()?,
+    };
     let generator = match shell {
         Shell::Bash => clap_complete::Shell::Bash,
         Shell::Zsh => clap_complete::Shell::Zsh,
         Shell::Fish => clap_complete::Shell::Fish,
     };
     let mut script = Vec::new();
-    clap_complete::generate(generator, &mut Cli::command(), "paas", &mut script);
+    clap_complete::generate(generator, &mut habits::command(), "paas", &mut script);
     match shell {
         Shell::Bash => script.extend_from_slice(BASH_WRAPPER.as_bytes()),
         Shell::Zsh => script = zsh_with_colons(&String::from_utf8(script)?).into_bytes(),
@@ -55,11 +60,22 @@ pub(crate) fn print(shell: Shell) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The shell that the user has.
+fn own() -> anyhow::Result<Shell> {
+    let path = Settings::read()?.shell.unwrap_or_default();
+    let name = path.rsplit('/').next().unwrap_or_default();
+    Shell::from_str(name, true).map_err(|_| {
+        Failure::usage(format!("SHELL is {path:?}, for which there is no completion."))
+            .hint("Name one: paas completions bash, zsh or fish")
+            .into()
+    })
+}
+
 /// Zsh's `_describe` takes `NAME:DESCRIPTION` and splits it at the first colon that no
 /// backslash is in front of; the generator leaves those of a name as they are.
 fn zsh_with_colons(script: &str) -> String {
     let mut script = script.to_owned();
-    let root = Cli::command();
+    let root = habits::command();
     let mut names: Vec<&str> = root
         .get_subcommands()
         .flat_map(|command| std::iter::once(command.get_name()).chain(command.get_visible_aliases()))

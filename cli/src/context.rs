@@ -1,6 +1,7 @@
 //! What every command is given: the settings and, once it asks, the client.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
+use std::process::ExitStatus;
 
 use crate::app::AppArgs;
 use crate::client::Client;
@@ -13,12 +14,13 @@ pub(crate) struct Context {
     /// What the environment says.
     pub(crate) settings: Settings,
     client: OnceCell<Client>,
+    lent: Cell<bool>,
 }
 
 impl Context {
     /// Surroundings without a client yet: commands that need none pay for none.
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings, client: OnceCell::new() }
+        Self { settings, client: OnceCell::new(), lent: Cell::new(false) }
     }
 
     /// The client of the person who is logged in.
@@ -52,6 +54,22 @@ impl Context {
     /// Whether a request that changes something has been sent and not been answered.
     pub(crate) fn is_changing(&self) -> bool {
         self.client.get().is_some_and(Client::is_changing)
+    }
+
+    /// Runs a program that has the terminal to itself: what is typed there, Ctrl-C too, is its
+    /// affair until it ends.
+    pub(crate) async fn lend_terminal(&self, program: &mut tokio::process::Command) -> std::io::Result<ExitStatus> {
+        self.lent.set(true);
+        let status = program.status().await;
+        // A signal that came last is seen now, not later.
+        tokio::task::yield_now().await;
+        self.lent.set(false);
+        status
+    }
+
+    /// Whether a program has the terminal.
+    pub(crate) fn has_lent_terminal(&self) -> bool {
+        self.lent.get()
     }
 
     /// The app to work on and the client to do it with.

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::failure::Failure;
+
 /// The user name and token of one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Login {
@@ -26,7 +28,18 @@ pub(crate) fn load(file: &Path, machine: &str) -> anyhow::Result<Option<Login>> 
 }
 
 /// Writes the login of `machine`, in place of the one that is there.
+/// A blank or a line in either would begin another entry, which git and curl would believe.
 pub(crate) fn save(file: &Path, machine: &str, login: &Login) -> anyhow::Result<()> {
+    for (what, word) in [("e-mail address", &login.user), ("token", &login.token)] {
+        if word.is_empty() || word.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err(Failure::new(format!(
+                "The {what} {word:?} can't be kept in {}: it is no single word.",
+                file.display()
+            ))
+            .hint("Nothing was changed. Is PAAS_HOST the address of a paas API?")
+            .into());
+        }
+    }
     let mut text = read(file)?;
     let block = format!("machine {machine}\n  login {}\n  password {}\n", login.user, login.token);
     match entry(&text, machine) {

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use clap::CommandFactory as _;
 use clap::builder::styling::Style;
 use clap::error::{ContextKind, ContextValue};
 
-use crate::cli::Cli;
 use crate::failure::Failure;
-use crate::output;
+use crate::{habits, output};
 
 const BOLD: Style = Style::new().bold();
 
@@ -55,6 +53,40 @@ const TOPICS: &[(&str, &str)] = &[
     ("webhooks", "who is told of what happens to an app"),
 ];
 
+/// What the environment says to this program.
+const ENVIRONMENT: &[(&str, &str)] = &[
+    ("PAAS_HOST", "URL of the server's API, such as https://api.example.com; http://localhost:5000 when not set"),
+    ("PAAS_API_KEY", "API token; it goes before the one that `paas login` keeps"),
+    ("PAAS_APP", "app to work on, after --app and --remote"),
+    (
+        "PAAS_CA_CERT",
+        "PEM file with certificate authorities to trust besides the system's: the ca.pem of a server that made its own",
+    ),
+    ("NETRC", "file that tokens are kept in; ~/.netrc when not set"),
+    ("EDITOR", "editor of `config:edit`, after VISUAL"),
+    ("NO_COLOR", "when set, nothing is coloured"),
+    ("HTTPS_PROXY", "the way to the server, but for those on this machine and those of NO_PROXY"),
+];
+
+/// Topics of Heroku's command line that have no place here, and what there is instead.
+const ELSEWHERE: &[(&str, &str)] = &[
+    (
+        "accounts",
+        "One token a server is kept: `paas login` with another PAAS_HOST, or PAAS_API_KEY, is another account.",
+    ),
+    ("data", "There is Redis: paas help redis. Other databases are reached by config vars."),
+    ("enterprise", "There are teams: paas help teams"),
+    ("notifications", "`paas logs` and `paas webhooks` tell what happens."),
+    ("pg", "There is no Postgres here: set DATABASE_URL of one that you have with `paas config:set`."),
+    ("plugins", "paas has no plugins."),
+    ("psql", "There is no Postgres here: `psql \"$(paas config:get DATABASE_URL)\"` reaches one that you have."),
+    ("spaces", "There are no spaces: one machine runs all apps."),
+    ("update", "paas comes with its server: install the new one as you installed this."),
+];
+
+/// Verbs that nobody is to be led to by a slip.
+const DESTROYING: [&str; 6] = ["destroy", "delete", "remove", "clear", "kill", "stop"];
+
 /// A command as help shows it.
 struct Entry {
     name: String,
@@ -74,7 +106,7 @@ fn topic(name: &str) -> &str {
 
 fn topics() -> BTreeMap<String, Vec<Entry>> {
     let mut topics: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
-    for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+    for command in habits::command().get_subcommands().filter(|command| !command.is_hide_set()) {
         let arguments: Vec<String> = command.get_positionals().map(ToString::to_string).collect();
         let entry = Entry {
             name: command.get_name().to_owned(),
@@ -119,7 +151,7 @@ pub(crate) fn show(wanted: Option<&str>) -> anyhow::Result<()> {
         overview();
         return Ok(());
     };
-    let mut root = Cli::command();
+    let mut root = habits::command();
     root.build();
     let command = root.find_subcommand_mut(wanted);
     let found = command.is_some();
@@ -141,17 +173,79 @@ pub(crate) fn show(wanted: Option<&str>) -> anyhow::Result<()> {
 
 /// What to say to a command that there is not.
 pub(crate) fn unknown(error: &clap::Error) -> Failure {
-    let text = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => Some(text.clone()),
-        // The likeliest comes last.
-        Some(ContextValue::Strings(texts)) => texts.last().cloned(),
-        _ => None,
+    let wanted = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
     };
-    let wanted = text(ContextKind::InvalidSubcommand).unwrap_or_default();
-    Failure::usage(format!("{wanted} is no paas command.")).hint(match text(ContextKind::SuggestedSubcommand) {
-        Some(near) => format!("Did you mean `paas {near}`? All there is: paas help"),
+    let failure = Failure::usage(format!("{wanted} is no paas command."));
+    if let Some((_, why)) = ELSEWHERE.iter().find(|(name, _)| *name == topic(wanted)) {
+        return failure.hint(*why);
+    }
+    let root = habits::command();
+    let names = root.get_subcommands().filter(|command| !command.is_hide_set());
+    let names = names.flat_map(|command| std::iter::once(command.get_name()).chain(command.get_visible_aliases()));
+    // What is not sure is not said, and never to destroy something.
+    let near = names
+        .filter(|name| !DESTROYING.iter().any(|verb| name.ends_with(verb)) && is_same_topic(name, wanted))
+        .map(|name| (distance(name, wanted), name))
+        .filter(|(distance, _)| *distance <= if wanted.len() < 5 { 1 } else { 2 })
+        .min();
+    failure.hint(match near {
+        Some((_, near)) => format!("Did you mean `paas {near}`? All there is: paas help"),
+        None if topics().contains_key(topic(wanted)) => format!("What there is: paas help {}", topic(wanted)),
         None => "All there is: paas help".to_owned(),
     })
+}
+
+/// What to say to a command that was written wrongly: clap's words in our voice.
+pub(crate) fn misuse(error: &clap::Error) -> Failure {
+    let text = error.to_string();
+    let mut parts = text.trim().split("\n\n");
+    let first = parts.next().unwrap_or_default().trim_start_matches("error: ");
+    let mut message = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some(first) = message.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    if !message.ends_with('.') {
+        message.push('.');
+    }
+    let mut hints = Vec::new();
+    for part in parts.map(str::trim) {
+        if let Some(tip) = part.strip_prefix("tip: ") {
+            hints.push(tip.to_owned());
+        } else if let Some(usage) = part.strip_prefix("Usage: ") {
+            let command = usage.split_whitespace().nth(1).filter(|word| word.starts_with(|c: char| c.is_lowercase()));
+            hints.push(match command {
+                Some(command) => format!("Usage: {usage}\nAll about it: paas {command} --help"),
+                None => "All there is: paas help".to_owned(),
+            });
+        }
+    }
+    Failure::usage(message).hint(hints.join("\n"))
+}
+
+fn is_same_topic(name: &str, wanted: &str) -> bool {
+    match (name.split_once(':'), wanted.split_once(':')) {
+        (Some((one, _)), Some((other, _))) => distance(one, other) <= 1,
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+/// How many letters have to be changed, added or taken away (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (line, letter) in one.chars().enumerate() {
+        let mut last = line;
+        row[0] = line + 1;
+        for (column, wanted) in other.iter().enumerate() {
+            let changed = last + usize::from(letter != *wanted);
+            last = row[column + 1];
+            row[column + 1] = changed.min(last + 1).min(row[column] + 1);
+        }
+    }
+    row[other.len()]
 }
 
 fn show_topic(name: &str, entries: &[Entry]) {
@@ -182,6 +276,10 @@ pub(crate) fn markdown() -> String {
             let _ = writeln!(text, "| `{}` | {}{aliases} |", call.trim_end(), entry.about);
         }
     }
+    text.push_str("\n## Environment\n\n");
+    for (name, what) in ENVIRONMENT {
+        let _ = writeln!(text, "- `{name}`: {what}");
+    }
     text
 }
 
@@ -190,8 +288,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_commands_fit_together() {
-        Cli::command().debug_assert();
+    fn distances() {
+        for (one, other, wanted) in [("config", "confg", 1), ("open", "nope", 2), ("a", "a", 0), ("", "abc", 3)] {
+            assert_eq!(distance(one, other), wanted, "{one} {other}");
+        }
     }
 
     #[test]

@@ -14,16 +14,19 @@ mod complete;
 mod confirm;
 mod context;
 mod credentials;
+mod examples;
 mod failure;
 mod git;
+mod habits;
 mod help;
+mod input;
 mod output;
 mod progress;
 mod settings;
 mod stream;
 mod when;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 use clap::error::ErrorKind;
 use context::Context;
 
@@ -41,11 +44,13 @@ fn run() -> anyhow::Result<()> {
     if arguments.next().is_some_and(|first| first == "--help" || first == "-h") {
         return help::show(None);
     }
-    let cli = match cli::Cli::try_parse() {
+    let parsed = habits::command().try_get_matches().and_then(|found| cli::Cli::from_arg_matches(&found));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) if error.kind() == ErrorKind::InvalidSubcommand => {
             return Err(help::unknown(&error).into());
         }
+        Err(error) if error.use_stderr() => return Err(help::misuse(&error).into()),
         Err(error) => error.exit(),
     };
     let command = match cli.command {
@@ -56,9 +61,16 @@ fn run() -> anyhow::Result<()> {
     let context = Context::new(settings::Settings::read()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        tokio::select! {
-            result = command.run(&context) => result,
-            _ = tokio::signal::ctrl_c() => Err(failure::Exit(failure::INTERRUPTED).into()),
+        let mut running = std::pin::pin!(command.run(&context));
+        loop {
+            tokio::select! {
+                result = &mut running => break result,
+                _ = tokio::signal::ctrl_c() => {
+                    if !context.has_lent_terminal() {
+                        break Err(failure::Exit(failure::INTERRUPTED).into());
+                    }
+                }
+            }
         }
     });
     runtime.shutdown_background();

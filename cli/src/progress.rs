@@ -22,6 +22,7 @@ impl Action {
     pub(crate) fn start(message: impl Into<String>) -> Self {
         let message = message.into();
         // The spinner draws past the writer that takes colour away where none is wanted.
+        let message = output::tame(&message).into_owned();
         let message = if output::has_color() { message } else { anstream::adapter::strip_str(&message).to_string() };
         let spinner = std::io::stderr().is_terminal().then(|| spinner(&message));
         if spinner.is_none() {
@@ -47,11 +48,11 @@ impl Action {
 
     /// Says how far it is: in place of what was said before on a terminal, behind it elsewhere.
     pub(crate) fn status(&mut self, status: &str) {
-        let status = status.trim().trim_end_matches('.');
+        let status = output::tame(status.trim().trim_end_matches('.'));
         if status.is_empty() || status == self.status {
             return;
         }
-        status.clone_into(&mut self.status);
+        self.status = status.to_string();
         match &self.spinner {
             Some(spinner) => spinner.set_message(format!("{}... {status}", self.message)),
             None => output::note_part(format_args!("{status}... ")),

@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) home: Option<PathBuf>,
     /// Editor for `config:edit` (`VISUAL`, `EDITOR`).
     pub(crate) editor: String,
+    /// The user's shell (`SHELL`).
+    pub(crate) shell: Option<String>,
     /// Type of the terminal (`TERM`), for one-off dynos.
     pub(crate) term: Option<String>,
     /// Whether there is a desktop to open a browser on.
@@ -53,6 +55,7 @@ impl Settings {
             home: text("HOME").map(PathBuf::from),
             netrc: text("NETRC").map(PathBuf::from).or_else(|| home(".netrc")),
             editor: text("VISUAL").or_else(|| text("EDITOR")).unwrap_or_else(|| "vi".to_owned()),
+            shell: text("SHELL"),
             term: text("TERM"),
             desktop: cfg!(target_os = "macos") || text("DISPLAY").is_some() || text("WAYLAND_DISPLAY").is_some(),
             data: text("XDG_DATA_HOME").map(PathBuf::from).or_else(|| home(".local/share")),
@@ -83,6 +86,7 @@ impl Settings {
             netrc: None,
             home: None,
             editor: String::new(),
+            shell: None,
             term: None,
             desktop: false,
             data: None,

@@ -548,10 +548,6 @@ const NO_LISTING: &[&str] = &[
     "auth:token",
     "authorizations:revoke",
     "authorizations:update",
-    "buildpacks:add",
-    "buildpacks:clear",
-    "buildpacks:remove",
-    "buildpacks:set",
     "builds:cache:purge",
     "addons:docs",
     "addons:open",
@@ -639,6 +635,7 @@ const NO_LISTING: &[&str] = &[
     "ps:copy",
     "ps:exec",
     "ps:forward",
+    "ps:socks",
     "ps:wait",
     "rake",
     "redis:keyspace-notifications",
@@ -690,6 +687,7 @@ fn whatever_lists_or_shows_has_json() {
         .json("GET /apps/myapp/addons", &[&made])
         .json("GET /apps/myapp/addon-attachments", &[attachment("REDIS", "redis-calm-1", "myapp")])
         .json("GET /apps/myapp/buildpack-installations", &[buildpack(0, "ruby")])
+        .json("PUT /apps/myapp/buildpack-installations", &[buildpack(0, "ruby")])
         .json("GET /apps/myapp/builds", &[build(BuildStatus::Succeeded)])
         .json("GET /apps/myapp/collaborators", &[collaborator("me@example.com", "owner")])
         .json("GET /apps/myapp/config-vars", &json!({"A": "1"}))
@@ -736,6 +734,8 @@ fn whatever_lists_or_shows_has_json() {
         let argument = match name {
             "addons:info" => Some("redis"),
             "apps:diff" => Some("myapp myapp"),
+            "buildpacks:add" | "buildpacks:set" => Some("python"),
+            "buildpacks:remove" => Some("ruby"),
             "buildpacks:info" | "buildpacks:versions" => Some("heroku/ruby"),
             "addons:plans" | "addons:create" => Some("redis"),
             "certs:add" => Some("/dev/null /dev/null --domain www.example.com"),
@@ -782,4 +782,20 @@ fn listings_have_json_and_all_pages() {
     assert_eq!(apps, [app("a"), app("b")]);
     let ranges: Vec<_> = world.stub.requests().iter().map(|r| r.headers.get("range").cloned()).collect();
     assert_eq!(ranges, [None, Some("name ]a..; max=1".to_owned())]);
+}
+
+#[test]
+fn a_redis_is_known_by_all_names_that_it_is_sold_by() {
+    for service in ["redis", "heroku-redis", "redistogo", "rediscloud"] {
+        let world = World::new();
+        let mut made = addon("redis-calm-1", AddonState::Provisioned);
+        service.clone_into(&mut made.addon_service.name);
+        world
+            .stub
+            .json("GET /apps/myapp/addons", &[made])
+            .json("GET /apps/myapp/addon-attachments", &[attachment("REDIS", "redis-calm-1", "myapp")])
+            .json("GET /redis/v0/databases/redis-calm-1/wait", &json!({"message": "available", "waiting?": false}));
+        let run = world.run(&["redis:wait"]);
+        assert_eq!(run.code, 0, "{service}: {}", run.stderr);
+    }
 }

@@ -401,3 +401,66 @@ fn logout_says_what_stays_when_the_server_is_away() {
     let run = world.run(&["logout"]);
     assert!(run.code == 0 && run.stderr.contains("... done"), "{}", run.stderr);
 }
+
+#[test]
+fn an_answer_that_leads_elsewhere_is_no_success() {
+    let world = World::new();
+    let away = ("Location", "https://api.example.com/apps/myapp/dynos");
+    let here = ("Location", "/login");
+    world
+        .stub
+        .leads("DELETE /apps/myapp/dynos", away)
+        .leads("DELETE /apps/myapp/domains/www.example.com", here)
+        .leads("GET /apps", away);
+    insta::assert_snapshot!(world.shows(&["ps:restart", "domains:remove www.example.com", "apps"]), @r"
+    $ paas ps:restart
+    ! Restarting dynos on ⬢ myapp... !
+    !  ▸    http://SERVER answered HTTP 301 Moved Permanently, which leads to https://api.example.com; nothing was done.
+    !  ▸    If that is your server, set PAAS_HOST to https://api.example.com.
+    = 1
+
+    $ paas domains:remove www.example.com
+    ! Removing www.example.com from ⬢ myapp... !
+    !  ▸    http://SERVER answered HTTP 301 Moved Permanently; nothing was done.
+    !  ▸    Is PAAS_HOST the address of a paas API?
+    = 1
+
+    $ paas apps
+    !  ▸    http://SERVER answered HTTP 301 Moved Permanently, which leads to https://api.example.com; nothing was done.
+    !  ▸    If that is your server, set PAAS_HOST to https://api.example.com.
+    = 1
+    ");
+}
+
+#[test]
+fn what_a_server_says_makes_no_entry_of_netrc() {
+    let mut world = World::new();
+    world.env("PAAS_API_KEY", None);
+    let mut evil = account();
+    evil.email = "a@b\n  password x\nmachine github.com\n  login evil".to_owned();
+    world.stub.json("GET /account", &evil);
+    let run = world.run(&["login", "--token", "tok"]);
+    assert!(run.code == 1 && run.stderr.contains("can't be kept"), "{}", run.stderr);
+    assert!(!world.home.path().join(".netrc").exists());
+    assert_eq!(world.run(&["login", "--token", "t k"]).code, 1);
+    assert!(!world.home.path().join(".netrc").exists());
+}
+
+#[test]
+fn what_can_not_be_written_is_no_success() {
+    let world = World::new();
+    world.stub.json("GET /apps/myapp/config-vars", &json!({"A": "1"})).json("GET /apps", &[app("a")]);
+    for line in ["config -s", "config:get A", "apps", "apps --json"] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = world.command(&line.split(' ').collect::<Vec<_>>()).stdout(full).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && said.contains("can't be written"), "{line}: {said}");
+    }
+}
+
+#[test]
+fn values_are_kept_byte_for_byte() {
+    let world = World::new();
+    world.stub.json("GET /apps/myapp/config-vars", &json!({"A": "one\r\ntwo\u{1b}[0m"}));
+    assert_eq!(world.run(&["config:get", "A"]).stdout, "one\r\ntwo\u{1b}[0m\n");
+}

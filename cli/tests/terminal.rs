@@ -110,3 +110,50 @@ fn a_text_with_a_mistake_can_be_edited_again() {
     assert!(code == 0 && said.contains("Line 2 is not of the form"), "{code} {said}");
     assert_eq!(world.stub.calls()[1], r#"PATCH /apps/myapp/config-vars {"B":"2"}"#);
 }
+
+#[test]
+fn words_of_others_do_not_command_the_terminal() {
+    let world = World::new();
+    let evil = "\u{1b}]0;pwn\u{7}\u{1b}[2Jevil";
+    let release = release(13, evil, paas_wire::ReleaseStatus::Succeeded);
+    world
+        .stub
+        .json("GET /apps/myapp/releases", &[&release])
+        .json("GET /apps/myapp/releases/13", &release)
+        .json("GET /apps/myapp/config-vars", &json!({"A": evil}))
+        .error("GET /apps/myapp/dynos", 422, "invalid_params", evil);
+    for line in ["releases", "releases:info 13", "config", "config:get A", "config -s", "ps"] {
+        let (_, said) = on_terminal(&world, line, &[]);
+        assert!(said.contains("evil") && said.contains('\u{fffd}'), "{line}: {said:?}");
+        assert!(
+            !said.contains("\u{1b}]0;") && !said.contains("\u{1b}[2J") && !said.contains('\u{7}'),
+            "{line}: {said:?}"
+        );
+    }
+}
+
+#[test]
+fn ctrl_c_is_heard_while_input_is_waited_for() {
+    let mut world = World::new();
+    world.env("PAAS_API_KEY", None);
+    // What is polled first is by chance, so once proves nothing.
+    for _ in 0..6 {
+        let (code, _) = on_terminal(&world, "login --token -", &[("Type the token", "\u{3}")]);
+        assert_eq!(code, 130);
+    }
+}
+
+#[test]
+fn ctrl_c_in_an_editor_is_the_editors() {
+    let mut world = World::new();
+    world
+        .stub
+        .json("GET /apps/myapp/config-vars", &json!({"A": "1"}))
+        .json("PATCH /apps/myapp/config-vars", &json!({"A": "2"}))
+        .json("GET /apps/myapp/releases", &Vec::<u8>::new());
+    let editor = "sh -c 'trap : INT; echo editing; read line; sed -i s/1/2/ $0'";
+    world.env("EDITOR", Some(editor));
+    let (code, said) = on_terminal(&world, "config:edit", &[("editing", "\u{3}"), ("^C", "\r")]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(world.stub.calls()[1], r#"PATCH /apps/myapp/config-vars {"A":"2"}"#);
+}

@@ -1,6 +1,6 @@
 //! Who is logged in: `login`, `logout`, `auth:whoami`, `auth:token`, `auth:2fa`.
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -12,8 +12,8 @@ use crate::client::{Client, status_of};
 use crate::context::Context;
 use crate::credentials::{self, Login};
 use crate::failure::Failure;
-use crate::output;
 use crate::progress::Action;
+use crate::{input, output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -23,9 +23,12 @@ pub(crate) enum Command {
         /// Log in with this API token instead ("-" reads it from stdin)
         #[arg(long, value_name = "TOKEN")]
         token: Option<String>,
-        /// Log in with your browser instead
-        #[arg(short, long, conflicts_with = "token")]
-        browser: bool,
+        /// Log in with your browser instead, or with the one of this name
+        #[arg(short, long, value_name = "NAME", num_args = 0..=1, conflicts_with = "token")]
+        browser: Option<Option<String>>,
+        /// Seconds that the token is good for; without an end when left out
+        #[arg(short, long, value_name = "SECONDS", conflicts_with_all = ["token", "browser"])]
+        expires_in: Option<u64>,
     },
     /// Log out: revoke the token and forget it
     #[command(name = "logout", visible_alias = "auth:logout")]
@@ -52,7 +55,7 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
         match self {
-            Self::Login { token, browser } => login(context, token, browser).await,
+            Self::Login { token, browser, expires_in } => login(context, token, browser, expires_in).await,
             Self::Logout => logout(context).await,
             Self::Whoami { json } => {
                 let account: Account = context.client()?.get("/account").await?;
@@ -80,16 +83,21 @@ impl Command {
     }
 }
 
-async fn login(context: &Context, token: Option<String>, browser: bool) -> anyhow::Result<()> {
+async fn login(
+    context: &Context,
+    token: Option<String>,
+    browser: Option<Option<String>>,
+    expires_in: Option<u64>,
+) -> anyhow::Result<()> {
     let settings = &context.settings;
     let file = settings
         .netrc
         .as_ref()
         .ok_or_else(|| Failure::new("There is no home folder to keep the token in.").hint("Set HOME or NETRC."))?;
-    let login = match token {
-        Some(token) => login_with_token(context, token).await?,
-        None if browser => login_with_browser(context).await?,
-        None => login_with_password(context).await?,
+    let login = match (token, browser) {
+        (Some(token), _) => login_with_token(context, token).await?,
+        (None, Some(browser)) => login_with_browser(context, browser.as_deref()).await?,
+        (None, None) => login_with_password(context, expires_in).await?,
     };
     credentials::save(file, &settings.machine(), &login)?;
     output::note(format_args!("Logged in to {} as {}", settings.base(), login.user));
@@ -108,7 +116,14 @@ fn refused(error: anyhow::Error, what: &str) -> anyhow::Error {
 }
 
 async fn login_with_token(context: &Context, token: String) -> anyhow::Result<Login> {
-    let token = if token == "-" { read_stdin()?.trim().to_owned() } else { token };
+    let token = if token == "-" {
+        if std::io::stdin().is_terminal() {
+            output::note("Type the token, then Return and Ctrl-D:");
+        }
+        input::text().await?.trim().to_owned()
+    } else {
+        token
+    };
     let client = Client::new(&context.settings, Some(token.clone()))?;
     let account: Account = client.get("/account").await.map_err(|error| refused(error, "API token"))?;
     Ok(Login { user: account.email, token })
@@ -129,14 +144,14 @@ struct Ended {
     error: Option<String>,
 }
 
-async fn login_with_browser(context: &Context) -> anyhow::Result<Login> {
+async fn login_with_browser(context: &Context, browser: Option<&str>) -> anyhow::Result<Login> {
     let settings = &context.settings;
     let asked = json!({"description": "paas login"});
     let begun: Begun = Client::new(settings, None)?.send_json(Method::POST, "/auth", &asked).await?;
     let address = format!("{}{}", settings.base(), begun.browser_url);
     output::note(format_args!("Open this page and log in there:\n  {address}"));
-    if settings.desktop {
-        let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    if settings.desktop || browser.is_some() {
+        let opener = browser.unwrap_or(if cfg!(target_os = "macos") { "open" } else { "xdg-open" });
         // Without an opener the address above is all there is to give.
         let _ = std::process::Command::new(opener)
             .arg(&address)
@@ -155,14 +170,14 @@ async fn login_with_browser(context: &Context) -> anyhow::Result<Login> {
     login_with_token(context, token).await
 }
 
-async fn login_with_password(context: &Context) -> anyhow::Result<Login> {
+async fn login_with_password(context: &Context, expires_in: Option<u64>) -> anyhow::Result<Login> {
     let (email, password) = if std::io::stdin().is_terminal() {
         output::note(format_args!("Log in to {}", context.settings.base()));
         let email = inquire::Text::new("E-mail address:").prompt()?;
         let password = inquire::Password::new("Password:").without_confirmation().prompt()?;
         (email, password)
     } else {
-        let text = read_stdin()?;
+        let text = input::text().await?;
         let mut lines = text.lines().map(str::to_owned);
         lines.next().zip(lines.next()).ok_or_else(|| {
             Failure::usage("There is no terminal to ask on.").hint(
@@ -175,6 +190,7 @@ async fn login_with_password(context: &Context) -> anyhow::Result<Login> {
     let wanted = AuthorizationCreate {
         scope: Some(vec!["global".to_owned()]),
         description: Some("paas login".to_owned()),
+        expires_in,
         ..AuthorizationCreate::default()
     };
     let made: Authorization = client
@@ -219,10 +235,4 @@ async fn logout(context: &Context) -> anyhow::Result<()> {
         output::complain("PAAS_API_KEY is still set and still works.");
     }
     Ok(())
-}
-
-fn read_stdin() -> anyhow::Result<String> {
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).context("stdin can't be read")?;
-    Ok(text)
 }

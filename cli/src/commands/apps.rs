@@ -42,6 +42,9 @@ pub(crate) enum Command {
     Info {
         #[command(flatten)]
         app: AppArgs,
+        /// As lines for a shell
+        #[arg(short, long, conflicts_with = "json")]
+        shell: bool,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -117,9 +120,9 @@ impl Command {
         match self {
             Self::List { all: _, personal, team, json } => list(context, personal, team, json).await,
             Self::Create(arguments) => create(context, arguments).await,
-            Self::Info { app, json } => {
+            Self::Info { app, shell, json } => {
                 let (app, client) = context.app(&app)?;
-                info(client, &app, json).await
+                info(client, &app, shell, json).await
             }
             Self::Rename { name, app } => {
                 let (app, client) = context.app(&app)?;
@@ -257,7 +260,7 @@ fn connect(context: &Context, remote: &str, app: &str) -> anyhow::Result<()> {
     git::configure_host(&context.settings)
 }
 
-async fn info(client: &Client, name: &str, json: bool) -> anyhow::Result<()> {
+async fn info(client: &Client, name: &str, shell: bool, json: bool) -> anyhow::Result<()> {
     let app: App = client.get(&app_path(name, "")).await?;
     let addons: Vec<Addon> = client.list(&app_path(name, "/addons")).await?;
     let dynos: Vec<Dyno> = client.list(&app_path(name, "/dynos")).await?;
@@ -267,7 +270,6 @@ async fn info(client: &Client, name: &str, json: bool) -> anyhow::Result<()> {
             "app": app, "addons": addons, "dynos": dynos, "collaborators": collaborators,
         }));
     }
-    output::heading(&app.name);
     let addons: Vec<String> = addons.into_iter().map(|addon| addon.plan.name).collect();
     let mut types: Vec<(String, usize)> = Vec::new();
     for dyno in dynos {
@@ -284,6 +286,26 @@ async fn info(client: &Client, name: &str, json: bool) -> anyhow::Result<()> {
         .filter(|email| *email != app.owner.email)
         .collect();
     let size = |bytes: Option<u64>| bytes.map(when::size).unwrap_or_default();
+    if shell {
+        // By Heroku's names, which scripts look for.
+        for (name, value) in [
+            ("auto_cert_mgmt", app.acm.to_string()),
+            ("addons", addons.join(",")),
+            ("collaborators", others.join(",")),
+            ("git_url", app.git_url.clone()),
+            ("web_url", app.web_url.unwrap_or_default()),
+            ("repo_size", size(app.repo_size)),
+            ("slug_size", size(app.slug_size)),
+            ("owner", app.owner.email.clone()),
+            ("region", app.region.name),
+            ("dynos", dynos.join(", ")),
+            ("stack", app.build_stack.name),
+        ] {
+            output::value(&format!("{name}={value}"));
+        }
+        return Ok(());
+    }
+    output::heading(&app.name);
     output::fields(&[
         ("Add-ons", addons.join("\n")),
         ("Collaborators", others.join("\n")),

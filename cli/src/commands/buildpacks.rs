@@ -34,6 +34,9 @@ pub(crate) enum Command {
         index: Option<u32>,
         #[command(flatten)]
         app: AppArgs,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Add a buildpack at the end, or at a place
     #[command(name = "buildpacks:add")]
@@ -46,6 +49,9 @@ pub(crate) enum Command {
         index: Option<u32>,
         #[command(flatten)]
         app: AppArgs,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Remove a buildpack by name, URL or place
     #[command(name = "buildpacks:remove")]
@@ -58,12 +64,18 @@ pub(crate) enum Command {
         index: Option<u32>,
         #[command(flatten)]
         app: AppArgs,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Remove all buildpacks; the next build finds out by itself what it needs
     #[command(name = "buildpacks:clear")]
     Clear {
         #[command(flatten)]
         app: AppArgs,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -79,25 +91,27 @@ impl Command {
                 show(&app, &packs);
                 Ok(())
             }
-            Self::Set { buildpack, index, app } => {
+            Self::Set { buildpack, index, app, json } => {
                 let (app, client) = context.app(&app)?;
+                tell_of_registry(&buildpack);
                 let names = set(names(client, &app).await?, buildpack, index);
-                replace(client, &app, names, "Buildpack set").await
+                replace(client, &app, names, "Buildpack set", json).await
             }
-            Self::Add { buildpack, index, app } => {
+            Self::Add { buildpack, index, app, json } => {
                 let (app, client) = context.app(&app)?;
+                tell_of_registry(&buildpack);
                 let names = add(names(client, &app).await?, buildpack, index)?;
-                replace(client, &app, names, "Buildpack added").await
+                replace(client, &app, names, "Buildpack added", json).await
             }
-            Self::Remove { buildpack, index, app } => {
+            Self::Remove { buildpack, index, app, json } => {
                 let (app, client) = context.app(&app)?;
                 let packs = installed(client, &app).await?;
                 let names = remove(&packs, buildpack.as_deref(), index)?;
-                replace(client, &app, names, "Buildpack removed").await
+                replace(client, &app, names, "Buildpack removed", json).await
             }
-            Self::Clear { app } => {
+            Self::Clear { app, json } => {
                 let (app, client) = context.app(&app)?;
-                replace(client, &app, Vec::new(), "Buildpacks cleared").await
+                replace(client, &app, Vec::new(), "Buildpacks cleared", json).await
             }
         }
     }
@@ -172,13 +186,25 @@ fn remove(
     Ok(rest.map(|(_, pack)| pack.buildpack.name.clone()).collect())
 }
 
-async fn replace(client: &Client, app: &str, names: Vec<String>, done: &str) -> anyhow::Result<()> {
+/// A name of Heroku's registry is not looked up before the build that fetches it.
+fn tell_of_registry(buildpack: &str) {
+    if buildpack.contains('/') && !buildpack.contains(':') && !buildpack.starts_with("heroku/") {
+        output::complain(&format!(
+            "{buildpack} is fetched from Heroku's registry; the build fails where it is not there."
+        ));
+    }
+}
+
+async fn replace(client: &Client, app: &str, names: Vec<String>, done: &str, json: bool) -> anyhow::Result<()> {
     let updates = names.into_iter().map(|buildpack| BuildpackInstallationUpdate { buildpack }).collect();
     let action = Action::start(format!("Changing the buildpacks of {}", output::app(app)));
     let packs: Vec<BuildpackInstallation> = client
         .send_json(Method::PUT, &app_path(app, "/buildpack-installations"), &BuildpackInstallationsUpdate { updates })
         .await?;
     action.done();
+    if json {
+        return output::json(&packs);
+    }
     output::line(format_args!("{done}. The next build uses:"));
     show(app, &packs);
     output::line("Build with `git push paas main`.");

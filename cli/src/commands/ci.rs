@@ -27,6 +27,9 @@ pub(crate) enum Command {
     List {
         #[command(flatten)]
         pipeline: PipelineArgs,
+        /// Stay, and show what changes
+        #[arg(long, conflicts_with = "json")]
+        watch: bool,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -81,9 +84,9 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
         match self {
-            Self::List { pipeline, json } => {
+            Self::List { pipeline, watch, json } => {
                 let (id, name, client) = pipeline.find(context).await?;
-                list(client, &id, &name, json).await
+                list(client, &id, &name, watch, json).await
             }
             Self::Info { number, pipeline } => {
                 let (id, _, client) = pipeline.find(context).await?;
@@ -151,17 +154,38 @@ async fn find(client: &Client, pipeline: &str, number: Option<&str>) -> anyhow::
     }
 }
 
-async fn list(client: &Client, pipeline: &str, name: &str, json: bool) -> anyhow::Result<()> {
-    let runs = latest(client, pipeline, 15).await?;
+async fn list(client: &Client, pipeline: &str, name: &str, watch: bool, json: bool) -> anyhow::Result<()> {
+    let mut runs = latest(client, pipeline, 15).await?;
     if json {
         return output::json(&runs);
     }
-    if runs.is_empty() {
-        output::line(format_args!("{name} has no test runs yet."));
+    show(name, &runs);
+    if !watch {
         return Ok(());
     }
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let now = latest(client, pipeline, 15).await?;
+        let changed = |run: &&TestRun| !runs.iter().any(|old| old.id == run.id && old.status == run.status);
+        let changes: Vec<TestRun> = now.iter().filter(changed).cloned().collect();
+        if !changes.is_empty() {
+            table(&[], &changes);
+        }
+        runs = now;
+    }
+}
+
+fn show(name: &str, runs: &[TestRun]) {
+    if runs.is_empty() {
+        output::line(format_args!("{name} has no test runs yet."));
+        return;
+    }
     output::heading(format_args!("{name} Test Runs"));
-    let rows = runs.into_iter().map(|run| {
+    table(&["Run", "Status", "Branch", "Commit", "By", "When"], runs);
+}
+
+fn table(header: &[&str], runs: &[TestRun]) {
+    let rows = runs.iter().cloned().map(|run| {
         vec![
             format!("#{}", run.number),
             run.status.as_str().to_owned(),
@@ -171,8 +195,7 @@ async fn list(client: &Client, pipeline: &str, name: &str, json: bool) -> anyhow
             when::ago(run.created_at),
         ]
     });
-    output::table(&["Run", "Status", "Branch", "Commit", "By", "When"], rows.collect());
-    Ok(())
+    output::table(header, rows.collect());
 }
 
 /// Begins a run of the present commit.

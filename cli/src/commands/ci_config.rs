@@ -101,7 +101,7 @@ impl Command {
                 }
                 if shell {
                     for (key, value) in &vars {
-                        output::line(format_args!("{key}={}", quote(value)));
+                        output::value(&format!("{key}={}", quote(value)));
                     }
                     return Ok(());
                 }
@@ -116,9 +116,9 @@ impl Command {
                 if json {
                     output::json(&ConfigVars::from([(key.clone(), value.clone())]))?;
                 } else if shell {
-                    output::line(format_args!("{key}={}", quote(value)));
+                    output::value(&format!("{key}={}", quote(value)));
                 } else {
-                    output::line(value);
+                    output::value(value);
                 }
                 Ok(())
             }

@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{IsTerminal as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command as Process;
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -115,7 +114,7 @@ impl Command {
             }
             Self::Edit { key, app } => {
                 let (app, client) = context.app(&app)?;
-                edit(client, &app, key.as_deref(), &context.settings.editor).await
+                edit(context, client, &app, key.as_deref()).await
             }
         }
     }
@@ -132,7 +131,7 @@ async fn list(client: &Client, app: &str, shell: bool, json: bool) -> anyhow::Re
     }
     if shell {
         for (key, value) in &vars {
-            output::line(format_args!("{key}={}", quote(value)));
+            output::value(&format!("{key}={}", quote(value)));
         }
         return Ok(());
     }
@@ -151,9 +150,9 @@ async fn get(client: &Client, app: &str, keys: &[String], shell: bool, json: boo
         for key in keys {
             let value = vars.get(key).map(String::as_str);
             match (shell, value) {
-                (true, Some(value)) => output::line(format_args!("{key}={}", quote(value))),
+                (true, Some(value)) => output::value(&format!("{key}={}", quote(value))),
                 (true, None) => {}
-                (false, value) => output::line(value.unwrap_or_default()),
+                (false, value) => output::value(value.unwrap_or_default()),
             }
         }
     }
@@ -203,7 +202,7 @@ async fn change(
     Ok(now)
 }
 
-async fn edit(client: &Client, app: &str, key: Option<&str>, editor: &str) -> anyhow::Result<()> {
+async fn edit(context: &Context, client: &Client, app: &str, key: Option<&str>) -> anyhow::Result<()> {
     let old = vars(client, app).await?;
     let text = match key {
         Some(key) => old.get(key).cloned().unwrap_or_default(),
@@ -211,7 +210,7 @@ async fn edit(client: &Client, app: &str, key: Option<&str>, editor: &str) -> an
     };
     let draft = Draft::new(&text)?;
     loop {
-        let error = match draft.edit(editor) {
+        let error = match draft.edit(context).await {
             Ok(edited) => match change_to(client, app, &old, key, &edited).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
@@ -293,8 +292,8 @@ impl Draft {
         Ok(Self(file.into_temp_path()))
     }
 
-    fn edit(&self, editor: &str) -> anyhow::Result<String> {
-        run_editor(editor, &self.0)?;
+    async fn edit(&self, context: &Context) -> anyhow::Result<String> {
+        run_editor(context, &self.0).await?;
         fs::read_to_string(&self.0).context("The edited text can't be read")
     }
 
@@ -314,13 +313,12 @@ impl Draft {
     }
 }
 
-fn run_editor(editor: &str, file: &Path) -> anyhow::Result<()> {
-    // By a shell, since EDITOR may hold options ("code --wait").
-    let status = Process::new("sh")
-        .args(["-c", &format!("{editor} \"$1\""), "sh"])
-        .arg(file)
-        .status()
-        .context("The editor can't be started")?;
+async fn run_editor(context: &Context, file: &Path) -> anyhow::Result<()> {
+    let editor = &context.settings.editor;
+    // By a shell, since EDITOR may hold options ("code --wait"). Ctrl-C is the editor's.
+    let mut program = tokio::process::Command::new("sh");
+    program.args(["-c", &format!("trap : INT; {editor} \"$1\""), "sh"]).arg(file);
+    let status = context.lend_terminal(&mut program).await.context("The editor can't be started")?;
     if status.success() {
         return Ok(());
     }

@@ -20,6 +20,9 @@ pub(crate) enum Command {
     List {
         #[command(flatten)]
         app: AppArgs,
+        /// As CSV
+        #[arg(short, long, conflicts_with = "json")]
+        csv: bool,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -95,9 +98,9 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
         match self {
-            Self::List { app, json } => {
+            Self::List { app, csv, json } => {
                 let (app, client) = context.app(&app)?;
-                list(client, &app, json).await
+                list(client, &app, csv, json).await
             }
             Self::Add { domain, app, cert, wait: waits, json } => {
                 let (app, client) = context.app(&app)?;
@@ -119,8 +122,12 @@ impl Command {
             }
             Self::Clear { app } => {
                 let (app, client) = context.app(&app)?;
-                let domains = domains(client, &app).await?;
-                for domain in domains.iter().filter(|domain| domain.kind == DomainKind::Custom) {
+                let mut domains = domains(client, &app).await?;
+                domains.retain(|domain| domain.kind == DomainKind::Custom);
+                if domains.is_empty() {
+                    output::note(format_args!("{} has no domains of its own.", output::app(&app)));
+                }
+                for domain in domains {
                     remove(client, &app, &domain.hostname).await?;
                 }
                 Ok(())
@@ -157,10 +164,17 @@ async fn domains(client: &Client, app: &str) -> anyhow::Result<Vec<Domain>> {
     client.list(&app_path(app, "/domains")).await
 }
 
-async fn list(client: &Client, app: &str, json: bool) -> anyhow::Result<()> {
+async fn list(client: &Client, app: &str, csv: bool, json: bool) -> anyhow::Result<()> {
     let domains = domains(client, app).await?;
     if json {
         return output::json(&domains);
+    }
+    if csv {
+        output::line("Domain,DNS target,Status");
+        for domain in domains {
+            output::line(format_args!("{},{},{}", domain.hostname, domain.cname.unwrap_or_default(), domain.status));
+        }
+        return Ok(());
     }
     let (own, custom): (Vec<Domain>, Vec<Domain>) =
         domains.into_iter().partition(|domain| domain.kind == DomainKind::Heroku);

@@ -41,7 +41,7 @@ pub(crate) enum Command {
         app: AppArgs,
     },
     /// Stop dynos: those of a type (run) or one (run.1234)
-    #[command(name = "ps:stop", visible_alias = "ps:kill", visible_alias = "dyno:stop", visible_alias = "dyno:kill")]
+    #[command(name = "ps:stop", visible_aliases = ["stop", "ps:kill", "kill", "dyno:stop", "dyno:kill"])]
     Stop {
         /// Process type or dyno
         #[arg(value_name = "DYNO", required_unless_present_any = ["dyno_name", "process_type"])]

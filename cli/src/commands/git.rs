@@ -1,15 +1,12 @@
 //! `git:remote`, `git:clone`, and the credential helper that git calls.
 
-use std::io::Read as _;
-
-use anyhow::Context as _;
 use clap::Subcommand;
 use paas_wire::App;
 
 use crate::app::AppArgs;
 use crate::client::app_path;
 use crate::context::Context;
-use crate::{git, output};
+use crate::{git, input, output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -72,15 +69,14 @@ impl Command {
                 arguments.push(folder.as_deref().unwrap_or(&app.name));
                 git::run(&arguments)
             }
-            Self::Credentials { operation } => credentials(context, &operation),
+            Self::Credentials { operation } => credentials(context, &operation).await,
         }
     }
 }
 
 /// Speaks git's credential protocol: `key=value` lines in, user name and password out.
-fn credentials(context: &Context, operation: &str) -> anyhow::Result<()> {
-    let mut asked = String::new();
-    std::io::stdin().read_to_string(&mut asked).context("stdin can't be read")?;
+async fn credentials(context: &Context, operation: &str) -> anyhow::Result<()> {
+    let asked = input::text().await?;
     let host = asked.lines().find_map(|line| line.strip_prefix("host="));
     let Some(host) = host.filter(|_| operation == "get") else { return Ok(()) };
     if let Some(token) = context.token_of(host)? {

@@ -1,13 +1,17 @@
-//! Programs inside a dyno that runs: `run:inside`, `ps:exec`, `ps:copy`, `ps:forward`.
+//! Programs inside a dyno that runs: `run:inside`, `ps:exec`, `ps:copy`, `ps:forward`; and what
+//! [`super::socks`] goes by.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::Context as _;
 use clap::Subcommand;
 use paas_wire::{Dyno, DynoCreate, DynoState};
 use reqwest::Method;
+use tempfile::TempPath;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::config::quote;
@@ -74,6 +78,9 @@ pub(crate) enum Command {
         /// PORT, or PORT:REMOTE_PORT; several separated by commas
         #[arg(value_name = "PORT", value_delimiter = ',', required = true)]
         ports: Vec<String>,
+        /// The port of this machine, where only one is forwarded
+        #[arg(short = 'p', long = "localPort", value_name = "PORT", hide = true)]
+        local_port: Option<u16>,
         #[command(flatten)]
         app: AppArgs,
         /// The dyno
@@ -97,8 +104,11 @@ impl Command {
                 enter(context, &app, &dyno, command, false).await
             }
             Self::Copy { file, app, dyno, output } => copy(context, &app, &dyno, &file, output).await,
-            Self::Forward { ports, app, dyno } => {
-                let ports = ports.iter().map(|text| parse_ports(text)).collect::<Result<Vec<_>, _>>()?;
+            Self::Forward { ports, local_port, app, dyno } => {
+                let mut ports = ports.iter().map(|text| parse_ports(text)).collect::<Result<Vec<_>, _>>()?;
+                if let (Some(local), [port]) = (local_port, ports.as_mut_slice()) {
+                    port.0 = local;
+                }
                 forward(context, &app, &dyno, &ports).await
             }
         }
@@ -166,22 +176,30 @@ async fn copy(context: &Context, app: &AppArgs, dyno: &str, file: &str, output: 
     };
     let (app, client) = context.app(app)?;
     output::note(format_args!("Copying {file} of {dyno} to {}", target.display()));
-    // A part of it must not look like the whole.
-    let part = target.with_added_extension("part");
-    let place = tokio::fs::File::create(&part).await;
-    let place = place.with_context(|| format!("{} can't be written", part.display()))?;
-    let url = offer(client, &app, dyno, format!("exec cat -- {}", quote(file)), None).await;
-    let copied = match url {
-        Ok(url) => stream::pipe(client, &url, tokio::io::empty(), place).await,
-        Err(error) => Err(error),
-    };
-    if !matches!(copied, Ok(0)) {
-        let _ = std::fs::remove_file(&part);
+    let (place, kept) = place(&target).with_context(|| format!("{} can't be written", target.display()))?;
+    let url = offer(client, &app, dyno, format!("exec cat -- {}", quote(file)), None).await?;
+    if stream::pipe(client, &url, tokio::io::empty(), tokio::fs::File::from_std(place)).await? != 0 {
+        return Err(Failure::new(format!("{file} could not be copied out of {dyno}.")).into());
     }
-    match copied? {
-        0 => std::fs::rename(&part, &target).with_context(|| format!("{} can't be written", target.display())),
-        _ => Err(Failure::new(format!("{file} could not be copied out of {dyno}.")).into()),
+    match kept {
+        Some((part, target)) => part.persist(&target).with_context(|| format!("{} can't be written", target.display())),
+        None => Ok(()),
     }
+}
+
+/// What to write into, and for a file how it gets its name: a part of it must not look like the
+/// whole. Devices and pipes are written to as they are, and links lead where they lead.
+fn place(target: &Path) -> std::io::Result<(File, Option<(TempPath, PathBuf)>)> {
+    let now = std::fs::metadata(target).ok();
+    if now.as_ref().is_some_and(|now| !now.is_file()) {
+        return Ok((File::options().write(true).open(target)?, None));
+    }
+    let target = target.canonicalize().unwrap_or_else(|_| target.to_owned());
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let permissions = now.map_or_else(|| Permissions::from_mode(0o666), |now| now.permissions());
+    let part = tempfile::Builder::new().prefix(".paas-").permissions(permissions).tempfile_in(folder)?;
+    let (file, part) = part.into_parts();
+    Ok((file, Some((part, target))))
 }
 
 /// `5000`, or `8000:5000`.
@@ -195,9 +213,9 @@ fn parse_ports(text: &str) -> Result<(u16, u16), Failure> {
 
 /// What runs in the dyno for one connection: bytes both ways, until the dyno's side ends or
 /// ours has been over for a while.
-fn tunnel(port: u16) -> String {
+fn tunnel(host: &str, port: u16) -> String {
     format!(
-        "exec 3<>/dev/tcp/127.0.0.1/{port} 4<&0 || exit 1; \
+        "exec 3<>/dev/tcp/{host}/{port} 4<&0 || exit 1; \
          (cat <&4 >&3; sleep 5; kill $$) >/dev/null 2>&1 & \
          cat <&3; kill $! 2>/dev/null; exit 0"
     )
@@ -217,7 +235,7 @@ async fn forward(context: &Context, app: &AppArgs, dyno: &str, ports: &[(u16, u1
             while let Ok((connection, _)) = listener.accept().await {
                 let (client, app, dyno) = (client.clone(), app.clone(), dyno.clone());
                 tokio::task::spawn_local(async move {
-                    if let Err(error) = carry(&client, &app, &dyno, remote, connection).await {
+                    if let Err(error) = carry(&client, &app, &dyno, "127.0.0.1", remote, connection).await {
                         output::complain(&format!("{error:#}"));
                     }
                 });
@@ -229,8 +247,17 @@ async fn forward(context: &Context, app: &AppArgs, dyno: &str, ports: &[(u16, u1
     Ok(())
 }
 
-async fn carry(client: &Client, app: &str, dyno: &str, port: u16, connection: TcpStream) -> anyhow::Result<()> {
-    let url = offer(client, app, dyno, tunnel(port), None).await?;
+/// Connects a connection here with one that a program in a dyno makes. The host becomes part of
+/// a shell's line.
+pub(super) async fn carry(
+    client: &Client,
+    app: &str,
+    dyno: &str,
+    host: &str,
+    port: u16,
+    connection: TcpStream,
+) -> anyhow::Result<()> {
+    let url = offer(client, app, dyno, tunnel(host, port), None).await?;
     let (read, write) = tokio::io::split(connection);
     stream::pipe(client, &url, read, write).await?;
     Ok(())

@@ -39,7 +39,14 @@ pub(crate) struct LogsArgs {
     #[arg(short, long, value_name = "SOURCE")]
     source: Option<String>,
     /// Only lines of this dyno (web.1) or process type (web)
-    #[arg(short, long, visible_alias = "ps", alias = "dyno-name", alias = "process-type", value_name = "DYNO")]
+    #[arg(
+        short,
+        long,
+        visible_alias = "ps",
+        visible_short_alias = 'p',
+        aliases = ["dyno-name", "process-type"],
+        value_name = "DYNO"
+    )]
     dyno: Option<String>,
     /// Colours even without a terminal
     #[arg(long)]

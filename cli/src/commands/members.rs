@@ -12,8 +12,8 @@ use super::teams::TeamArgs;
 use crate::client::{Client, missing, segment};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output;
 use crate::progress::Action;
+use crate::{input, output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -192,7 +192,7 @@ async fn accept(context: &Context, token: &str) -> anyhow::Result<()> {
             "{} invites {email} to the team {team}. This makes your account.",
             invitation.invited_by.email
         ));
-        TeamInvitationAccept { password: Some(password()?), name: None }
+        TeamInvitationAccept { password: Some(password().await?), name: None }
     } else {
         TeamInvitationAccept::default()
     };
@@ -206,13 +206,11 @@ async fn accept(context: &Context, token: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn password() -> anyhow::Result<String> {
+async fn password() -> anyhow::Result<String> {
     if std::io::stdin().is_terminal() {
         return Ok(inquire::Password::new("Choose a password:").prompt()?);
     }
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line)?;
-    let password = line.trim_end_matches(['\r', '\n']).to_owned();
+    let password = input::line().await?;
     if password.is_empty() {
         return Err(Failure::usage("There is no terminal to ask on.")
             .hint("Give the password as a line on stdin.")

@@ -1,6 +1,7 @@
 //! The commands, one noun a file. Each file has an enum of its commands with their options,
 //! and a function for each that asks the API and writes what came of it.
 
+pub(crate) mod absent;
 pub(crate) mod access;
 pub(crate) mod account;
 pub(crate) mod addons;
@@ -37,6 +38,7 @@ pub(crate) mod run;
 pub(crate) mod scale;
 pub(crate) mod sessions;
 pub(crate) mod setups;
+pub(crate) mod socks;
 pub(crate) mod stack;
 pub(crate) mod status;
 pub(crate) mod teams;

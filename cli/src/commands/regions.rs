@@ -8,6 +8,9 @@ use crate::output;
 
 #[derive(Debug, Args)]
 pub(crate) struct RegionsArgs {
+    /// Only those for spaces of one's own: there are none
+    #[arg(long, hide = true)]
+    private: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -15,7 +18,8 @@ pub(crate) struct RegionsArgs {
 
 impl RegionsArgs {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let regions: Vec<Region> = context.client()?.list("/regions").await?;
+        let mut regions: Vec<Region> = context.client()?.list("/regions").await?;
+        regions.retain(|region| region.private_capable || !self.private);
         if self.json {
             return output::json(&regions);
         }

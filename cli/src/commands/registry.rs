@@ -5,7 +5,7 @@ use paas_wire::buildpack_registry::{BuildpackReadme, BuildpackRevision, Register
 
 use crate::client::{Client, segment};
 use crate::context::Context;
-use crate::{output, when};
+use crate::output;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -139,10 +139,8 @@ async fn versions(client: &Client, buildpack: &str, json: bool) -> anyhow::Resul
     if json {
         return output::json(&versions);
     }
-    let rows = versions.into_iter().map(|version| {
-        vec![version.release.to_string(), version.reference, when::local(version.created_at), version.status]
-    });
-    output::table(&["Version", "Of", "Released", "Status"], rows.collect());
+    let rows = versions.into_iter().map(|version| vec![version.release.to_string(), version.reference, version.status]);
+    output::table(&["Version", "Of", "Status"], rows.collect());
     Ok(())
 }
 

@@ -2,9 +2,10 @@
 
 use clap::Subcommand;
 use paas_wire::range::Order;
-use paas_wire::{Formation, Range, Release, ReleaseCreate, ReleaseStatus};
+use paas_wire::{ConfigVars, Formation, Range, Release, ReleaseCreate, ReleaseStatus};
 use reqwest::Method;
 
+use super::config::quote;
 use crate::app::AppArgs;
 use crate::client::{Client, app_path, segment};
 use crate::context::Context;
@@ -34,6 +35,9 @@ pub(crate) enum Command {
         release: Option<String>,
         #[command(flatten)]
         app: AppArgs,
+        /// With its config vars, as lines for a shell
+        #[arg(short, long, conflicts_with = "json")]
+        shell: bool,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -71,9 +75,9 @@ impl Command {
                 let (app, client) = context.app(&app)?;
                 list(client, &app, num, json).await
             }
-            Self::Info { release, app, json } => {
+            Self::Info { release, app, shell, json } => {
                 let (app, client) = context.app(&app)?;
-                info(client, &app, release.as_deref(), json).await
+                info(client, &app, release.as_deref(), shell, json).await
             }
             Self::Output { release, app } => {
                 let (app, client) = context.app(&app)?;
@@ -141,7 +145,7 @@ async fn list(client: &Client, app: &str, count: u32, json: bool) -> anyhow::Res
     Ok(())
 }
 
-async fn info(client: &Client, app: &str, release: Option<&str>, json: bool) -> anyhow::Result<()> {
+async fn info(client: &Client, app: &str, release: Option<&str>, shell: bool, json: bool) -> anyhow::Result<()> {
     let release = find(client, app, release).await?;
     if json {
         return output::json(&release);
@@ -156,6 +160,15 @@ async fn info(client: &Client, app: &str, release: Option<&str>, json: bool) -> 
         ("Status", release.status.as_str().to_owned()),
         ("When", when::ago(release.created_at)),
     ]);
+    if shell {
+        let path = app_path(app, &format!("/releases/{}/config-vars", release.version));
+        let vars: ConfigVars = client.get(&path).await?;
+        output::line("");
+        output::heading(format_args!("v{} Config vars", release.version));
+        for (key, value) in &vars {
+            output::value(&format!("{key}={}", quote(value)));
+        }
+    }
     Ok(())
 }
 

@@ -99,13 +99,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         pipeline: PipelineArgs,
         /// No more of them by themselves
-        #[arg(long)]
+        #[arg(long, alias = "autodeploy")]
         no_autodeploy: bool,
         /// Nobody destroys them by itself
-        #[arg(long)]
+        #[arg(long, alias = "autodestroy")]
         no_autodestroy: bool,
         /// They don't wait for tests
-        #[arg(long)]
+        #[arg(long, alias = "wait-for-ci")]
         no_wait_for_ci: bool,
     },
     /// Connect a pipeline to the repository that its branches come from

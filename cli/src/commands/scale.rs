@@ -26,7 +26,7 @@ pub(crate) enum Command {
         json: bool,
     },
     /// Set the size of dynos, or show it: web=standard-2x, or one size for all types
-    #[command(name = "ps:resize", visible_alias = "ps:type", visible_alias = "dyno:resize")]
+    #[command(name = "ps:resize", visible_aliases = ["resize", "ps:type", "dyno:resize", "dyno:type"])]
     Resize {
         /// TYPE=SIZE, or SIZE for all types; none shows the present sizes
         #[arg(value_name = "TYPE=SIZE")]

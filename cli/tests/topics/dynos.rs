@@ -77,6 +77,29 @@ fn a_port_is_forwarded_through_a_program() {
 }
 
 #[test]
+fn a_dyno_is_reached_by_socks() {
+    use std::io::{BufRead as _, Read as _, Write as _};
+    let world = entered(&[Frame::Stdout(b"pong".to_vec()), Frame::Exit(0)]);
+    let mut command = world.command(&["ps:socks", "--port", "0"]);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    let port: u16 = line.split_whitespace().next_back().unwrap().parse().unwrap();
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"\x05\x01\x00\x05\x01\x00\x03\x07redis-1\x18\xebping").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(said, b"\x05\x00\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00pong");
+    let sent = world.stub.upgraded();
+    assert!(sent.windows(4).any(|window| window == b"ping"), "{sent:?}");
+    assert!(world.stub.calls().iter().any(|call| call.contains("/dev/tcp/redis-1/6379")));
+}
+
+#[test]
 fn consoles_and_tasks_are_one_off_dynos() {
     let world = World::new();
     let mut made = dyno("run.1", DynoState::Starting, "x");
@@ -131,4 +154,32 @@ fn a_release_phase_is_run_again() {
     assert!(run.stdout.contains("migrated") && run.stderr.contains("v8 failed") && run.code != 0, "{}", run.stderr);
     let run = world.run(&["releases:retry"]);
     assert!(run.stderr.contains("no release phase"), "{}", run.stderr);
+}
+
+#[test]
+fn what_a_file_is_copied_to_stays_what_it_is() {
+    use std::os::unix::fs::{FileTypeExt as _, symlink};
+    let copied = || entered(&[Frame::Stdout(b"new".to_vec()), Frame::Exit(0)]);
+
+    let world = copied();
+    let pipe = world.work().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let there = pipe.clone();
+    let reader = std::thread::spawn(move || std::fs::read_to_string(there).unwrap());
+    let run = world.run(&["ps:copy", "x", "-o", "pipe"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    assert_eq!(reader.join().unwrap(), "new");
+
+    let world = copied();
+    std::fs::write(world.work().join("real"), "old").unwrap();
+    symlink("real", world.work().join("link")).unwrap();
+    assert_eq!(world.run(&["ps:copy", "x", "-o", "link"]).code, 0);
+    assert!(world.work().join("link").is_symlink());
+    assert_eq!(std::fs::read_to_string(world.work().join("real")).unwrap(), "new");
+
+    let world = entered(&[Frame::Exit(1)]);
+    std::fs::write(world.work().join("x.part"), "mine").unwrap();
+    assert_eq!(world.run(&["ps:copy", "x"]).code, 1);
+    assert_eq!(std::fs::read_to_string(world.work().join("x.part")).unwrap(), "mine");
 }

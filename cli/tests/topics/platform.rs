@@ -171,3 +171,99 @@ fn docker_images_are_refused_with_what_to_do() {
     }
     assert!(world.stub.calls().is_empty());
 }
+
+#[test]
+fn hands_that_know_heroku_type_on() {
+    let mut world = World::new();
+    let made = release(7, "Deploy", ReleaseStatus::Succeeded);
+    world
+        .stub
+        .json("GET /apps/myapp", &app("myapp"))
+        .json("GET /apps/myapp/addons", &Vec::<u8>::new())
+        .json("GET /apps/myapp/dynos", &[dyno("web.1", DynoState::Up, "x")])
+        .json("GET /apps/myapp/collaborators", &Vec::<u8>::new())
+        .json("GET /apps/myapp/releases/7", &made)
+        .json("GET /apps/myapp/releases/7/config-vars", &json!({"A": "two words"}))
+        .json("GET /apps/myapp/domains", &[domain("www.example.com", paas_wire::domain::DomainKind::Custom)])
+        .json("PUT /apps/myapp/buildpack-installations", &Vec::<u8>::new())
+        .json("GET /apps/myapp/config-vars", &json!({"A": "1"}))
+        .json("POST /apps/myapp/dynos/web.1/actions/stop", &json!({}));
+    let run = world.run(&["apps:info", "-s"]);
+    assert!(run.stdout.contains("\nweb_url=") && run.stdout.contains("\ndynos=web: 1\n"), "{}", run.stdout);
+    let run = world.run(&["releases:info", "v7", "--shell"]);
+    assert!(run.stdout.ends_with("=== v7 Config vars\n\nA='two words'\n"), "{}", run.stdout);
+    let run = world.run(&["domains", "--csv"]);
+    assert!(run.stdout.starts_with("Domain,DNS target,Status\nwww.example.com,"), "{}", run.stdout);
+    assert_eq!(world.run(&["buildpacks:clear", "-j"]).stdout, "[]\n");
+    assert_eq!(world.run(&["config", "-j"]).stdout, "{\n  \"A\": \"1\"\n}\n");
+    assert_eq!(world.run(&["stop", "web.1"]).code, 0);
+    let run = world.run(&["apps:errors"]);
+    assert!(run.code == 1 && run.stderr.contains("paas logs"), "{}", run.stderr);
+    world.env("SHELL", Some("/usr/bin/zsh"));
+    assert!(world.run(&["autocomplete"]).stdout.starts_with("#compdef paas"));
+    world.env("SHELL", Some("/bin/csh"));
+    assert_eq!(world.run(&["autocomplete"]).code, 2);
+}
+
+#[test]
+fn what_was_written_wrongly_is_told_in_one_voice() {
+    let world = World::new();
+    insta::assert_snapshot!(world.shows(&[
+        "apps:destory",
+        "plugins",
+        "nope",
+        "ps:scael",
+        "apps:nothing",
+        "spaces:create",
+        "apps --jsn",
+        "config:get",
+        "logs --num x",
+    ]), @r"
+    $ paas apps:destory
+    !  ▸    apps:destory is no paas command.
+    !  ▸    What there is: paas help apps
+    = 2
+
+    $ paas plugins
+    !  ▸    plugins is no paas command.
+    !  ▸    paas has no plugins.
+    = 2
+
+    $ paas nope
+    !  ▸    nope is no paas command.
+    !  ▸    All there is: paas help
+    = 2
+
+    $ paas ps:scael
+    !  ▸    ps:scael is no paas command.
+    !  ▸    Did you mean `paas ps:scale`? All there is: paas help
+    = 2
+
+    $ paas apps:nothing
+    !  ▸    apps:nothing is no paas command.
+    !  ▸    What there is: paas help apps
+    = 2
+
+    $ paas spaces:create
+    !  ▸    spaces:create is no paas command.
+    !  ▸    There are no spaces: one machine runs all apps.
+    = 2
+
+    $ paas apps --jsn
+    !  ▸    Unexpected argument '--jsn' found.
+    !  ▸    a similar argument exists: '--json'
+    !  ▸    Usage: paas apps --json
+    !  ▸    All about it: paas apps --help
+    = 2
+
+    $ paas config:get
+    !  ▸    The following required arguments were not provided: <KEY>...
+    !  ▸    Usage: paas config:get <KEY>...
+    !  ▸    All about it: paas config:get --help
+    = 2
+
+    $ paas logs --num x
+    !  ▸    Invalid value 'x' for '--num <COUNT>': invalid digit found in string.
+    = 2
+    ");
+}

@@ -99,6 +99,13 @@ impl Stub {
         self
     }
 
+    /// An answer that sends the client to another place.
+    pub(crate) fn leads(&self, route: &str, (name, value): (&str, &str)) -> &Self {
+        let headers = vec![(name.to_owned(), value.to_owned())];
+        self.push(route, Answer { headers, ..Answer::new(301, Vec::new()) });
+        self
+    }
+
     pub(crate) fn text(&self, route: &str, body: &str) -> &Self {
         self.push(route, Answer::new(200, body.into()));
         self

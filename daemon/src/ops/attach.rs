@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{Platform, dynos, spec};
 use crate::{
-    engine::{ExecSpec, Session, Signal, Target},
+    engine::{EngineError, ExecSpec, Session, Signal, Target},
     error::{Error, Result},
     secret,
     store::{self, apps::App, dynos::Dyno},
@@ -183,7 +183,12 @@ pub async fn start(p: &Platform, waiting: &Waiting) -> Result<Session> {
             let spec = spec::build(p, app, dyno).await?;
             Ok(p.engine.start_attached(&spec).await?)
         }
-        Waiting::Program { target, spec } => Ok(p.engine.exec(*target, spec).await?),
+        Waiting::Program { target, spec } => match p.engine.exec(*target, spec).await {
+            Err(EngineError::NotFound { .. }) => Err(Error::Conflict(
+                "It does not run just now, most likely since it is being started again. Try again in a moment; `paas ps` shows dynos.".into(),
+            )),
+            started => Ok(started?),
+        },
     }
 }
 

@@ -27,6 +27,7 @@ mod config;
 mod domains;
 mod drains;
 mod features;
+mod manifest;
 mod page;
 mod pipelines;
 mod ps;

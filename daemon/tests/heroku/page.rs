@@ -28,6 +28,11 @@ fn commands() -> impl Iterator<Item = Command> {
     })
 }
 
+/// Class and name of every command.
+pub fn classes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    commands().map(|command| (command.class, command.name))
+}
+
 /// What came of all commands, over all topics.
 fn outcomes() -> BTreeMap<String, Outcome> {
     let mut all: BTreeMap<String, Outcome> = BTreeMap::new();

@@ -1,16 +1,44 @@
 //! `paas heroku`: the same command line by way of paas's own, and whom it tells what.
 
 use std::{
+    path::PathBuf,
     process::Stdio,
     sync::{Arc, Mutex},
 };
 
-use tokio::{io::AsyncReadExt as _, io::AsyncWriteExt as _, net::TcpListener, process::Command};
+use serde_json::json;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpListener,
+    process::Command,
+};
 
 use crate::{
-    client::{Heroku, finish},
+    client::{Heroku, finish, until},
     util::programs,
 };
+
+/// Loaded by Node before the program: writes down each connection that it makes, by whatever
+/// way, and refuses those that leave this machine.
+const HOOK: &str = r"
+const net = require('net'), fs = require('fs'), connect = net.Socket.prototype.connect;
+net.Socket.prototype.connect = function (...given) {
+  const first = Array.isArray(given[0]) ? given[0][0] : given[0];
+  const { port, host } = typeof first === 'object' ? first : { port: given[0], host: given[1] };
+  if (!port) return connect.apply(this, given);
+  const local = /^(localhost|127\.[0-9.]+|::1)$/.test(host || 'localhost');
+  fs.appendFileSync(process.env.HOOK_FILE, `${local ? 'here' : 'OUTSIDE'} ${host}:${port}\n`);
+  return local ? connect.apply(this, given) : this.destroy(new Error('refused by the test'));
+};
+";
+
+/// Has Node write down the connections of a command; the file with them.
+fn watch(h: &Heroku, command: &mut Command) -> PathBuf {
+    let (hook, file) = (h.home.join("hook.js"), h.home.join("connections"));
+    std::fs::write(&hook, HOOK).unwrap();
+    command.env("NODE_OPTIONS", format!("--require={}", hook.display())).env("HOOK_FILE", &file);
+    file
+}
 
 /// `paas heroku -- ARGUMENTS` in an environment that would lead elsewhere.
 fn paas(h: &Heroku, arguments: &[&str]) -> Command {
@@ -26,6 +54,7 @@ fn paas(h: &Heroku, arguments: &[&str]) -> Command {
         .env("HEROKU_HOST", "https://api.elsewhere.example.com")
         .env("HEROKU_API_KEY", "wrong")
         .env("HEROKU_CLOUD", "staging")
+        .env("HEROKU_REDIS_ADDON_NAME", "redis")
         .current_dir(&h.place)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -60,6 +89,7 @@ async fn it_works_and_tells_heroku_nothing() {
         for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
             command.env(name, format!("http://{address}"));
         }
+        watch(&h, &mut command);
         finish(command).await
     };
     let said = run("apps:info -a shop").await;
@@ -75,6 +105,29 @@ async fn it_works_and_tells_heroku_nothing() {
         let said = run(line).await;
         assert!(line == "dashboard" || said.status != 0, "{line}: {said:?}");
     }
+    // Past all proxies, and only where somebody looks on.
+    h.app.post("/pipelines", json!({"name": "shops"})).await;
+    let mut watching = Command::new("script");
+    let surrounded = paas(&h, &[]);
+    for (name, value) in surrounded.as_std().get_envs() {
+        watching.env(name, value.unwrap_or_default());
+    }
+    let line = format!("exec '{}' heroku -- ci --watch -p shops", programs().join("paas").display());
+    watching.args(["-q", "-e", "-f", "-c", &line, "/dev/null"]).env("SHELL", "/bin/sh").current_dir(&h.place);
+    let file = watch(&h, &mut watching);
+    let before = std::fs::read_to_string(&file).unwrap();
+    let mut child =
+        watching.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+    let connections = || std::fs::read_to_string(&file).unwrap();
+    until("ci --watch asks for news", async || {
+        let now = connections();
+        let now = &now[before.len()..];
+        now.contains("OUTSIDE") || now.contains("127.0.0.1:9\n")
+    })
+    .await;
+    child.kill().await.unwrap();
+    let connections = connections();
+    assert!(connections.contains("here ") && !connections.contains("OUTSIDE"), "{connections}");
     let heard = heard.lock().unwrap().clone();
     assert!(!heard.contains("heroku") && !heard.contains("herokai") && !heard.contains(&h.app.token), "{heard}");
     h.done().await;
@@ -103,6 +156,7 @@ async fn the_program_has_the_terminal_the_status_and_the_token() {
     assert!(out.contains(&token) && out.contains("DISABLE_TELEMETRY=true"), "{out}");
     assert_eq!(out.matches(&h.app.token).count(), 1 + out.matches("PAAS_API_KEY=").count(), "{out}");
     assert!(!out.contains("elsewhere.example.com") && !out.contains("HEROKU_CLOUD"), "{out}");
+    assert!(out.contains("HEROKU_REDIS_ADDON_NAME=redis"), "{out}");
 
     h.place_program("heroku", "#!/bin/sh\ntrap 'exit 3' TERM\necho ready\nwhile :; do sleep 0.1; done\n");
     let mut child = paas(&h, &["--", "x"]).spawn().unwrap();
@@ -112,22 +166,52 @@ async fn the_program_has_the_terminal_the_status_and_the_token() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(child.wait().await.unwrap().code(), Some(3));
 
-    let said = finish(paas(&h, &["--print-env"])).await;
-    assert!(said.out.contains(&format!("export HEROKU_HOST='{}'\n", h.host())), "{said:?}");
-    assert!(said.out.contains("unset HEROKU_CLOUD\n"), "{said:?}");
-    let ca = said.out.split("NODE_EXTRA_CA_CERTS='").nth(1).and_then(|rest| rest.split('\'').next()).unwrap();
-    let kept = std::fs::read_to_string(ca).unwrap();
-    let theirs = std::fs::read_to_string(h.app.dir.join("tls/ca.pem")).unwrap();
-    let bare = |text: &str| text.split_whitespace().collect::<String>();
-    assert_eq!(bare(&kept), bare(&theirs));
-    let mut command = paas(&h, &["--print-env"]);
-    command.env("PAAS_HOST", "https://api.example.com");
-    let said = finish(command).await;
-    assert!(said.status == 1 && said.err.contains("--serve"), "{said:?}");
     let mut command = paas(&h, &["--", "apps"]);
     command.env_remove("PAAS_API_KEY");
     let said = finish(command).await;
     assert!(said.status == 1 && said.err.contains("paas login"), "{said:?}");
+    h.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_serves_is_for_any_shell_until_it_is_ended() {
+    let h = Heroku::fake("wrapper-serve").await;
+    h.app.create("shop").await;
+    for end in [rustix::process::Signal::TERM, rustix::process::Signal::HUP, rustix::process::Signal::INT] {
+        let mut serve = paas(&h, &["--serve"]);
+        serve.env("TMPDIR", &h.home).env("no_proxy", "localhost").env("http_proxy", "http://127.0.0.1:1");
+        let mut child = serve.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut said = String::new();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            said.push_str(&line);
+            said.push('\n');
+            if line.starts_with("export HEROKU_GIT_HOST") {
+                break;
+            }
+        }
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("{said}\nheroku apps; heroku notifications; heroku ps:autoscale:disable -a shop")])
+            .env_clear()
+            .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", h.home.join("bin").display()))
+            .env("HOME", &h.home)
+            .env("no_proxy", "localhost")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let file = watch(&h, &mut shell);
+        let listed = finish(shell).await;
+        assert!(listed.out.contains("shop") && listed.status != 0, "{listed:?}");
+        let connections = std::fs::read_to_string(&file).unwrap();
+        assert!(connections.contains("here ") && !connections.contains("OUTSIDE"), "{connections}");
+        let pid = rustix::process::Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
+        rustix::process::kill_process(pid, end).unwrap();
+        assert_eq!(child.wait().await.unwrap().code(), Some(0));
+        let kept = std::fs::read_dir(&h.home).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let kept: Vec<String> = kept.filter(|name| name.starts_with("paas-heroku-")).collect();
+        assert!(kept.is_empty(), "{kept:?}");
+    }
     h.done().await;
 }
 

@@ -33,7 +33,7 @@ async fn attach(t: &TestApp, made: &Value) -> TcpStream {
     stream
 }
 
-/// What comes out of an attached program, and its exit code.
+/// What comes out of an attached program, and its exit code; the trouble, where it has none.
 async fn attached(t: &TestApp, made: &Value) -> (String, Option<i32>) {
     let mut stream = attach(t, made).await;
     let mut all = Vec::new();
@@ -53,7 +53,7 @@ async fn attached(t: &TestApp, made: &Value) -> (String, Option<i32>) {
             match frame {
                 Frame::Stdout(data) => said.push_str(&String::from_utf8_lossy(&data)),
                 Frame::Exit(ended) => code = Some(ended),
-                Frame::Error(text) => panic!("{text}"),
+                Frame::Error(text) => said = text,
                 Frame::Stdin(_) | Frame::StdinEof | Frame::Resize { .. } | Frame::Stderr(_) => {}
             }
         }
@@ -103,8 +103,11 @@ async fn a_program_runs_inside_a_dyno_that_is_there() {
     let secret = made["attach_url"].as_str().unwrap().rsplit('/').next().unwrap();
     let gone = t.send_with("GET", &format!("/streams/attach/{secret}"), &[("Upgrade", "paas-attach/1")], "").await;
     assert_eq!(gone.status, 404);
+    let late = t.post(path, json!({"command": "echo hello"})).await.ok();
     t.patch("/apps/shop/formation/worker", json!({"quantity": 0})).await.ok();
     t.until_dynos("shop", &[]).await;
+    let (said, code) = attached(&t, &late).await;
+    assert!(code.is_none() && said.contains("It does not run just now"), "{said}");
     let refused = t.post(path, body).await;
     assert!(refused.status == 409 || refused.status == 404, "{refused:?}");
 }

@@ -29,7 +29,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         app: AppArgs,
         /// Those of all your apps
-        #[arg(long, conflicts_with = "app")]
+        #[arg(short = 'A', long, conflicts_with = "app")]
         all: bool,
         /// As JSON
         #[arg(long)]

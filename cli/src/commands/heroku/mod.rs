@@ -17,10 +17,10 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
 use anyhow::Context as _;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, kill_process};
 use tokio::net::TcpListener;
 use tokio::process::Child;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -31,16 +31,12 @@ use surroundings::Surroundings;
 /// Run Heroku's own command line with this server.
 #[derive(Debug, clap::Args)]
 pub(crate) struct HerokuArgs {
-    /// Print the environment for a shell, for a server on this machine: eval "$(paas heroku --print-env)"
-    #[arg(long, conflicts_with_all = ["serve", "arguments"])]
-    print_env: bool,
-
     /// Print the environment and stay, so that other programs can use it
     #[arg(long, conflicts_with = "arguments")]
     serve: bool,
 
     /// The port to stay on with --serve [default: any]
-    #[arg(long, value_name = "PORT", requires = "serve", default_value_t = 0)]
+    #[arg(long, value_name = "PORT", requires = "serve", default_value_t = 0, hide_default_value = true)]
     port: u16,
 
     /// What `heroku` is given
@@ -64,14 +60,10 @@ impl HerokuArgs {
             Failure::new(format!("You are not logged in to {}.", context.settings.base()))
                 .hint("Log in with `paas login`; Heroku's command line then uses that token.")
         })?;
-        if self.print_env {
-            let surroundings = Surroundings::of_local(&context.settings, token).await?;
-            output::raw(surroundings.for_shell().as_bytes());
-            return Ok(0);
-        }
         let listener = TcpListener::bind(("127.0.0.1", self.port))
             .await
             .with_context(|| format!("127.0.0.1:{} can't be listened on", self.port))?;
+        let signals = Signals::watch()?;
         let folder =
             tempfile::Builder::new().prefix("paas-heroku-").tempdir().context("No temporary folder can be made")?;
         let surroundings = Surroundings::of_forwarder(&context.settings, token, &listener, folder.path()).await?;
@@ -80,7 +72,7 @@ impl HerokuArgs {
         if self.serve {
             output::raw(surroundings.for_shell().as_bytes());
             output::complain("Open until Ctrl-C.");
-            tokio::signal::ctrl_c().await.context("Signals can't be watched")?;
+            signals.ended().await;
             return Ok(0);
         }
         let mut command = tokio::process::Command::new("heroku");
@@ -96,7 +88,7 @@ impl HerokuArgs {
                 anyhow::Error::from(error).context("`heroku` can't be started")
             }
         })?;
-        let status = wait(child).await?;
+        let status = signals.pass_to(child).await?;
         serving.abort();
         if status.success() && makes_remotes(&self.arguments) {
             surroundings.keep_for_git()?;
@@ -105,28 +97,53 @@ impl HerokuArgs {
     }
 }
 
-/// Waits for a program that has this terminal: what the terminal sends to all of us (Ctrl-C)
-/// is its affair, what was sent to us alone goes on to it.
-async fn wait(mut child: Child) -> anyhow::Result<ExitStatus> {
-    let watch = |kind| signal(kind).context("Signals can't be watched");
-    let mut interrupt = watch(SignalKind::interrupt())?;
-    let mut quit = watch(SignalKind::quit())?;
-    let mut terminate = watch(SignalKind::terminate())?;
-    let mut hangup = watch(SignalKind::hangup())?;
-    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    let pass = |kind: Signal| {
-        if let Some(pid) = pid {
-            // It may have ended by now.
-            let _ = kill_process(pid, kind);
-        }
-    };
-    loop {
+/// What ends a program, watched from the start: none of it is to end us before we are ready.
+struct Signals {
+    interrupt: Signal,
+    quit: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn watch() -> anyhow::Result<Self> {
+        let watch = |kind| signal(kind).context("Signals can't be watched");
+        Ok(Self {
+            interrupt: watch(SignalKind::interrupt())?,
+            quit: watch(SignalKind::quit())?,
+            terminate: watch(SignalKind::terminate())?,
+            hangup: watch(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits until somebody ends us. The folder with our files goes with us then.
+    async fn ended(mut self) {
         tokio::select! {
-            status = child.wait() => return status.context("`heroku` can't be waited for"),
-            _ = interrupt.recv() => {}
-            _ = quit.recv() => {}
-            _ = terminate.recv() => pass(Signal::TERM),
-            _ = hangup.recv() => pass(Signal::HUP),
+            _ = self.interrupt.recv() => {}
+            _ = self.quit.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+
+    /// Waits for a program that has this terminal: what the terminal sends to all of us (Ctrl-C)
+    /// is its affair, what was sent to us alone goes on to it.
+    async fn pass_to(mut self, mut child: Child) -> anyhow::Result<ExitStatus> {
+        let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let pass = |kind| {
+            if let Some(pid) = pid {
+                // It may have ended by now.
+                let _ = kill_process(pid, kind);
+            }
+        };
+        loop {
+            tokio::select! {
+                status = child.wait() => return status.context("`heroku` can't be waited for"),
+                _ = self.interrupt.recv() => {}
+                _ = self.quit.recv() => {}
+                _ = self.terminate.recv() => pass(rustix::process::Signal::TERM),
+                _ = self.hangup.recv() => pass(rustix::process::Signal::HUP),
+            }
         }
     }
 }

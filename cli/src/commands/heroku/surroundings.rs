@@ -8,12 +8,11 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use super::trust;
-use crate::failure::Failure;
 use crate::git;
 use crate::settings::Settings;
 
 /// Variables besides `HEROKU_*` that would lead it elsewhere.
-const TAKEN_AWAY: [&str; 10] = [
+const TAKEN_AWAY: [&str; 8] = [
     "SSO_URL",
     "TRUST_ONLY",
     "IS_HEROKU_TEST_ENV",
@@ -22,9 +21,13 @@ const TAKEN_AWAY: [&str; 10] = [
     "no_proxy",
     "ALL_PROXY",
     "all_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
 ];
+
+/// Its own variables that lead nowhere and stay.
+const KEPT: [&str; 4] = ["HEROKU_DEBUG", "HEROKU_DEBUG_HEADERS", "HEROKU_NOTIFICATIONS", "HEROKU_REDIS_ADDON_NAME"];
+
+/// Where nobody listens: for what it sends the token to by a way that knows no proxy.
+const NOWHERE: &str = "127.0.0.1:9";
 
 /// What is set for it.
 pub(super) struct Surroundings {
@@ -43,15 +46,11 @@ impl Surroundings {
         folder: &Path,
     ) -> anyhow::Result<Self> {
         let port = listener.local_addr().context("The forwarder has no address")?.port();
-        // Not `localhost`, whose other address somebody else may listen on.
-        let mut surroundings = Self::new("127.0.0.1", port, token, settings);
+        let mut surroundings = Self::new(port, token, settings);
         let ca = folder.join("ca.pem");
         trust::make(folder, settings.node_ca.as_deref())?;
         surroundings.set("NODE_EXTRA_CA_CERTS", ca.display().to_string());
         surroundings.set("HEROKU_GIT_HOST", settings.machine());
-        for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
-            surroundings.set(name, format!("http://127.0.0.1:{port}"));
-        }
         surroundings.git = git_config(settings).await;
         // Its own helper goes into a file that ends with it, not into the user's.
         let config = folder.join("gitconfig");
@@ -61,43 +60,29 @@ impl Surroundings {
         Ok(surroundings)
     }
 
-    /// Straight to a server on this machine, which needs no forwarder.
-    pub(super) async fn of_local(settings: &Settings, token: String) -> anyhow::Result<Self> {
-        let host = settings.host.host_str().unwrap_or_default();
-        let local = matches!(host, "localhost" | "127.0.0.1") && settings.host.scheme() == "http";
-        let port = settings.host.port_or_known_default().unwrap_or_default();
-        if !local {
-            return Err(Failure::new(format!(
-                "Heroku's command line can't reach {} by itself: it believes in localhost only.",
-                settings.base()
-            ))
-            .hint("Keep `paas heroku --serve` running and use what it prints, or run `paas heroku -- ARGS`.")
-            .into());
-        }
-        let ca = trust::learn(settings).await?;
-        let mut surroundings = Self::new(host, port, token, settings);
-        surroundings.set("NODE_EXTRA_CA_CERTS", ca.display().to_string());
-        Ok(surroundings)
-    }
-
-    fn new(host: &str, port: u16, token: String, settings: &Settings) -> Self {
+    fn new(port: u16, token: String, settings: &Settings) -> Self {
+        // Not `localhost`, whose other address somebody else may listen on.
+        let host = "127.0.0.1";
         let base = format!("http://{host}:{port}");
-        let vars = vec![
+        let mut vars = vec![
             ("HEROKU_API_KEY", token),
             ("HEROKU_HOST", base.clone()),
             ("HEROKU_PARTICLEBOARD_URL", base.clone()),
             ("HEROKU_BUILDPACK_REGISTRY_URL", base.clone()),
             ("HEROKU_STATUS_HOST", base.clone()),
-            ("HEROKU_LOGIN_HOST", base),
+            ("HEROKU_LOGIN_HOST", base.clone()),
             ("HEROKU_DATA_HOST", host.to_owned()),
             ("PGDIAGNOSE_URL", host.to_owned()),
             ("HEROKU_EXEC_URL", format!("https://{host}:{port}/")),
+            ("HEROKU_CI_WEBSOCKET_URL", format!("ws://{NOWHERE}")),
             ("HEROKU_NETRC_WRITE", "true".to_owned()),
             ("HEROKU_SKIP_NEW_VERSION_CHECK", "true".to_owned()),
             ("DISABLE_TELEMETRY", "true".to_owned()),
         ];
+        // What it asks of Heroku's hosts past all of these ends at the forwarder.
+        vars.extend(["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"].map(|name| (name, base.clone())));
         let mut taken_away: Vec<String> = TAKEN_AWAY.map(str::to_owned).into();
-        taken_away.extend(settings.heroku.iter().cloned());
+        taken_away.extend(settings.heroku.iter().filter(|name| !KEPT.contains(&name.as_str())).cloned());
         Self { vars, taken_away, git: Vec::new() }
     }
 
@@ -181,19 +166,21 @@ mod tests {
     #[test]
     fn nothing_is_left_that_leads_elsewhere() {
         let mut settings = Settings::of("https://api.example.com".parse().unwrap());
-        settings.heroku = vec!["HEROKU_CLOUD".to_owned(), "HEROKU_HOST".to_owned()];
-        let surroundings = Surroundings::new("127.0.0.1", 5, "it's".to_owned(), &settings);
+        settings.heroku = ["HEROKU_CLOUD", "HEROKU_HOST", "HEROKU_DEBUG"].map(str::to_owned).into();
+        let surroundings = Surroundings::new(5, "it's".to_owned(), &settings);
         let text = surroundings.for_shell();
         for line in [
             "unset HEROKU_CLOUD\n",
             "unset NODE_TLS_REJECT_UNAUTHORIZED\n",
             "export HEROKU_HOST='http://127.0.0.1:5'\n",
             "export DISABLE_TELEMETRY='true'\n",
+            "export https_proxy='http://127.0.0.1:5'\n",
+            "export HEROKU_CI_WEBSOCKET_URL='ws://127.0.0.1:9'\n",
             r"export HEROKU_API_KEY='it'\''s'",
         ] {
             assert!(text.contains(line), "{line} is not in {text}");
         }
-        assert!(!text.contains("unset HEROKU_HOST"), "{text}");
+        assert!(!text.contains("unset HEROKU_HOST") && !text.contains("HEROKU_DEBUG"), "{text}");
     }
 
     #[test]

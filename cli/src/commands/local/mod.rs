@@ -35,8 +35,18 @@ pub(crate) struct LocalArgs {
     files: Files,
 
     /// How many of each type; types that aren't named don't run unless all=1 is
-    #[arg(short = 'm', long = "formation", visible_alias = "concurrency", value_name = "TYPE=COUNT,…")]
+    #[arg(
+        short = 'm',
+        long = "formation",
+        visible_alias = "concurrency",
+        short_alias = 'c',
+        value_name = "TYPE=COUNT,…"
+    )]
     formation: Option<Counts>,
+
+    /// What to run as web where there is no Procfile
+    #[arg(long, value_name = "COMMAND")]
+    start_cmd: Option<String>,
 
     /// Seconds that a process may take to end before it is killed
     #[arg(short = 't', long, value_name = "SECONDS", default_value_t = 5)]
@@ -82,7 +92,10 @@ struct Files {
 /// The result is the exit code: that of the process that ended first, or 128 and the number
 /// of the signal that ended us.
 pub(crate) async fn start(args: LocalArgs) -> anyhow::Result<i32> {
-    let (entries, warnings) = read_procfile(&args.files.procfile)?;
+    let (entries, warnings) = match &args.start_cmd {
+        Some(line) if !args.files.procfile.exists() => parse_all(format!("web: {line}\n").as_bytes())?,
+        _ => read_procfile(&args.files.procfile)?,
+    };
     warn(warnings.iter().map(Warning::to_string));
     let root = folder(&args.files.procfile);
     let env = env_file::load(&args.files.env, &root)?;

@@ -71,7 +71,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         target: Target,
         /// The app's name, in place of the question
-        #[arg(long, value_name = "APP")]
+        #[arg(short, long, value_name = "APP")]
         confirm: Option<String>,
     },
     /// Move a Redis to another version
@@ -83,7 +83,7 @@ pub(crate) enum Command {
         #[arg(short, long, value_name = "VERSION")]
         version: String,
         /// The app's name, in place of the question
-        #[arg(long, value_name = "APP")]
+        #[arg(short, long, value_name = "APP")]
         confirm: Option<String>,
     },
     /// Make a Redis the one that the app knows as REDIS_URL
@@ -219,9 +219,9 @@ async fn all(client: &Client, app: &str) -> anyhow::Result<Vec<Found>> {
     Ok(found)
 }
 
-/// Whether a service, or the service of a plan, is one.
+/// Whether a service, or the service of a plan, is one: all names that it is sold by say so.
 fn is_redis(name: &str) -> bool {
-    matches!(name.split(':').next(), Some("redis" | "heroku-redis" | "redistogo"))
+    name.split(':').next().is_some_and(|service| service.contains("redis"))
 }
 
 impl Command {

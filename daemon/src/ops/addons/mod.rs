@@ -62,7 +62,10 @@ pub fn resolve_plan(p: &Platform, text: &str) -> Result<(Arc<dyn Provider>, &'st
     let text = named.as_deref().unwrap_or(text);
     let (service, plan) = text.split_once(':').map_or((text, None), |(service, plan)| (service, Some(plan)));
     let Some((provider, default)) = p.catalog.find(service) else {
-        let known: Vec<_> = p.catalog.all().iter().map(|provider| provider.service().name).collect();
+        let services = p.catalog.all().iter().map(|provider| provider.service());
+        let known: Vec<_> = services
+            .flat_map(|service| std::iter::once(service.name).chain(service.aliases.iter().map(|(name, _)| *name)))
+            .collect();
         return Err(Error::NotFound(crate::error::NotFound {
             resource: "addon_service",
             asked: format!("Couldn't find the add-on service {service:?}. There are: {}.", known.join(", ")),
