@@ -9,7 +9,7 @@ use std::{
 use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     process::Command,
 };
 
@@ -212,6 +212,56 @@ async fn what_it_serves_is_for_any_shell_until_it_is_ended() {
         let kept: Vec<String> = kept.filter(|name| name.starts_with("paas-heroku-")).collect();
         assert!(kept.is_empty(), "{kept:?}");
     }
+    h.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_has_it_until_it_ends() {
+    let h = Heroku::fake("wrapper-shell").await;
+    h.app.create("shop").await;
+    for shell in ["bash", "dash"] {
+        let ours = programs().join("paas");
+        let line = format!(
+            "eval \"$('{}' heroku --print-env)\"; heroku apps; heroku notifications; heroku ps:autoscale:disable -a shop; \
+             echo \"at $HEROKU_HOST\"; cat",
+            ours.display()
+        );
+        let surrounded = paas(&h, &[]);
+        let mut command = Command::new(shell);
+        command.args(["-c", &line]).env_clear().kill_on_drop(true);
+        for (name, value) in surrounded.as_std().get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        command.env("TMPDIR", &h.home).env("no_proxy", "localhost");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let file = watch(&h, &mut command);
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (mut said, mut at) = (String::new(), None);
+        while at.is_none() {
+            let line = lines.next_line().await.unwrap().unwrap_or_else(|| panic!("{shell} ended after {said}"));
+            at = line.strip_prefix("at http://").map(str::to_owned);
+            said.extend([line.as_str(), "\n"]);
+        }
+        assert!(said.contains("shop"), "{said}");
+        let connections = std::fs::read_to_string(&file).unwrap();
+        assert!(connections.contains("here ") && !connections.contains("OUTSIDE"), "{connections}");
+        // It is there as long as the shell, and leaves nothing.
+        let at = at.unwrap();
+        assert!(TcpStream::connect(&at).await.is_ok(), "{at}");
+        drop(child.stdin.take());
+        child.wait().await.unwrap();
+        until("the forwarder ends", async || TcpStream::connect(&at).await.is_err()).await;
+        until("its files are gone", async || {
+            let mut left = std::fs::read_dir(&h.home).unwrap();
+            !left.any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with("paas-heroku-"))
+        })
+        .await;
+    }
+    let mut command = paas(&h, &["--print-env"]);
+    command.env_remove("PAAS_API_KEY");
+    let said = finish(command).await;
+    assert!(said.status == 1 && said.out.is_empty() && said.err.contains("paas login"), "{said:?}");
     h.done().await;
 }
 

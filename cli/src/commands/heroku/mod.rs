@@ -3,9 +3,10 @@
 //! It believes in Heroku's hosts and in localhost only, so a [`forward`]er on 127.0.0.1 takes
 //! what it asks and passes it on; [`surroundings`] has the environment that leads it there and
 //! keeps the token from everybody else. [`attach`] translates attached dynos, and [`trust`]
-//! makes the certificate that git, Node and rendezvous want.
+//! makes the certificate that git, Node and rendezvous want; [`background`] has one stay behind a shell.
 
 mod attach;
+mod background;
 mod connection;
 mod forward;
 mod rewrite;
@@ -31,9 +32,18 @@ use surroundings::Surroundings;
 /// Run Heroku's own command line with this server.
 #[derive(Debug, clap::Args)]
 pub(crate) struct HerokuArgs {
+    /// Print the environment for this shell, and keep the way open behind it until the shell
+    /// ends: eval "$(paas heroku --print-env)"
+    #[arg(long, conflicts_with_all = ["arguments", "serve"])]
+    print_env: bool,
+
     /// Print the environment and stay, so that other programs can use it
     #[arg(long, conflicts_with = "arguments")]
     serve: bool,
+
+    /// Stay until these processes are gone, of which the first that is left counts
+    #[arg(long, hide = true, value_name = "PIDS", requires = "serve")]
+    until: Option<String>,
 
     /// The port to stay on with --serve [default: any]
     #[arg(long, value_name = "PORT", requires = "serve", default_value_t = 0, hide_default_value = true)]
@@ -60,6 +70,9 @@ impl HerokuArgs {
             Failure::new(format!("You are not logged in to {}.", context.settings.base()))
                 .hint("Log in with `paas login`; Heroku's command line then uses that token.")
         })?;
+        if self.print_env {
+            return tokio::task::spawn_blocking(background::start).await.context("The forwarder broke off")?;
+        }
         let listener = TcpListener::bind(("127.0.0.1", self.port))
             .await
             .with_context(|| format!("127.0.0.1:{} can't be listened on", self.port))?;
@@ -69,6 +82,14 @@ impl HerokuArgs {
         let surroundings = Surroundings::of_forwarder(&context.settings, token, &listener, folder.path()).await?;
         let forwarder = forward::Forwarder::new(&context.settings, &listener, folder.path())?;
         let serving = tokio::spawn(forwarder.serve(listener));
+        if let Some(shell) = &self.until {
+            output::raw(format!("{}\n", surroundings.for_shell()).as_bytes());
+            tokio::select! {
+                () = signals.ended() => {}
+                () = background::gone(shell) => {}
+            }
+            return Ok(0);
+        }
         if self.serve {
             output::raw(surroundings.for_shell().as_bytes());
             output::complain("Open until Ctrl-C.");
