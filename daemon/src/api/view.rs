@@ -80,14 +80,15 @@ pub(super) fn app(config: &Config, owned: &OwnedApp) -> wire::App {
 }
 
 pub(super) fn account(account: &Account) -> wire::Account {
-    let Account { user, profile } = account;
+    let Account { user, profile, team } = account;
+    let team = team.as_ref().map(|team| Named { id: team.id, name: team.name.clone() });
     wire::Account {
         allow_tracking: profile.allow_tracking,
         beta: profile.beta,
         country_of_residence: None,
         created_at: user.created_at,
-        default_organization: None,
-        default_team: None,
+        default_organization: team.clone(),
+        default_team: team,
         delinquent_at: None,
         email: user.email.clone(),
         federated: false,

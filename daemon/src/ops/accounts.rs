@@ -12,6 +12,7 @@ use crate::{
         Conn, authorizations, logins, oauth, pipelines,
         profiles::{self, Profile},
         ssh_keys,
+        teams::{self, Team},
         users::{self, User},
     },
 };
@@ -152,6 +153,8 @@ pub struct Account {
     pub user: User,
     /// What it has set.
     pub profile: Profile,
+    /// The team that its new apps belong to, where it has chosen one.
+    pub team: Option<Team>,
 }
 
 /// What may be changed of an account.
@@ -192,7 +195,8 @@ pub async fn of(p: &Platform, user: User) -> Result<Account> {
 
 async fn with_profile(c: &mut Conn, user: User) -> Result<Account> {
     let profile = profiles::find(c, user.id).await?.unwrap_or_else(|| Profile::new(user.id));
-    Ok(Account { user, profile })
+    let team = teams::default_of(c, user.id).await?;
+    Ok(Account { user, profile, team })
 }
 
 /// Locks an account that was read before: as it is now. `proven`: its owner has shown the password

@@ -231,6 +231,12 @@ async fn apps_of_a_team() {
     // The default team is chosen by each for themselves.
     assert_eq!(ann.patch("/teams/crew", json!({"default": true})).await.ok()["default"], true);
     assert_eq!(root.get("/teams/crew").await.ok()["default"], false);
+    let account = ann.get("/account").await.ok();
+    assert_eq!(
+        (&account["default_team"]["name"], &account["default_organization"]["name"]),
+        (&json!("crew"), &json!("crew"))
+    );
+    assert_eq!(root.get("/account").await.ok()["default_team"], Value::Null);
     assert_eq!(ann.post("/teams/apps", json!({})).await.ok()["team"]["name"], "crew");
     assert!(ann.post("/teams/apps", json!({"personal": true})).await.ok()["team"].is_null());
     ann.patch("/teams/crew", json!({"default": false})).await.ok();
