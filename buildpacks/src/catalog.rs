@@ -125,10 +125,16 @@ pub enum PackError {
     /// An address that builds can't fetch from.
     #[error("can't fetch a buildpack from {0:?}: use an https:// address of a git repository or .tgz archive")]
     Scheme(String),
+    /// No address is that long.
+    #[error("a buildpack's name or address has at most {LONGEST} bytes, and this has {0}")]
+    Long(usize),
     /// What follows the `#` is no branch, tag or commit.
     #[error("{0:?} after # is not a branch, tag or commit")]
     Reference(String),
 }
+
+/// Most bytes of a buildpack's name or address.
+const LONGEST: usize = 2000;
 
 impl PackRef {
     /// Understands a name, an address or an URN, as `buildpacks:set`, `.buildpacks` and the API
@@ -138,6 +144,9 @@ impl PackRef {
     /// Says what forms there are when it is none of them.
     pub fn parse(text: &str) -> Result<Self, PackError> {
         let text = text.trim();
+        if text.len() > LONGEST {
+            return Err(PackError::Long(text.len()));
+        }
         let name = text.strip_prefix("urn:buildpack:").unwrap_or(text);
         let lower = name.to_ascii_lowercase();
         if let Some(ours) = OURS.iter().find(|ours| ours.name == lower || ours.aliases.contains(&lower.as_str())) {

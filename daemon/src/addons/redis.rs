@@ -140,7 +140,7 @@ pub fn cli(secrets: &Secrets, args: &[&str], tty: bool) -> ExecSpec {
 
 /// Options of `redis-cli` that write whatever a server sends, theirs or another, to the
 /// machine's disk.
-pub const WRITES: [&str; 2] = ["--rdb", "--functions-rdb"];
+pub const WRITES: [&str; 3] = ["--rdb", "--functions-rdb", "--cluster"];
 
 /// Carries bytes between its standard streams and the server, as the user that it serves.
 const CARRY: &str = r#"exec 3<>/dev/tcp/127.0.0.1/6379 4<&0 || exit 1

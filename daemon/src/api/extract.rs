@@ -1,6 +1,9 @@
 //! What handlers take: who asks, which app, and a body.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::{FromRequest, FromRequestParts, Request},
@@ -25,6 +28,9 @@ use crate::ops::{
 
 /// Largest body of an API request, in bytes. Sources and slugs have their own uploads.
 pub const LARGEST_BODY: usize = 4 * 1024 * 1024;
+
+/// How long after its head a request's body is as good as sent with it.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// How long a body may take to come.
 const BODY: Duration = Duration::from_secs(60);
@@ -191,6 +197,25 @@ impl<T: DeserializeOwned> FromRequestParts<Platform> for Query<T> {
 }
 
 /// The bytes of a request's body, which has to come in time.
+/// Reads the body of a request whose token was looked up before it came. Where that took a while,
+/// it is looked up again: what was taken from somebody meanwhile, they have no longer.
+async fn read(request: Request, platform: &Platform) -> Result<Bytes, ApiError> {
+    let begun = Instant::now();
+    let before = request.extensions().get::<Known>().and_then(|Known(bearer)| bearer.clone());
+    let token = credentials(request.headers()).map(|(_, token)| token);
+    let bytes = whole(request, platform, BODY).await?;
+    if let (Some(before), Some(token)) = (before, token)
+        && begun.elapsed() > MOMENT
+    {
+        let now = tokens::bearer(platform, &token).await?;
+        if !now.is_some_and(|now| now.scopes == before.scopes && now.actor.user.admin == before.actor.user.admin) {
+            let text = "The token has ended, or may do something else now than when this request began. Send it again.";
+            return Err(ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", text));
+        }
+    }
+    Ok(bytes)
+}
+
 async fn whole<S: Send + Sync>(request: Request, state: &S, within: Duration) -> Result<Bytes, ApiError> {
     let Ok(read) = tokio::time::timeout(within, Bytes::from_request(request, state)).await else {
         let text = format!("The request's body did not come within {} s. Send it again.", within.as_secs());
@@ -213,7 +238,7 @@ impl<T: DeserializeOwned> FromRequest<Platform> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, platform: &Platform) -> Result<Self, ApiError> {
-        let bytes = whole(request, platform, BODY).await?;
+        let bytes = read(request, platform).await?;
         let text: &[u8] = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { &bytes };
         let value: serde_json::Value = serde_json::from_slice(text)
             .map_err(|error| ApiError::bad_request(format!("The request's body can't be read as JSON: {error}.")))?;
@@ -248,7 +273,7 @@ impl FromRequest<Platform> for Form {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, platform: &Platform) -> Result<Self, ApiError> {
-        let bytes = whole(request, platform, BODY).await?;
+        let bytes = read(request, platform).await?;
         let fields: BTreeMap<String, String> = url::form_urlencoded::parse(&bytes).into_owned().collect();
         if fields.values().any(|value| value.contains('\0')) {
             return Err(ApiError::invalid("The request's body has a NUL character in a text, which can't be kept."));

@@ -4,6 +4,7 @@ use axum::{
     extract::MatchedPath,
     http::{Method, request::Parts},
 };
+use percent_encoding::percent_decode_str;
 
 use crate::ops::scopes::{Need, What};
 
@@ -14,7 +15,8 @@ pub fn need_of(parts: &Parts) -> Need {
         return Need { what: What::Anything, write: true };
     }
     let Some(path) = parts.extensions.get::<MatchedPath>() else { return Need { what: What::Account, write: true } };
-    let asked = parts.uri.path().rsplit('/').next().unwrap_or_default();
+    // As the handlers read it.
+    let asked = percent_decode_str(parts.uri.path().rsplit('/').next().unwrap_or_default()).decode_utf8_lossy();
     match path.as_str() {
         "/users/{id}" if asked == "~" => need(&parts.method, "/account"),
         // Asked for by its id, a Redis is shown with a way in from anywhere.

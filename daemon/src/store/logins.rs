@@ -51,7 +51,7 @@ pub async fn insert(c: &mut Conn, row: &BrowserLogin, page_hash: &[u8], token_ha
 pub async fn trim(c: &mut Conn, peer: &str, most: i64) -> StoreResult<()> {
     execute!(
         c,
-        "delete from browser_logins where peer = $1 and id not in (select id from browser_logins where peer = $1 order by created_at desc, id desc limit $2)",
+        "delete from browser_logins where peer = $1 and state = 'waiting' and id not in (select id from browser_logins where peer = $1 order by created_at desc, id desc limit $2)",
         peer,
         most
     )?;

@@ -102,6 +102,18 @@ pub async fn delete(c: &mut Conn, id: Uuid) -> StoreResult<bool> {
     Ok(execute!(c, "delete from pipelines where id = $1", id)? > 0)
 }
 
+/// Whether a pipeline has neither apps nor a repository nor config vars.
+pub async fn is_bare(c: &mut Conn, id: Uuid) -> StoreResult<bool> {
+    let (things,): (i64,) = rows!(
+        c,
+        (i64,),
+        fetch_one,
+        "select (select count(*) from pipeline_couplings where pipeline_id = $1) + (select count(*) from pipeline_repos where pipeline_id = $1) + (select count(*) from pipeline_config_vars where pipeline_id = $1)",
+        id
+    )?;
+    Ok(things == 0)
+}
+
 /// Keys and sealed values of a stage, by key.
 pub async fn config(c: &mut Conn, id: Uuid, stage: &str) -> StoreResult<Vec<(String, Vec<u8>)>> {
     rows!(

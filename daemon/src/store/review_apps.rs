@@ -232,6 +232,18 @@ pub async fn branch_gone(c: &mut Conn, id: Uuid) -> StoreResult<()> {
     Ok(())
 }
 
+/// How many apps the review apps of a pipeline have that don't go.
+pub async fn count_with_app(c: &mut Conn, pipeline_id: Uuid) -> StoreResult<usize> {
+    let (count,): (i64,) = rows!(
+        c,
+        (i64,),
+        fetch_one,
+        "select count(*) from review_apps r join apps a on a.id = r.app_id where r.pipeline_id = $1 and not a.deleting and r.status not in ('deleting', 'deleted')",
+        pipeline_id
+    )?;
+    Ok(usize::try_from(count).unwrap_or_default())
+}
+
 /// Writes how far one is; not of one that is gone. Whether it was there.
 pub async fn set_status(
     c: &mut Conn,

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::TimeDelta;
 use paas_buildpacks::{
     output::plain_address,
     sandbox::{CancellationToken, Limits},
@@ -19,7 +20,11 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::build::{Builder, attempt::PIDS, source::Download};
+use super::build::{
+    Builder,
+    attempt::PIDS,
+    source::{Download, NO_ENGINE},
+};
 use crate::{
     error::{Error, Result},
     ops::{
@@ -41,6 +46,9 @@ const AGAIN: Duration = Duration::from_secs(3);
 
 /// How often an archive is tried to be fetched.
 const TRIES: u32 = 3;
+
+/// How long one waits for what is the platform's trouble.
+const PATIENCE: TimeDelta = TimeDelta::minutes(10);
 
 /// How long fetching may take.
 const FETCH: Duration = Duration::from_secs(900);
@@ -123,23 +131,50 @@ async fn one(builder: &Builder, id: Uuid) -> Result<Next> {
     let Some(row) = row else { return Ok(Next::Done) };
     match setups::advance(p, &row).await? {
         Next::Fetch => {
-            let found = fetch(builder, &row).await;
+            let found = match fetch(builder, &row).await {
+                Ok(found) => Ok(found),
+                // Not the source's fault, and likely better soon.
+                Err(Trouble::Passing(why)) if p.cx.now() - row.created_at < PATIENCE => {
+                    return Err(Error::Unavailable(why));
+                }
+                Err(Trouble::Passing(why) | Trouble::Lasting(why)) => Err(why),
+            };
             setups::took(p, &row, found).await
         }
         next @ (Next::Again | Next::Wait | Next::Done) => Ok(next),
     }
 }
 
+/// Why a source could not be brought.
+enum Trouble {
+    /// The platform's: too much is under way, or the engine is away.
+    Passing(String),
+    /// The source's.
+    Lasting(String),
+}
+
+impl From<String> for Trouble {
+    fn from(why: String) -> Self {
+        Self::Lasting(why)
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        if let Error::Unavailable(why) = error { Self::Passing(why) } else { Self::Lasting(error.to_string()) }
+    }
+}
+
 /// Brings the archive to its place, and reads its app.json.
-async fn fetch(builder: &Builder, setup: &AppSetup) -> Result<Option<Vec<u8>>, String> {
+async fn fetch(builder: &Builder, setup: &AppSetup) -> Result<Option<Vec<u8>>, Trouble> {
     let p = &builder.platform;
     let target = ops::sources::path(p, setup.source_id);
-    let url = &setups::source_url(p, setup).map_err(|error| error.to_string())?;
+    let url = &setups::source_url(p, setup)?;
     if let Some((pipeline, branch)) = ops::repos::is_source(url) {
         tokio::fs::create_dir_all(p.cx.path("sources")).await.map_err(|error| error.to_string())?;
-        ops::repos::archive(p, pipeline, branch, &target).await.map_err(|error| error.to_string())?;
+        ops::repos::archive(p, pipeline, branch, &target).await?;
         let read = tokio::task::spawn_blocking(move || look(&target)).await;
-        return read.unwrap_or_else(|error| Err(error.to_string()));
+        return Ok(read.unwrap_or_else(|error| Err(error.to_string()))?);
     }
     let directory = builds::directory(p, setup.id);
     let archive = match ops::sources::uploaded(p, url) {
@@ -149,7 +184,7 @@ async fn fetch(builder: &Builder, setup: &AppSetup) -> Result<Option<Vec<u8>>, S
     let (url, sum) = (plain_address(url), setup.source_checksum.as_deref().and_then(setups::checksum));
     let kept = tokio::task::spawn_blocking(move || keep(&archive, &target, &url, sum)).await;
     let _ = tokio::task::spawn_blocking(move || paas_buildpacks::tree::remove(&directory)).await;
-    kept.unwrap_or_else(|error| Err(error.to_string()))
+    Ok(kept.unwrap_or_else(|error| Err(error.to_string()))?)
 }
 
 fn keep(archive: &Path, target: &Path, url: &str, sum: Option<String>) -> Result<Option<Vec<u8>>, String> {
@@ -188,11 +223,11 @@ fn look(target: &Path) -> Result<Option<Vec<u8>>, String> {
     peek(file, "app.json", setups::MOST).map_err(|error| format!("The source can't be read: {error}"))
 }
 
-async fn download(builder: &Builder, setup: &AppSetup, url: &str, directory: &Path) -> Result<PathBuf, String> {
+async fn download(builder: &Builder, setup: &AppSetup, url: &str, directory: &Path) -> Result<PathBuf, Trouble> {
     let p = &builder.platform;
     let config = p.cx.config();
     let app = async { apps::by_id(&mut p.db.read().await?, setup.app_id).await };
-    let stack = app.await.map_err(|error| Error::from(error).to_string())?;
+    let stack = app.await.map_err(Error::from)?;
     let stack = stack.map_or_else(|| config.stack.clone(), |app| app.build_stack);
     let labels = [
         ("paas.app", setup.app_name.clone()),
@@ -221,9 +256,10 @@ async fn download(builder: &Builder, setup: &AppSetup, url: &str, directory: &Pa
         let mut said = Vec::new();
         match download.run(builder, &mut said).await {
             Ok(Some(path)) => return Ok(path),
-            Ok(None) => return Err("Fetching the source was cancelled.".to_owned()),
+            Ok(None) => return Err("Fetching the source was cancelled.".to_owned().into()),
+            Err(why) if why.starts_with(NO_ENGINE) => return Err(Trouble::Passing(why)),
             Err(why) if tries >= TRIES => {
-                return Err(format!("From {}: {why}.", plain_address(url)));
+                return Err(format!("From {}: {}.", plain_address(url), why.trim_end_matches('.')).into());
             }
             Err(_) => tokio::time::sleep(AGAIN).await,
         }

@@ -249,6 +249,14 @@ async fn a_shell_has_it_until_it_ends() {
         // It is there as long as the shell, and leaves nothing.
         let at = at.unwrap();
         assert!(TcpStream::connect(&at).await.is_ok(), "{at}");
+        // What else the user does there in plain HTTP goes through, without a token only.
+        let proxy = reqwest::Proxy::http(format!("http://{at}")).unwrap();
+        let http = reqwest::Client::builder().proxy(proxy).build().unwrap();
+        let health = format!("http://127.0.0.2:{}/health", h.app.config.api_listen.port());
+        let (plain, secret) = (http.get(&health).send().await, http.get(&health).bearer_auth("x").send().await);
+        assert_eq!((plain.unwrap().status().as_u16(), secret.unwrap().status().as_u16()), (502, 403));
+        let heroku = http.get("http://api.metrics.heroku.com:25100/").send().await.unwrap();
+        assert_eq!(heroku.status(), 403);
         drop(child.stdin.take());
         child.wait().await.unwrap();
         until("the forwarder ends", async || TcpStream::connect(&at).await.is_err()).await;

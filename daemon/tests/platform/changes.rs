@@ -12,6 +12,7 @@ use paas_daemon::{
     store::{authorizations, users},
 };
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
     people::Person,
@@ -297,4 +298,66 @@ async fn tokens_that_have_ended_are_not_kept() {
     let ids: Vec<String> = rows.iter().map(|row| row.id.to_string()).collect();
     assert!(!ids.contains(&short["id"].as_str().unwrap().to_owned()), "{ids:?}");
     assert!(ids.contains(&next["id"].as_str().unwrap().to_owned()) && ids.len() == 2, "{ids:?}");
+}
+
+/// A request of which all but the end of its body has been sent.
+struct Begun {
+    stream: tokio::net::TcpStream,
+    rest: Vec<u8>,
+}
+
+impl Begun {
+    async fn new(t: &TestApp, method: &str, path: &str, token: &str, body: &Value) -> Self {
+        let body = body.to_string();
+        let (first, rest) = body.as_bytes().split_at(1);
+        let mut stream = tokio::net::TcpStream::connect(t.config.api_listen).await.unwrap();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(first).await.unwrap();
+        // Until it is no longer as good as sent at once.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        Self { stream, rest: rest.to_vec() }
+    }
+
+    /// Sends the rest; the status that it gets.
+    async fn end(mut self) -> u16 {
+        self.stream.write_all(&self.rest).await.unwrap();
+        let mut answer = Vec::new();
+        self.stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer).split(' ').nth(1).unwrap().parse().unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_back_is_not_had_by_a_request_that_had_begun() {
+    let t = TestApp::fake().await;
+    let root = Person::admin(&t, "root").await;
+    let (eve, carol) = (Person::admin(&t, "eve").await, Person::new(&t, "carol").await);
+    let role = |who: &str, role: &str| json!({"email": format!("{who}@example.com"), "role": role});
+    let members = "/teams/default/members";
+    // A token that is revoked.
+    let stolen = root.post("/oauth/authorizations", json!({"scope": ["global"]})).await.ok();
+    let token = stolen["access_token"]["token"].as_str().unwrap();
+    let begun = Begun::new(&t, "PUT", members, token, &role("carol", "admin")).await;
+    root.delete(&format!("/oauth/authorizations/{}", stolen["id"].as_str().unwrap())).await.ok();
+    assert_eq!(begun.end().await, 401);
+    // An administrator who is one no more.
+    let body = json!({"new_password": "battery staple"});
+    let begun = Begun::new(&t, "PATCH", "/users/root@example.com", &eve.token, &body).await;
+    root.put(members, role("eve", "member")).await.ok();
+    assert_eq!(begun.end().await, 401);
+    // An account that is gone.
+    let begun = Begun::new(&t, "POST", "/apps", &carol.token, &json!({"name": "ghost"})).await;
+    root.delete("/users/carol@example.com").await.ok();
+    assert_eq!(begun.end().await, 401);
+    assert_eq!(root.get("/apps").await.ok(), json!([]));
+    let all = root.get(members).await.ok();
+    let admins = all.as_array().unwrap().iter().filter(|member| member["role"] == "admin").count();
+    assert_eq!(admins, 1, "{all}");
+    // Whose token is as it was may be slow.
+    let begun = Begun::new(&t, "POST", "/apps", &eve.token, &json!({"name": "slow"})).await;
+    assert_eq!(begun.end().await, 201);
 }

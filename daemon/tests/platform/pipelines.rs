@@ -324,6 +324,15 @@ async fn a_teams_pipeline_is_its_members_to_see_and_its_admins_to_change() {
     vic.patch(&config, json!({"A": "1"})).await.error(403);
     ann.patch(&config, json!({"A": "1"})).await.ok();
 
+    // Nor is to be in the team to have what is in the pipeline: not by way of an app that one makes.
+    let (zed, made_here) = (Person::new(&t, "zed").await, json!({"name": "zeds", "team": "crew"}));
+    root.put("/teams/crew/members", json!({"email": "zed@example.com", "role": "member"})).await.ok();
+    zed.post("/teams/apps", made_here).await.ok();
+    let zeds = json!({"pipeline": made["id"], "app": "zeds", "stage": "production"});
+    zed.post("/pipeline-couplings", zeds).await.error(403);
+    zed.get(&config).await.error(403);
+    zed.delete("/apps/zeds").await.ok();
+
     // To see an app is not to have its code: not by way of one's own app either, which only those
     // who work in the pipeline can bring into it.
     let own = vic.post("/apps", json!({"name": "vics"})).await.ok();

@@ -8,24 +8,21 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rustix::process::{Pid, getppid, getsid, test_kill_process};
+use rustix::process::{Pid, getppid, test_kill_process};
 
 use crate::failure::Failure;
 use crate::output;
-
-/// How long whoever only waits for our output may take to end: `$(…)` may be a process of its own.
-const BETWEEN: Duration = Duration::from_secs(2);
 
 /// How often the shell is looked for.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Starts a forwarder that outlives us, and prints the environment that leads to it.
 pub(super) fn start() -> anyhow::Result<i32> {
-    let shell = [getppid(), getsid(None).ok()];
-    let shell: Vec<String> = shell.into_iter().flatten().map(|pid| pid.as_raw_nonzero().to_string()).collect();
+    // Shells run the one command of `$(…)` in the place of the copy of themselves.
+    let shell = getppid().context("There is no shell to stay behind")?.as_raw_nonzero().to_string();
     let program = std::env::current_exe().context("This program can't be found")?;
     let mut command = Command::new(program);
-    command.args(["heroku", "--serve", "--until", &shell.join(",")]);
+    command.args(["heroku", "--serve", "--until", &shell]);
     // Not the terminal's: Ctrl-C there is meant for what runs in the shell.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = command
@@ -56,13 +53,9 @@ pub(super) fn start() -> anyhow::Result<i32> {
     Ok(0)
 }
 
-/// Waits until the first of these processes that is still there, when whoever only waited for
-/// our output has ended, is gone.
-pub(super) async fn gone(shell: &str) {
-    let pids: Vec<Pid> = shell.split(',').filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect();
-    tokio::time::sleep(BETWEEN).await;
-    let Some(pid) = pids.into_iter().find(|pid| is_there(*pid)) else { return };
-    while is_there(pid) {
+/// Waits until a process is gone.
+pub(super) async fn gone(shell: i32) {
+    while Pid::from_raw(shell).is_some_and(is_there) {
         tokio::time::sleep(LOOK).await;
     }
 }

@@ -159,8 +159,11 @@ impl Forwarder {
 
     /// Passes a request on, and its answer back.
     async fn pass(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        // As proxies are asked: only for ourselves.
-        if let Some(authority) = request.uri().authority().filter(|authority| !self.is_us(authority.as_str())) {
+        // As proxies are asked: for ourselves, and for others what has no token.
+        let secret = request.headers().contains_key(header::AUTHORIZATION);
+        if let Some(authority) = request.uri().authority().filter(|authority| !self.is_us(authority.as_str()))
+            && (secret || is_refused(authority.as_str()))
+        {
             let text = format!("{authority} is asked by paas heroku for nobody: it would learn the token.\n");
             return Ok(plain(StatusCode::FORBIDDEN, text));
         }
@@ -175,8 +178,9 @@ impl Forwarder {
     async fn asked(&self, request: Request<Incoming>) -> anyhow::Result<Response<Body>> {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        let url = self.base.join(path)?;
-        anyhow::ensure!(url.origin() == self.base.origin(), "{path} is no path");
+        let elsewhere = parts.uri.authority().is_some_and(|authority| !self.is_us(authority.as_str()));
+        let url = if elsewhere { parts.uri.to_string().parse()? } else { self.base.join(path)? };
+        anyhow::ensure!(elsewhere || url.origin() == self.base.origin(), "{path} is no path");
         let has_body =
             parts.headers.contains_key(header::CONTENT_LENGTH) || parts.headers.contains_key(header::TRANSFER_ENCODING);
         let mut request = self.http.request(parts.method, url).headers(passed(&parts.headers));
@@ -192,7 +196,7 @@ impl Forwarder {
         if let Some(headers) = response.headers_mut() {
             *headers = passed(&parts.headers);
         }
-        let body: Body = if is_json {
+        let body: Body = if is_json && !elsewhere {
             if let Some(headers) = response.headers_mut() {
                 headers.remove(header::CONTENT_LENGTH);
             }

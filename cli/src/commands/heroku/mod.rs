@@ -41,9 +41,9 @@ pub(crate) struct HerokuArgs {
     #[arg(long, conflicts_with = "arguments")]
     serve: bool,
 
-    /// Stay until these processes are gone, of which the first that is left counts
-    #[arg(long, hide = true, value_name = "PIDS", requires = "serve")]
-    until: Option<String>,
+    /// Stay until this process is gone
+    #[arg(long, hide = true, value_name = "PID", requires = "serve")]
+    until: Option<i32>,
 
     /// The port to stay on with --serve [default: any]
     #[arg(long, value_name = "PORT", requires = "serve", default_value_t = 0, hide_default_value = true)]
@@ -82,7 +82,7 @@ impl HerokuArgs {
         let surroundings = Surroundings::of_forwarder(&context.settings, token, &listener, folder.path()).await?;
         let forwarder = forward::Forwarder::new(&context.settings, &listener, folder.path())?;
         let serving = tokio::spawn(forwarder.serve(listener));
-        if let Some(shell) = &self.until {
+        if let Some(shell) = self.until {
             output::raw(format!("{}\n", surroundings.for_shell()).as_bytes());
             tokio::select! {
                 () = signals.ended() => {}

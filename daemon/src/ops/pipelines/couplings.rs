@@ -102,12 +102,13 @@ pub async fn create(p: &Platform, actor: &Actor, app: &str, pipeline: &str, stag
     Ok(coupling)
 }
 
-/// Whether somebody may bring apps into a pipeline. To see it is not enough: who has an app in it
-/// may do more with the pipeline than strangers.
+/// Whether somebody may bring apps into a pipeline. To see it is not enough, nor to be in its team:
+/// who has an app in it may do more with the pipeline than others. Whoever makes one brings the
+/// first.
 async fn may_add(p: &Platform, actor: &Actor, pipeline: &Pipeline) -> Result<bool> {
     Ok(is_owner(p, actor, pipeline).await?
-        || makes_in(p, actor, pipeline).await?
-        || works_on_one(p, actor, pipeline, Permission::Operate).await?)
+        || works_on_one(p, actor, pipeline, Permission::Operate).await?
+        || (makes_in(p, actor, pipeline).await? && pipelines::is_bare(&mut p.db.read().await?, pipeline.id).await?))
 }
 
 /// Puts an app that is made for a pipeline into it, in the change that makes it.

@@ -101,6 +101,11 @@ pub async fn advance(p: &Platform, row: &ReviewApp) -> Result<bool> {
         false => is_its_own(&mut p.db.read().await?, row, &app).await?,
     };
     if !its_own {
+        // The coupling goes with an app: one that has just gone is for the next look.
+        let app = app_rows::by_id(&mut p.db.read().await?, row.app_id).await?;
+        if app.is_none_or(|app| app.deleting) {
+            return Ok(true);
+        }
         leave(p, row).await?;
     }
     if !its_own || is_live(row) {

@@ -272,7 +272,8 @@ async fn check_room(c: &mut Conn, pipeline: &Pipeline, new: &New) -> Result<()> 
             first.branch, first.app_name
         )));
     }
-    if live.len() >= MOST {
+    // Of one that has failed there may be no app any more.
+    if rows::count_with_app(c, pipeline.id).await? >= MOST {
         return Err(Error::invalid(format!(
             "The pipeline {} has {MOST} review apps, which is the most; destroy one first.",
             pipeline.name

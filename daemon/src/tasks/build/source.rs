@@ -125,6 +125,9 @@ pub(in crate::tasks) struct Download {
     pub(in crate::tasks) url: String,
 }
 
+/// How an error begins that is not the source's: no container could be run.
+pub(in crate::tasks) const NO_ENGINE: &str = "the source could not be fetched now";
+
 impl Download {
     /// Fetches it; none when that was cancelled.
     pub(in crate::tasks) async fn run(
@@ -154,7 +157,7 @@ impl Download {
             limits: self.limits,
             cancel: self.cancel,
         };
-        match builder.sandbox.run(&step, log).await.map_err(|error| error.to_string())? {
+        match builder.sandbox.run(&step, log).await.map_err(|error| format!("{NO_ENGINE}: {error}"))? {
             Exit::Code(0) => Ok(Some(self.place.join("source"))),
             Exit::Code(code) => Err(format!("the source could not be fetched (curl: {code})")),
             Exit::Cancelled => Ok(None),
