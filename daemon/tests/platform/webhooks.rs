@@ -486,27 +486,31 @@ async fn a_slow_receiver_holds_up_nobody_and_names_of_this_machine_stay_closed()
 }
 
 #[tokio::test]
-async fn many_dead_receivers_of_an_app_hold_up_no_other_app() {
-    let t = TestApp::fake_with(|config| {
+async fn many_dead_receivers_of_one_hold_up_nobody_else() {
+    let mut t = TestApp::fake_with(|config| {
         config.allow_loopback = true;
         config.webhook_timeout_s = 600;
     })
     .await;
     t.create("shop").await;
-    t.create("other").await;
+    t.create("second").await;
     let (dead, quick) = (Receiver::new().await, Receiver::new().await);
     dead.will(&[Does::Hang; 100]);
-    for _ in 0..5 {
-        hook(&t, "shop", &dead.url(), "sync", &["api:domain"]).await;
-    }
-    hook(&t, "other", &quick.url(), "sync", &["api:domain"]).await;
-    for at in 0..4 {
-        t.post("/apps/shop/domains", json!({"hostname": format!("{at}.example.com")})).await.ok();
+    for app in ["shop", "second"] {
+        for _ in 0..3 {
+            hook(&t, app, &dead.url(), "sync", &["api:domain"]).await;
+        }
+        for at in 0..4 {
+            t.post(&format!("/apps/{app}/domains"), json!({"hostname": format!("{at}.{app}.example.com")})).await.ok();
+        }
     }
     dead.until(&t, 16).await;
+    t.token = t.other("other@example.com").await;
+    t.create("other").await;
+    hook(&t, "other", &quick.url(), "sync", &["api:domain"]).await;
     t.post("/apps/other/domains", json!({"hostname": "other.example.com"})).await.ok();
     quick.until(&t, 1).await;
-    // The other four wait.
+    // The other eight wait.
     assert_eq!(dead.got().len(), 16);
 }
 

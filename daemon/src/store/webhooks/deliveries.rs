@@ -110,13 +110,14 @@ pub async fn list(c: &mut Conn, app_id: Uuid, addon_id: Option<Uuid>) -> StoreRe
     )
 }
 
-/// The webhooks that something is due for, with their apps; first who waits longest.
+/// The webhooks that something is due for, with the team or account that their apps belong to;
+/// first who waits longest.
 pub async fn webhooks_due(c: &mut Conn, now: DateTime<Utc>) -> StoreResult<Vec<(Uuid, Uuid)>> {
     rows!(
         c,
         (Uuid, Uuid),
         fetch_all,
-        "select webhook_id, app_id from webhook_deliveries where next_attempt_at <= $1 group by webhook_id, app_id order by min(next_attempt_at), webhook_id",
+        "select d.webhook_id, coalesce(a.team_id, a.owner_id, d.app_id) as owner from webhook_deliveries d left join apps a on a.id = d.app_id where d.next_attempt_at <= $1 group by d.webhook_id, owner order by min(d.next_attempt_at), d.webhook_id",
         now
     )
 }

@@ -38,8 +38,8 @@ use crate::{
 /// Most attempts at once.
 const AT_ONCE: usize = 256;
 
-/// Of them, most of one app.
-const OF_APP: usize = 16;
+/// Of them, most of the apps of one team or account.
+const OF_OWNER: usize = 16;
 
 /// Of them, most to one webhook.
 const TO_ONE: usize = 4;
@@ -86,7 +86,7 @@ struct Clients {
 pub struct Sender {
     clients: Option<Clients>,
     attempts: JoinSet<Uuid>,
-    /// The webhook and the app of each delivery that is under way.
+    /// The webhook of each delivery that is under way, and whose its app is.
     under_way: HashMap<Uuid, (Uuid, Uuid)>,
 }
 
@@ -105,12 +105,12 @@ impl Sender {
         let Some(clients) = self.clients.clone() else { return Ok(None) };
         let now = p.cx.now();
         let mut due = deliveries::webhooks_due(&mut p.db.read().await?, now).await?;
-        // The apps that have the least under way have their turn first.
-        due.sort_by_cached_key(|(_, app_id)| self.busy(|(_, of)| of == app_id));
-        for (webhook_id, app_id) in due {
+        // Whoever has the least under way has their turn first.
+        due.sort_by_cached_key(|(_, owner)| self.busy(|(_, of)| of == owner));
+        for (webhook_id, owner) in due {
             let free = TO_ONE
                 .saturating_sub(self.busy(|(to, _)| *to == webhook_id))
-                .min(OF_APP.saturating_sub(self.busy(|(_, of)| *of == app_id)))
+                .min(OF_OWNER.saturating_sub(self.busy(|(_, of)| *of == owner)))
                 .min(AT_ONCE.saturating_sub(self.under_way.len()));
             if free == 0 {
                 continue;
@@ -123,7 +123,7 @@ impl Sender {
             let fresh: Vec<Delivery> =
                 rows.into_iter().filter(|row| !self.under_way.contains_key(&row.id)).take(free).collect();
             for delivery in fresh {
-                self.under_way.insert(delivery.id, (webhook_id, app_id));
+                self.under_way.insert(delivery.id, (webhook_id, owner));
                 let (p, clients, hook) = (p.clone(), clients.clone(), hook.clone());
                 self.attempts.spawn(async move {
                     let id = delivery.id;
