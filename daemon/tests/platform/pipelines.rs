@@ -260,6 +260,14 @@ async fn a_pipeline_is_given_away_with_its_owners_apps() {
     assert_eq!(t.get("/apps/shop-prod").await.ok()["owner"]["email"], "owner@example.com", "nothing has moved");
     by(&t, &new, "PATCH", "/pipelines/shop", json!({"name": "old-shop"})).await.ok();
 
+    // One of its apps is promised to somebody else: none is offered.
+    t.other("third@example.com").await;
+    let offer = json!({"app": "shop-prod", "recipient": "third@example.com"});
+    t.post("/account/app-transfers", offer).await.ok();
+    assert!(t.post("/pipeline-transfers", body(owner(&heir))).await.error(422).1.contains("shop-prod"));
+    assert_eq!(by(&t, &new, "GET", "/account/app-transfers", Value::Null).await.ok(), json!([]));
+    t.delete("/account/app-transfers/shop-prod").await.ok();
+
     let answer = t.post("/pipeline-transfers", body(owner(&heir))).await;
     assert_eq!(answer.status, 201);
     let given = answer.ok();

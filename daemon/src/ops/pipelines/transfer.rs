@@ -11,7 +11,7 @@ use crate::{
         apps, couplings,
         events::Event,
         pipelines::{self, Pipeline},
-        review_apps,
+        review_apps, transfers as store_transfers,
     },
 };
 
@@ -37,7 +37,12 @@ pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, to: Owner)
     {
         return Err(Error::Forbidden("new_owner: you are no member of that team.".into()));
     }
-    for coupling in couplings::of_pipeline(&mut p.db.read().await?, pipeline.id).await? {
+    let couplings = couplings::of_pipeline(&mut p.db.read().await?, pipeline.id).await?;
+    // All of them are looked at before the first goes.
+    for coupling in &couplings {
+        check_free(p, coupling.app_id, from, to).await?;
+    }
+    for coupling in couplings {
         hand_over(p, actor, coupling.app_id, from, to).await?;
     }
     let now = p.cx.now();
@@ -54,6 +59,21 @@ pub async fn create(p: &Platform, actor: &Actor, pipeline: &Pipeline, to: Owner)
     let data = json!({"id": row.id, "name": row.name, "previous_owner": side(from), "new_owner": side(to)});
     tx.commit_with(Event::new("pipeline.transfer", actor.name(), data), now).await?;
     Ok(from)
+}
+
+/// Refuses where an app that would be offered has been offered to somebody else.
+async fn check_free(p: &Platform, app_id: Uuid, from: Owner, to: Owner) -> Result<()> {
+    let (Owner::User(_), Owner::User(recipient)) = (from, to) else { return Ok(()) };
+    let mut c = p.db.read().await?;
+    let app = apps::by_id(&mut c, app_id).await?.filter(|app| !app.deleting && Owner::of_app(app) == from);
+    let promised = store_transfers::pending(&mut c, app_id).await?.filter(|row| row.recipient_id != recipient);
+    match (app, promised) {
+        (Some(app), Some(_)) => Err(Error::invalid(format!(
+            "{} is already being transferred to somebody else. Cancel that first: paas apps:transfers:cancel {}",
+            app.name, app.name
+        ))),
+        (Some(_) | None, _) => Ok(()),
+    }
 }
 
 /// Gives an app to the new owner, if it was the old one's. From account to account it is offered,
