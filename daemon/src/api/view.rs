@@ -1,5 +1,7 @@
 //! Rows as Heroku's clients want to see them.
 
+use std::sync::LazyLock;
+
 use paas_domain::size::Size;
 use paas_wire as wire;
 use uuid::Uuid;
@@ -19,6 +21,10 @@ pub(super) fn id_of(kind: &str, name: &str) -> Uuid {
 pub(super) fn named(kind: &str, name: &str) -> Named {
     Named { id: id_of(kind, name), name: name.to_owned() }
 }
+
+// Of every app: not to be made out for each again.
+static GENERATION: LazyLock<Named> = LazyLock::new(|| named("generation", "cedar"));
+static REGION: LazyLock<Named> = LazyLock::new(|| named("region", "local"));
 
 pub(super) fn app_ref(app: &App) -> Named {
     Named { id: app.id, name: app.name.clone() }
@@ -51,14 +57,15 @@ pub(super) fn attach_url(config: &Config, secret: &str) -> String {
 pub(super) fn app(config: &Config, owned: &OwnedApp) -> wire::App {
     let app = &owned.app;
     let team = owned.team.as_ref().map(|team| Named { id: team.id, name: team.name.clone() });
+    let stack = named("stack", &app.stack);
     wire::App {
         acm: app.acm,
         archived_at: None,
-        build_stack: named("stack", &app.build_stack),
+        build_stack: if app.build_stack == app.stack { stack.clone() } else { named("stack", &app.build_stack) },
         buildpack_provided_description: app.buildpack_description.clone(),
         create_status: Some("complete".into()),
         created_at: app.created_at,
-        generation: Some(named("generation", "cedar")),
+        generation: Some(GENERATION.clone()),
         git_url: format!("{}/{}.git", config.api_url(), app.name),
         id: app.id,
         internal_routing: None,
@@ -67,12 +74,12 @@ pub(super) fn app(config: &Config, owned: &OwnedApp) -> wire::App {
         organization: team.clone(),
         owner: owner_ref(owned),
         process_tier: Some("production".into()),
-        region: named("region", "local"),
+        region: REGION.clone(),
         released_at: app.released_at,
         repo_size: app.repo_size.map(unsigned),
         slug_size: app.slug_size.map(unsigned),
         space: None,
-        stack: named("stack", &app.stack),
+        stack,
         team,
         updated_at: app.updated_at,
         web_url: Some(config.web_url(&app.name)),
