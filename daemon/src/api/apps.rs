@@ -7,7 +7,7 @@ use super::{
     endpoints::{Created, Endpoints, Page},
     error::ApiResult,
     extract::{Auth, Body, Path, Query},
-    list::list,
+    list::{is_by, list},
     view,
 };
 use crate::ops::{
@@ -31,7 +31,17 @@ pub(super) fn routes() -> Endpoints {
 async fn index(State(p): State<Platform>, Auth(actor): Auth, headers: HeaderMap) -> ApiResult<Page<wire::App>> {
     let items: Vec<wire::App> =
         ops::apps::list(&p, &actor).await?.iter().map(|owned| view::app(p.cx.config(), owned)).collect();
-    Ok(list(&headers, "name", items, |app: &wire::App| app.name.clone()))
+    Ok(by_name_or_id(&headers, items))
+}
+
+/// Apps as a page: by name, or by id as Heroku's own clients ask, which is looked at here since
+/// there may be many.
+fn by_name_or_id(headers: &HeaderMap, mut items: Vec<wire::App>) -> Page<wire::App> {
+    if is_by(headers, "id") {
+        items.sort_by_key(|app| app.id);
+        return list(headers, "id", items, |app| app.id.to_string());
+    }
+    list(headers, "name", items, |app| app.name.clone())
 }
 
 async fn index_of_user(

@@ -85,6 +85,12 @@ pub(super) fn list<T: Serialize>(
     Page::of(response)
 }
 
+/// Whether a list is asked for in the order of this property.
+pub(super) fn is_by(headers: &HeaderMap, property: &str) -> bool {
+    let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
+    asked.is_some_and(|asked| Range::parse(asked).property.as_deref() == Some(property))
+}
+
 /// Which part of a list that is numbered by `property` is needed for what [`list`] shows, so
 /// that no more is read; all of it where it is asked for in another way.
 pub(super) fn part(headers: &HeaderMap, property: &str) -> Part {

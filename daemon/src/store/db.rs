@@ -30,6 +30,10 @@ pub(super) const BUSY: Duration = Duration::from_secs(10);
 /// How long a server that does not answer is asked again.
 pub(super) const ANSWER: Duration = Duration::from_secs(15);
 
+/// How many rows SQLite may be ahead of whoever reads them: they are held in memory, and some are
+/// large.
+const ROWS: usize = 128;
+
 static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
 
@@ -177,7 +181,9 @@ impl Db {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .busy_timeout(BUSY);
+            .busy_timeout(BUSY)
+            // Rows come from a thread of their own: the less the two wait for each other, the better.
+            .row_buffer_size(ROWS);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(Duration::from_secs(30))
