@@ -52,7 +52,7 @@ async fn index_of_user(
 ) -> ApiResult<Page<wire::App>> {
     let found = ops::apps::list_of(&p, &actor, &id).await?;
     let items = found.iter().map(|owned| view::app(p.cx.config(), owned)).collect();
-    Ok(list(&headers, "name", items, |app: &wire::App| app.name.clone()))
+    Ok(by_name_or_id(&headers, items))
 }
 
 async fn create(

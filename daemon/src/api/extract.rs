@@ -196,7 +196,6 @@ impl<T: DeserializeOwned> FromRequestParts<Platform> for Query<T> {
     }
 }
 
-/// The bytes of a request's body, which has to come in time.
 /// Reads the body of a request whose token was looked up before it came. Where that took a while,
 /// it is looked up again: what was taken from somebody meanwhile, they have no longer.
 async fn read(request: Request, platform: &Platform) -> Result<Bytes, ApiError> {
@@ -216,6 +215,7 @@ async fn read(request: Request, platform: &Platform) -> Result<Bytes, ApiError> 
     Ok(bytes)
 }
 
+/// The bytes of a request's body, which has to come in time.
 async fn whole<S: Send + Sync>(request: Request, state: &S, within: Duration) -> Result<Bytes, ApiError> {
     let Ok(read) = tokio::time::timeout(within, Bytes::from_request(request, state)).await else {
         let text = format!("The request's body did not come within {} s. Send it again.", within.as_secs());
