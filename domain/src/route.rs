@@ -89,6 +89,60 @@ pub struct AppRoute {
     /// Web dynos that are up, in any order.
     #[serde(default)]
     pub backends: Vec<Backend>,
+    /// What differs from the router's own rules for this app.
+    #[serde(default)]
+    pub rules: Rules,
+}
+
+/// How the router treats one app, where its owner wants it otherwise than Heroku does.
+/// What is not set is as the router has it for all.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rules {
+    /// Connecting to one dyno, milliseconds (H19).
+    pub connect_ms: Option<u64>,
+    /// Waiting for a dyno and connecting, together, milliseconds (H20).
+    pub queue_ms: Option<u64>,
+    /// From the last byte of a request to the first of its response, milliseconds (H12).
+    pub first_byte_ms: Option<u64>,
+    /// Silence in both directions after that, milliseconds (H15, H28).
+    pub idle_ms: Option<u64>,
+    /// Requests at once for each web dyno that is up, all dynos together (H11).
+    pub concurrency: Option<u32>,
+    /// How a dyno is chosen.
+    pub balancing: Balancing,
+    /// A visitor comes back to the dyno that answered first (`http-session-affinity`).
+    pub affinity: bool,
+    /// The dynos speak HTTP/2 without TLS, by prior knowledge; gRPC needs it.
+    pub http2: bool,
+    /// Plain HTTP is answered with a redirect to HTTPS.
+    pub https_only: bool,
+    /// `Strict-Transport-Security` for what is answered over HTTPS.
+    pub hsts: Option<Hsts>,
+}
+
+/// How a dyno is chosen among those that are up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Balancing {
+    /// By chance, as Heroku does.
+    #[default]
+    Random,
+    /// The one with the fewest requests on it now; by chance among equals.
+    LeastConnections,
+}
+
+/// What browsers are told to remember of an app's HTTPS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hsts {
+    /// For how long, seconds.
+    pub max_age: u64,
+    /// Names below the app's are meant, too.
+    #[serde(default)]
+    pub include_subdomains: bool,
+    /// The name may go into browsers' built-in lists.
+    #[serde(default)]
+    pub preload: bool,
 }
 
 /// What an app is able to do with a request.
@@ -108,6 +162,9 @@ pub enum RouteState {
     Booting,
     /// Web dynos take requests. With none in the list (a short gap) requests wait, too.
     Serving,
+    /// No web dyno runs since nobody has asked for long: the first request wakes the app and
+    /// waits as with `Booting`.
+    Idle,
 }
 
 /// A web dyno that takes requests.
@@ -236,6 +293,7 @@ mod tests {
             error_page_url: None,
             maintenance_page_url: None,
             backends: vec![],
+            rules: Rules::default(),
         }
     }
 

@@ -4,22 +4,21 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
-use paas_domain::route::RouteState;
 use tokio::time::Instant as TimerInstant;
 use uuid::Uuid;
 
 use crate::access_log::Flight;
 use crate::body::{Turn, UpBody, Upload, io_kind};
+use crate::choose::{choose, current, wait_for_dyno};
 use crate::failure::Failure;
-use crate::settings::Limits;
-use crate::table::{App, OnDyno, Upstream};
+use crate::settings::{AppLimits, Limits};
+use crate::table::{App, OnDyno};
 use crate::upstream::{Key, Lease, connect};
 use crate::worker::Worker;
 
@@ -62,8 +61,8 @@ pub(crate) async fn to_app(
             Some(sender) => (sender, true),
             None => {
                 let from = Instant::now();
-                let left = limits.queue.saturating_sub(started.elapsed());
-                let connected = connect(key.1, limits.connect.min(left)).await;
+                let left = app.limits.queue.saturating_sub(started.elapsed());
+                let connected = connect(key.1, app.limits.connect.min(left)).await;
                 connecting += from.elapsed();
                 match connected {
                     Ok(sender) => (sender, false),
@@ -72,7 +71,7 @@ pub(crate) async fn to_app(
                         tried.push(upstream.backend.id);
                         last_failure = Some(failure);
                         flight.connect = Some(connecting);
-                        if tried.len() >= limits.attempts || started.elapsed() >= limits.queue {
+                        if tried.len() >= limits.attempts || started.elapsed() >= app.limits.queue {
                             return Err(failure);
                         }
                         app = current(worker, app);
@@ -90,7 +89,7 @@ pub(crate) async fn to_app(
         }
         let (head, body) = request.into_parts();
         let copy = (reused && matches!(body, UpBody::Empty) && head.method.is_safe()).then(|| copy(&head));
-        request = match send(&mut sender, Request::from_parts(head, body), upload, limits).await {
+        request = match send(&mut sender, Request::from_parts(head, body), upload, &app.limits).await {
             Ok(response) => {
                 let routes = Arc::clone(&shared.routes);
                 let still_wanted = Box::new(move || routes.load().has(&upstream));
@@ -116,11 +115,6 @@ pub(crate) async fn to_app(
     }
 }
 
-/// The app by the table of now, which may have moved on meanwhile.
-fn current(worker: &Worker, app: Arc<App>) -> Arc<App> {
-    worker.shared.routes.load().app(app.route.id).unwrap_or(app)
-}
-
 fn copy(head: &Parts) -> Parts {
     let (mut copy, ()) = Request::new(()).into_parts();
     copy.method = head.method.clone();
@@ -128,73 +122,6 @@ fn copy(head: &Parts) -> Parts {
     copy.version = head.version;
     copy.headers = head.headers.clone();
     copy
-}
-
-/// By chance among those that were not tried; one in quarantine only if there is no other.
-fn choose(app: &App, tried: &[Uuid], clock: Instant) -> Option<Arc<Upstream>> {
-    let backends = &app.backends;
-    if backends.is_empty() {
-        return None;
-    }
-    let first = &backends[fastrand::usize(..backends.len())];
-    if !first.quarantined(clock) && !tried.contains(&first.backend.id) {
-        return Some(Arc::clone(first));
-    }
-    let pick = |quarantined: bool| {
-        let fitting = |upstream: &&Arc<Upstream>| {
-            !tried.contains(&upstream.backend.id) && upstream.quarantined(clock) == quarantined
-        };
-        fastrand::choice(backends.iter().filter(fitting).collect::<Vec<_>>())
-    };
-    pick(false).or_else(|| pick(true)).cloned()
-}
-
-/// Counts a request that waits.
-struct Waiting<'w>(&'w AtomicUsize);
-
-impl<'w> Waiting<'w> {
-    fn new(count: &'w AtomicUsize) -> Waiting<'w> {
-        count.fetch_add(1, Ordering::Relaxed);
-        Waiting(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The app as it is once it has a dyno.
-async fn wait_for_dyno(worker: &Rc<Worker>, mut app: Arc<App>, started: Instant) -> Result<Arc<App>, Failure> {
-    let routes = &worker.shared.routes;
-    let _waiting = Waiting::new(&worker.shared.waiting);
-    let mut changes = routes.changes();
-    let deadline = TimerInstant::from_std(started + worker.shared.limits.queue);
-    loop {
-        app = match routes.load().app(app.route.id) {
-            Some(app) => app,
-            // Destroyed while its visitors waited.
-            None => return Err(Failure::NoWeb),
-        };
-        if app.route.maintenance {
-            return Err(Failure::Maintenance);
-        }
-        if !app.backends.is_empty() {
-            return Ok(app);
-        }
-        match app.route.state {
-            RouteState::Blank => return Err(Failure::Blank),
-            RouteState::NoWeb => return Err(Failure::NoWeb),
-            RouteState::Crashed => return Err(Failure::Crashed),
-            RouteState::Booting | RouteState::Serving => {}
-        }
-        match tokio::time::timeout_at(deadline, changes.changed()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(Failure::Platform),
-            Err(_) => return Err(Failure::BootTimeout),
-        }
-    }
 }
 
 /// A request without a response.
@@ -209,7 +136,7 @@ async fn send(
     sender: &mut SendRequest<UpBody>,
     request: Request<UpBody>,
     upload: &Rc<Upload>,
-    limits: &Limits,
+    limits: &AppLimits,
 ) -> Result<Response<Incoming>, Unsent> {
     let response = sender.try_send_request(request);
     tokio::pin!(response);
@@ -239,7 +166,7 @@ async fn send(
 }
 
 /// When a response is late, and whose fault that would be.
-fn deadline(upload: &Upload, limits: &Limits) -> (TimerInstant, Failure) {
+fn deadline(upload: &Upload, limits: &AppLimits) -> (TimerInstant, Failure) {
     let (turn, since) = upload.turn();
     match turn {
         Turn::Client => (since + limits.idle, Failure::ClientIdle),

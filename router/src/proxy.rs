@@ -87,7 +87,7 @@ async fn to_app(
     match dispatch::to_app(&conn.worker, Arc::clone(&app), request, &upload, started, &mut flight).await {
         Ok(answer) => {
             let client_upgrade = client_upgrade.filter(|_| upgrade.is_some());
-            deliver(conn, answer, upload, client_upgrade, flight)
+            deliver(conn, &app, answer, upload, client_upgrade, flight)
                 .unwrap_or_else(|(mut flight, failure)| failed(&mut flight, failure, &app))
         }
         Err(failure) => failed(&mut flight, failure, &app),
@@ -115,6 +115,7 @@ fn outgoing(mut parts: Parts, body: Incoming) -> (Request<UpBody>, Rc<Upload>) {
 #[allow(clippy::result_large_err, reason = "the record goes back to its owner, who writes the failure into it")]
 fn deliver(
     conn: &Rc<Conn>,
+    app: &App,
     answer: Answer,
     upload: Rc<Upload>,
     client_upgrade: Option<OnUpgrade>,
@@ -127,7 +128,7 @@ fn deliver(
     if let Err(failure) = headers::response(&mut parts) {
         return Err((flight, failure));
     }
-    let limits = &conn.worker.shared.limits;
+    let limits = &app.limits;
     match (dyno_upgrade, client_upgrade) {
         (None, _) => {
             let status = parts.status;

@@ -114,7 +114,7 @@ pub fn start(settings: Settings, inherited: Inherited) -> Result<Running, StartE
         None => tracing::info!("There is no routing table yet; the daemon will send one"),
     }
     let shared = Arc::new(Shared {
-        routes: Arc::new(Routes::new(table)),
+        routes: Arc::new(Routes::new(table, settings.limits.clone())),
         limits: settings.limits.clone(),
         started: Instant::now(),
         connections: AtomicUsize::new(0),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use paas_domain::route::Rules;
 
 /// What the command line and the environment say.
 #[derive(Debug, Clone, Parser)]
@@ -95,6 +96,8 @@ pub struct Limits {
     pub attempts: usize,
     /// Waiting for a dyno and connecting, together (H20).
     pub queue: Duration,
+    /// Requests at once for each dyno of an app that is up (H11).
+    pub concurrency: u32,
     /// From the last byte of the request to the first of the response (H12).
     pub first_byte: Duration,
     /// Silence in both directions after that (H15, H28).
@@ -134,6 +137,30 @@ pub struct Limits {
     pub upstream_idle_max: usize,
 }
 
+/// The limits of one app's requests: the router's, but where the app has rules of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AppLimits {
+    pub(crate) connect: Duration,
+    pub(crate) queue: Duration,
+    pub(crate) first_byte: Duration,
+    pub(crate) idle: Duration,
+    /// Requests at once for each dyno that is up (H11).
+    pub(crate) concurrency: u32,
+}
+
+impl AppLimits {
+    pub(crate) fn new(limits: &Limits, rules: &Rules) -> AppLimits {
+        let or = |own: Option<u64>, all: Duration| own.map_or(all, Duration::from_millis);
+        AppLimits {
+            connect: or(rules.connect_ms, limits.connect),
+            queue: or(rules.queue_ms, limits.queue),
+            first_byte: or(rules.first_byte_ms, limits.first_byte),
+            idle: or(rules.idle_ms, limits.idle),
+            concurrency: rules.concurrency.unwrap_or(limits.concurrency),
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
@@ -141,6 +168,7 @@ impl Default for Limits {
             quarantine: Duration::from_secs(5),
             attempts: 10,
             queue: Duration::from_secs(75),
+            concurrency: 200,
             first_byte: Duration::from_secs(30),
             idle: Duration::from_secs(55),
             upstream_keepalive: Duration::from_secs(90),

@@ -132,12 +132,12 @@ mod tests {
             generation,
             ..RouteTable::default()
         };
-        let routes = Routes::new(Some(table(1, 5)));
+        let routes = Routes::new(Some(table(1, 5)), Limits::default());
         let own = routes.load_full();
         assert_eq!(judge(&own, &table(1, 6)), Verdict::Take);
         assert_eq!(judge(&own, &table(1, 5)), Verdict::Same);
         assert_eq!(judge(&own, &table(1, 4)), Verdict::Older);
         assert_eq!(judge(&own, &table(2, 1)), Verdict::Take);
-        assert_eq!(judge(&Routes::new(None).load_full(), &table(0, 0)), Verdict::Take);
+        assert_eq!(judge(&Routes::new(None, Limits::default()).load_full(), &table(0, 0)), Verdict::Take);
     }
 }

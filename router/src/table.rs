@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::certificates::AppCertificates;
+use crate::settings::{AppLimits, Limits};
 
 /// A table made ready for requests.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ pub(crate) struct Snapshot {
 pub(crate) struct App {
     pub(crate) route: AppRoute,
     pub(crate) backends: Vec<Arc<Upstream>>,
+    pub(crate) limits: AppLimits,
 }
 
 /// A dyno as all workers see it. It stays the same object from table to table.
@@ -102,6 +104,7 @@ pub(crate) enum Destination {
 impl Snapshot {
     fn new(
         table: RouteTable,
+        limits: &Limits,
         known: bool,
         upstreams: &mut HashMap<(Uuid, Uuid), Weak<Upstream>>,
         before: &AppCertificates,
@@ -124,7 +127,8 @@ impl Snapshot {
                 })
                 .collect();
             by_id.insert(route.id, apps.len());
-            apps.push(Arc::new(App { route, backends }));
+            let limits = AppLimits::new(limits, &route.rules);
+            apps.push(Arc::new(App { route, backends, limits }));
         }
         Snapshot {
             instance: table.instance,
@@ -175,17 +179,20 @@ pub(crate) struct Routes {
     current: ArcSwap<Snapshot>,
     changed: watch::Sender<u64>,
     upstreams: Mutex<HashMap<(Uuid, Uuid), Weak<Upstream>>>,
+    limits: Limits,
 }
 
 impl Routes {
-    pub(crate) fn new(table: Option<RouteTable>) -> Routes {
+    pub(crate) fn new(table: Option<RouteTable>, limits: Limits) -> Routes {
         let mut upstreams = HashMap::new();
         let known = table.is_some();
-        let snapshot = Snapshot::new(table.unwrap_or_default(), known, &mut upstreams, &AppCertificates::default());
+        let snapshot =
+            Snapshot::new(table.unwrap_or_default(), &limits, known, &mut upstreams, &AppCertificates::default());
         Routes {
             current: ArcSwap::from_pointee(snapshot),
             changed: watch::Sender::new(0),
             upstreams: Mutex::new(upstreams),
+            limits,
         }
     }
 
@@ -201,7 +208,7 @@ impl Routes {
     /// Replaces the table.
     pub(crate) fn publish(&self, table: RouteTable) {
         let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = Snapshot::new(table, true, &mut upstreams, &self.current.load().certificates);
+        let snapshot = Snapshot::new(table, &self.limits, true, &mut upstreams, &self.current.load().certificates);
         self.current.store(Arc::new(snapshot));
         upstreams.retain(|_, upstream| upstream.strong_count() > 0);
         drop(upstreams);

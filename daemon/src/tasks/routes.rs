@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use paas_domain::route::{AppRoute, Backend, Certificate, ControlRoute, RouteState, RouteTable};
+use paas_domain::route::{AppRoute, Backend, Certificate, ControlRoute, RouteState, RouteTable, Rules};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -225,6 +225,7 @@ impl Routes {
                 error_page_url: pages.error,
                 maintenance_page_url: pages.maintenance,
                 backends,
+                rules: Rules::default(),
                 name: app.name,
             });
         }

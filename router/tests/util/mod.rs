@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use paas_domain::route::{AppRoute, Backend, ControlRoute, RouteState, RouteTable};
+use paas_domain::route::{AppRoute, Backend, ControlRoute, RouteState, RouteTable, Rules};
 use paas_router::{Inherited, Limits, Listen, Running, Settings, Status, start};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -62,6 +62,7 @@ pub fn app(state: RouteState, backends: &[SocketAddr]) -> AppRoute {
         error_page_url: None,
         maintenance_page_url: None,
         backends: backends.iter().enumerate().map(backend).collect(),
+        rules: Rules::default(),
     }
 }
 
