@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::failure::{Facts, Failure};
+use crate::load::OnApp;
 use crate::table::OnDyno;
 
 /// What a request was, for its line.
@@ -55,13 +56,20 @@ pub(crate) struct Entry {
 pub(crate) struct AccessLog {
     sender: mpsc::Sender<Entry>,
     dropped: Arc<Dropped>,
+    /// The time of the last requests is over.
+    over: Arc<AtomicBool>,
 }
 
 impl AccessLog {
     pub(crate) fn new(queue: usize) -> (AccessLog, mpsc::Receiver<Entry>, Arc<Dropped>) {
         let (sender, receiver) = mpsc::channel(queue);
         let dropped = Arc::new(Dropped::default());
-        (AccessLog { sender, dropped: Arc::clone(&dropped) }, receiver, dropped)
+        (AccessLog { sender, dropped: Arc::clone(&dropped), over: Arc::default() }, receiver, dropped)
+    }
+
+    /// What has not ended yet is cut off now: it is the router that ends it (H24).
+    pub(crate) fn cut_off(&self) {
+        self.over.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn push(&self, entry: Entry) {
@@ -180,6 +188,8 @@ fn quoted(line: &mut String, text: &str) {
 pub(crate) struct Flight {
     seen: Option<Seen>,
     log: AccessLog,
+    /// Counts it as one of its app's.
+    pub(crate) app: Option<OnApp>,
     pub(crate) dyno: Option<OnDyno>,
     pub(crate) connect: Option<Duration>,
     /// From the moment the request could be sent.
@@ -195,6 +205,7 @@ impl Flight {
         Flight {
             seen: Some(seen),
             log,
+            app: None,
             dyno: None,
             connect: None,
             service: None,
@@ -220,6 +231,9 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         let Some(seen) = self.seen.take() else { return };
+        if self.failure == Some(Failure::ClientInterrupted) && self.log.over.load(Ordering::Relaxed) {
+            self.fail(Failure::ForcedClose);
+        }
         self.log.push(Entry {
             seen,
             ended: Ended {

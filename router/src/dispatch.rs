@@ -14,8 +14,9 @@ use tokio::time::Instant as TimerInstant;
 use uuid::Uuid;
 
 use crate::access_log::Flight;
+use crate::affinity;
 use crate::body::{Turn, UpBody, Upload, io_kind};
-use crate::choose::{choose, current, wait_for_dyno};
+use crate::choose::{Choice, choose, current, wait_for_dyno};
 use crate::failure::Failure;
 use crate::settings::{AppLimits, Limits};
 use crate::table::{App, OnDyno};
@@ -41,10 +42,13 @@ pub(crate) async fn to_app(
     let limits = &shared.limits;
     let mut tried: Vec<Uuid> = Vec::new();
     let mut last_failure = None;
+    // Whether a dyno was tried that was not in quarantine.
+    let mut any_good = false;
     let mut connecting = Duration::ZERO;
     let mut repeated = false;
     loop {
-        let Some(upstream) = choose(&app, &tried, shared.started) else {
+        let wanted = affinity::wanted(&app, request.headers());
+        let Some(Choice { upstream, last_try }) = choose(&app, &tried, wanted, shared.started) else {
             if let Some(failure) = last_failure.filter(|_| !app.backends.is_empty()) {
                 return Err(failure);
             }
@@ -52,6 +56,7 @@ pub(crate) async fn to_app(
             app = wait_for_dyno(worker, app, started).await?;
             continue;
         };
+        any_good |= !last_try;
         // From here on the dyno is busy with this request, whatever comes of it: the daemon stops a
         // dyno that left the table when nothing is on it.
         flight.dyno = Some(OnDyno::new(Arc::clone(&upstream)));
@@ -67,11 +72,14 @@ pub(crate) async fn to_app(
                 match connected {
                     Ok(sender) => (sender, false),
                     Err(failure) => {
+                        let failure = not_connected(failure, any_good);
                         upstream.quarantine(shared.started, limits.quarantine);
                         tried.push(upstream.backend.id);
                         last_failure = Some(failure);
                         flight.connect = Some(connecting);
-                        if tried.len() >= limits.attempts || started.elapsed() >= app.limits.queue {
+                        // One that hangs is no reason to wait for the others that did.
+                        let hangs = last_try && from.elapsed() >= app.limits.connect;
+                        if hangs || tried.len() >= limits.attempts || started.elapsed() >= app.limits.queue {
                             return Err(failure);
                         }
                         app = current(worker, app);
@@ -113,6 +121,12 @@ pub(crate) async fn to_app(
         flight.service = None;
         app = current(worker, app);
     }
+}
+
+/// What it means that no dyno could be connected to.
+fn not_connected(failure: Failure, any_good: bool) -> Failure {
+    let dynos_fault = matches!(failure, Failure::ConnectTimeout | Failure::ConnectRefused);
+    if dynos_fault && !any_good { Failure::Quarantined } else { failure }
 }
 
 fn copy(head: &Parts) -> Parts {

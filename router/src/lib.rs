@@ -9,6 +9,8 @@
 
 mod access_log;
 mod admin;
+mod admission;
+mod affinity;
 mod body;
 mod certificates;
 mod choose;
@@ -18,7 +20,9 @@ mod dispatch;
 mod failure;
 mod headers;
 mod holder;
+mod https_policy;
 mod listen;
+mod load;
 mod pages;
 mod proxy;
 mod run;

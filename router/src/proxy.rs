@@ -15,11 +15,14 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use paas_domain::route::ControlRoute;
 
 use crate::access_log::{Flight, Seen};
+use crate::admission::{self, Refusal};
+use crate::affinity;
 use crate::body::{DownBody, Download, UpBody, Upload};
 use crate::dispatch::{self, Answer};
 use crate::failure::Failure;
 use crate::headers::{self, Client, Marks};
-use crate::pages;
+use crate::https_policy;
+use crate::pages::{self, Ask};
 use crate::table::{App, Destination};
 use crate::upgrade;
 use crate::worker::Worker;
@@ -30,6 +33,8 @@ pub(crate) struct Conn {
     pub(crate) client: Client,
     /// `tls1.3`, or nothing for plain HTTP.
     pub(crate) tls: Option<&'static str>,
+    /// The name that the client gave when it began TLS (SNI).
+    pub(crate) server_name: Option<Box<str>>,
     /// Set when the client takes nothing any more.
     pub(crate) stalled: Arc<AtomicBool>,
 }
@@ -53,8 +58,8 @@ pub(crate) async fn handle(conn: Rc<Conn>, request: Request<Incoming>) -> Respon
         let table = conn.worker.shared.routes.load();
         match table.find(host.to_str().unwrap_or_default()) {
             Some(destination) => destination,
-            None if table.known => return pages::no_such_app(),
-            None => return pages::no_table(),
+            None if table.known => return pages::no_such_app(&parts.headers),
+            None => return pages::no_table(&parts.headers),
         }
     };
     match destination {
@@ -75,28 +80,61 @@ async fn to_app(
     let (method, uri, version) = (parts.method.clone(), parts.uri.clone(), parts.version);
     let client_upgrade = parts.extensions.remove::<OnUpgrade>();
     let Marks { request_id, forwarded_for, upgrade } = headers::request(&mut parts, &host, &conn.client);
+    let ask = Ask::new(&parts.headers, &request_id);
     let seen = Seen { app: app.route.id, method, uri, host, request_id, forwarded_for, version, tls: conn.tls };
+    let admitted = match checked {
+        Ok(()) => admission::admit(conn, &app, &seen, upgrade.is_some()),
+        Err(failure) => Err(failure.into()),
+    };
     let mut flight = Flight::new(seen, conn.worker.log.clone());
-    if let Err(failure) = checked {
-        return failed(&mut flight, failure, &app);
-    }
-    if app.route.maintenance {
-        return failed(&mut flight, Failure::Maintenance, &app);
-    }
-    let (request, upload) = outgoing(parts, body);
-    match dispatch::to_app(&conn.worker, Arc::clone(&app), request, &upload, started, &mut flight).await {
-        Ok(answer) => {
+    let mut response = match admitted {
+        Ok(on_app) => {
+            flight.app = Some(on_app);
             let client_upgrade = client_upgrade.filter(|_| upgrade.is_some());
-            deliver(conn, &app, answer, upload, client_upgrade, flight)
-                .unwrap_or_else(|(mut flight, failure)| failed(&mut flight, failure, &app))
+            by_dyno(conn, &app, parts, body, client_upgrade, started, flight)
+                .await
+                .unwrap_or_else(|(mut flight, failure)| failed(&mut flight, failure, &app, &ask))
         }
-        Err(failure) => failed(&mut flight, failure, &app),
+        Err(Refusal::Failure(failure)) => failed(&mut flight, failure, &app, &ask),
+        Err(Refusal::Redirect(response)) => {
+            flight.done(response.status());
+            *response
+        }
+    };
+    if conn.client.https && response.status() != StatusCode::MISDIRECTED_REQUEST {
+        https_policy::remember(app.hsts.as_ref(), response.headers_mut());
     }
+    response
 }
 
-fn failed(flight: &mut Flight, failure: Failure, app: &App) -> Response<DownBody> {
+/// Answers with what a dyno says. The error goes with the record that it is to be written into.
+async fn by_dyno(
+    conn: &Rc<Conn>,
+    app: &Arc<App>,
+    parts: Parts,
+    body: Incoming,
+    client_upgrade: Option<OnUpgrade>,
+    started: Instant,
+    mut flight: Flight,
+) -> Result<Response<DownBody>, (Flight, Failure)> {
+    let wanted = affinity::wanted(app, &parts.headers);
+    let (request, upload) = outgoing(parts, body);
+    let answer = dispatch::to_app(&conn.worker, Arc::clone(app), request, &upload, started, &mut flight).await;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(failure) => return Err((flight, failure)),
+    };
+    let cookie = flight.dyno.as_ref().and_then(|on| affinity::cookie(app, &on.0, wanted, conn.client.https));
+    let mut response = deliver(conn, app, answer, upload, client_upgrade, flight)?;
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+fn failed(flight: &mut Flight, failure: Failure, app: &App, ask: &Ask) -> Response<DownBody> {
     flight.fail(failure);
-    pages::failed(failure, Some(&app.route))
+    pages::failed(failure, Some(&app.route), ask)
 }
 
 fn outgoing(mut parts: Parts, body: Incoming) -> (Request<UpBody>, Rc<Upload>) {

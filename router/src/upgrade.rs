@@ -27,6 +27,9 @@ pub(crate) fn join(
     idle: Option<Duration>,
 ) {
     let alive = worker.alive();
+    if let Some(on_app) = flight.as_mut().and_then(|flight| flight.app.as_mut()) {
+        on_app.becomes_tunnel();
+    }
     tokio::task::spawn_local(async move {
         let end = tunnel(client, dyno, idle, &mut flight).await;
         if let Some(mut flight) = flight {

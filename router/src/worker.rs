@@ -23,6 +23,7 @@ use tokio_rustls::rustls::ProtocolVersion;
 use crate::access_log::{AccessLog, shown};
 use crate::client_io::ClientIo;
 use crate::headers::Client;
+use crate::https_policy::HttpsPort;
 use crate::proxy::{self, Conn};
 use crate::settings::Limits;
 use crate::streams::Streams;
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicUsize,
     /// Requests that wait for a dyno to come up.
     pub(crate) waiting: AtomicUsize,
+    pub(crate) https_port: HttpsPort,
 }
 
 /// A listener for a worker to take connections from.
@@ -115,8 +117,10 @@ async fn work(
             let _ = stopped.await;
         }
     }
+    let log = worker.log.clone();
     drop(worker);
     if tokio::time::timeout(limits.drain, all_gone.recv()).await.is_err() {
+        log.cut_off();
         tracing::warn!("Some requests did not end within {:?}; they are cut off", limits.drain);
     }
 }
@@ -182,18 +186,20 @@ fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16, tl
         // Without it only latency suffers.
         let _ = stream.set_nodelay(true);
         match tls {
-            None => connection(worker, stream, peer.ip(), port, None, false).await,
+            None => connection(worker, stream, peer.ip(), port, Tls::default()).await,
             Some(acceptor) => {
                 let limit = worker.shared.limits.handshake;
                 // A handshake that fails is the client's affair.
                 if let Ok(Ok(stream)) = tokio::time::timeout(limit, acceptor.accept(stream)).await {
                     let session = stream.get_ref().1;
                     let http2 = session.alpn_protocol() == Some(b"h2");
+                    let server_name = session.server_name().map(Into::into);
                     let version = match session.protocol_version() {
                         Some(ProtocolVersion::TLSv1_3) => "tls1.3",
                         Some(_) | None => "tls1.2",
                     };
-                    connection(worker, stream, peer.ip(), port, Some(version), http2).await;
+                    let tls = Tls { version: Some(version), server_name, http2 };
+                    connection(worker, stream, peer.ip(), port, tls).await;
                 }
             }
         }
@@ -201,7 +207,15 @@ fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16, tl
     });
 }
 
-async fn connection<S>(worker: Rc<Worker>, stream: S, peer: IpAddr, port: u16, tls: Option<&'static str>, h2: bool)
+/// What the handshake brought; nothing for plain HTTP.
+#[derive(Default)]
+struct Tls {
+    version: Option<&'static str>,
+    server_name: Option<Box<str>>,
+    http2: bool,
+}
+
+async fn connection<S>(worker: Rc<Worker>, stream: S, peer: IpAddr, port: u16, tls: Tls)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -210,14 +224,14 @@ where
     let io = TokioIo::new(ClientIo::new(stream, idle, Arc::clone(&stalled)));
     let mut stop = worker.stop.clone();
     let address = HeaderValue::from_str(&shown(peer).to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-    let client = Client { address, port: HeaderValue::from(port), https: tls.is_some() };
-    let conn = Rc::new(Conn { worker, client, tls, stalled });
+    let client = Client { address, port: HeaderValue::from(port), https: tls.version.is_some() };
+    let conn = Rc::new(Conn { worker, client, tls: tls.version, server_name: tls.server_name, stalled });
     let service = service_fn(move |request| {
         let conn = Rc::clone(&conn);
         async move { Ok::<_, Infallible>(proxy::handle(conn, request).await) }
     });
     // How a connection ends is in its requests' lines; nobody else wants to know.
-    if h2 {
+    if tls.http2 {
         let streams = Streams::new(idle);
         let mut connection = pin!(
             http2::Builder::new(streams.clone())
