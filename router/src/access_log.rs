@@ -231,6 +231,8 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         let Some(seen) = self.seen.take() else { return };
+        // Who reads of its end finds its place free.
+        self.app = None;
         if self.failure == Some(Failure::ClientInterrupted) && self.log.over.load(Ordering::Relaxed) {
             self.fail(Failure::ForcedClose);
         }

@@ -92,7 +92,13 @@ impl Body for UpBody {
             Poll::Ready(Some(Ok(_))) => upload.set(if body.is_end_stream() { Turn::Nobody } else { Turn::Dyno }),
             Poll::Ready(Some(Err(error))) => {
                 let malformed = error.is_parse() || io_kind(error).is_some_and(is_malformed);
-                upload.error.set(Some(if malformed { Failure::BadChunk } else { Failure::ClientInterrupted }));
+                upload.error.set(Some(if malformed {
+                    Failure::BadChunk
+                } else if breaks_http2(error) {
+                    Failure::StreamBroken
+                } else {
+                    Failure::ClientInterrupted
+                }));
             }
             // The waiting began with the last frame, however often we are asked.
             Poll::Pending => upload.turn.set(Turn::Client),
@@ -117,6 +123,12 @@ impl Body for UpBody {
 
 fn is_malformed(kind: std::io::ErrorKind) -> bool {
     matches!(kind, std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput)
+}
+
+/// Whether it is we who found the stream against the rules (a body of another length than was said,
+/// say): one that the client resets has ended, and breaks nothing.
+fn breaks_http2(error: &hyper::Error) -> bool {
+    std::error::Error::source(error).and_then(|source| source.downcast_ref()).is_some_and(h2::Error::is_library)
 }
 
 /// The kind of the I/O error behind an error of hyper's, if there is one.

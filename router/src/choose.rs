@@ -34,12 +34,12 @@ pub(crate) fn choose(app: &App, tried: &[Uuid], wanted: Option<Uuid>, clock: Ins
         return None;
     }
     let good = |upstream: &Upstream| !tried.contains(&upstream.backend.id) && !upstream.quarantined(clock);
-    let by_rule = match app.route.rules.balancing {
+    let by_rule = || match app.route.rules.balancing {
         Balancing::Random => random(backends, good),
         Balancing::LeastConnections => least(backends.iter().filter(|upstream| good(upstream))),
     };
     let back = wanted.and_then(|id| backends.iter().find(|upstream| upstream.backend.id == id && good(upstream)));
-    if let Some(upstream) = back.or(by_rule) {
+    if let Some(upstream) = back.or_else(by_rule) {
         return Some(Choice { upstream: Arc::clone(upstream), last_try: false });
     }
     let longest = backends

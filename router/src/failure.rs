@@ -47,7 +47,7 @@ pub(crate) enum Failure {
     Misdirected,
     /// H32: the connection's certificate is another host's, and this one has none.
     CertificateMismatch,
-    /// H33: a stream of HTTP/2 was broken against the protocol's rules.
+    /// H33: the client broke the rules of HTTP/2 in its stream.
     StreamBroken,
     /// H34: every dyno was in quarantine, and still none could be connected to.
     Quarantined,
@@ -134,7 +134,7 @@ impl Failure {
             Failure::CertificateMismatch => {
                 Facts::new("H32", "TLS Certificate Mismatch").status(StatusCode::MISDIRECTED_REQUEST)
             }
-            Failure::StreamBroken => Facts::new("H33", "HTTP/2 Stream Broken"),
+            Failure::StreamBroken => Facts::new("H33", "HTTP/2 Stream Broken").status(StatusCode::BAD_REQUEST),
             Failure::Quarantined => Facts::new("H34", "All up dynos are quarantined"),
             Failure::Maintenance => Facts::new("H80", "Maintenance mode").level("info"),
             Failure::Blank => Facts::new("H81", "Blank app").level("info"),

@@ -6,6 +6,7 @@
 pub mod backend;
 pub mod client;
 pub mod daemon;
+pub mod tls;
 
 use std::net::SocketAddr;
 use std::path::Path;
