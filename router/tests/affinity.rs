@@ -83,7 +83,9 @@ async fn when_its_dyno_is_gone_a_visitor_gets_another_and_stays_there() {
     let of_one = cookie(&send(house.addr, &get("/", "")).await).unwrap();
     house.set(sticky(2, &[one.addr, two.addr])).await;
     one.dies();
-    one.has_open(0).await;
+    while tokio::net::TcpStream::connect(one.addr).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
     // It is in the table, but can't be connected to.
     let answer = send(house.addr, &get("/", &format!("Cookie: {of_one}\r\n"))).await;
     assert_eq!(body(&answer).0, "two", "{answer}");

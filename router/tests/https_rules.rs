@@ -4,7 +4,10 @@
 mod util;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use hyper::body::Frame;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use paas_domain::route::{AppRoute, Hsts, RouteState};
 use util::backend::Dyno;
 use util::client::{get, send, status_of};
@@ -165,13 +168,25 @@ async fn h31_h32_a_request_on_another_names_connection() {
 async fn h33_a_stream_against_the_rules() {
     let dyno = Dyno::mirror().await;
     let (house, addr, trusted) = tls::house(serving(1, &[dyno.addr]), patient()).await;
-    let mut http2 = tls::http2("demo.localhost", &addr, &trusted).await;
+    let stream = TokioIo::new(tls::dial("demo.localhost", &addr, &trusted, b"h2").await);
+    let (mut http2, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    tokio::spawn(connection);
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let pieces = futures_util::stream::unfold(Some(ended), async |ended| {
+        // The first time it is told to go on, and then it is over.
+        ended?.await.unwrap();
+        Some((Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"hello"))), None))
+    });
     let request = hyper::Request::post("https://demo.localhost/a")
         .header("x-request-id", util::REQUEST_ID)
         .header("content-length", "10")
-        .body(Full::new(Bytes::from_static(b"hello")))
+        .body(StreamBody::new(Box::pin(pieces)).boxed())
         .unwrap();
-    http2.send_request(request).await.unwrap_err();
+    let response = tokio::spawn(http2.send_request(request));
+    dyno.has_open(1).await;
+    house.until(|status| status.backends[0].in_flight == 1).await;
+    end.send(()).unwrap();
+    response.await.unwrap().unwrap_err();
     let line = house.line("").await;
     assert_eq!(
         line,
@@ -180,6 +195,7 @@ async fn h33_a_stream_against_the_rules() {
          protocol=http2.0 tls=true tls_version=tls1.3"
     );
     // The connection goes on.
-    let request = hyper::Request::get("https://demo.localhost/b").body(Full::new(Bytes::new())).unwrap();
+    let none = Empty::new().map_err(|never| match never {}).boxed();
+    let request = hyper::Request::get("https://demo.localhost/b").body(none).unwrap();
     assert_eq!(http2.send_request(request).await.unwrap().status(), 200);
 }
