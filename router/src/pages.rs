@@ -128,7 +128,9 @@ fn page_of(failure: Failure) -> Page {
     match failure {
         Failure::Maintenance => MAINTENANCE,
         Failure::Blank => BLANK,
-        Failure::Backlog | Failure::ConnectionLimit => BUSY,
+        Failure::Backlog => BUSY,
+        // It is the app's whole limit, however many dynos there are.
+        Failure::ConnectionLimit => Page { hint: "", ..BUSY },
         Failure::BadExpect | Failure::BadHeader | Failure::BadChunk => BAD_REQUEST,
         Failure::Misdirected | Failure::CertificateMismatch => MISDIRECTED,
         // Dynos are on their way, or their quarantine is over soon.
