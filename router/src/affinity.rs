@@ -7,10 +7,11 @@
 
 use std::fmt::Write as _;
 
-use hyper::header::{self, HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::headers::lines;
+use crate::http1::write;
 use crate::table::{App, Upstream};
 
 const NAME: &str = "heroku-session-affinity";
@@ -28,34 +29,28 @@ pub(crate) fn token(app: Uuid, dyno: Uuid) -> String {
     })
 }
 
-/// The dyno that the visitor's cookie names, if the app has it now.
-pub(crate) fn wanted(app: &App, headers: &HeaderMap) -> Option<Uuid> {
-    if !app.route.rules.affinity {
-        return None;
-    }
-    let of = |token| app.backends.iter().find(|upstream| upstream.token == token);
-    cookies(headers).find_map(of).map(|upstream| upstream.backend.id)
+/// Every value that a request's head has for our cookie.
+pub(crate) fn cookies(head: &[u8]) -> Vec<String> {
+    lines(head, b"cookie")
+        .flat_map(|line| line.split(|byte| *byte == b';'))
+        .filter_map(|cookie| cookie.trim_ascii().strip_prefix(NAME.as_bytes())?.strip_prefix(b"="))
+        .filter_map(|value| String::from_utf8(value.to_vec()).ok())
+        .collect()
 }
 
-/// Every value that the request has for our cookie.
-fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    headers
-        .get_all(header::COOKIE)
-        .into_iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter_map(|cookie| cookie.trim().strip_prefix(NAME)?.strip_prefix('='))
+/// The dyno that the visitor's cookies name, if the app has it now.
+pub(crate) fn wanted(app: &App, cookies: &[String]) -> Option<Uuid> {
+    let of = |token: &String| app.backends.iter().find(|upstream| upstream.token == *token);
+    cookies.iter().find_map(of).map(|upstream| upstream.backend.id)
 }
 
-/// The `Set-Cookie` for a visitor who was served by `upstream` and came with a cookie for
-/// `wanted`; none where that is the same dyno, or where the app has no affinity.
-pub(crate) fn cookie(app: &App, upstream: &Upstream, wanted: Option<Uuid>, https: bool) -> Option<HeaderValue> {
-    if !app.route.rules.affinity || wanted == Some(upstream.backend.id) {
-        return None;
+/// Lets a visitor come back to `upstream`, unless its cookies lead there already.
+pub(crate) fn set_cookie(app: &App, upstream: &Upstream, cookies: &[String], https: bool, head: &mut Vec<u8>) {
+    if app.route.rules.affinity && wanted(app, cookies) != Some(upstream.backend.id) {
+        let secure = if https { "; Secure" } else { "" };
+        let cookie = format!("{NAME}={}; Max-Age={MAX_AGE}; Path=/; HttpOnly{secure}", upstream.token);
+        write::header(head, b"set-cookie", cookie.as_bytes());
     }
-    let secure = if https { "; Secure" } else { "" };
-    let cookie = format!("{NAME}={}; Max-Age={MAX_AGE}; Path=/; HttpOnly{secure}", upstream.token);
-    HeaderValue::from_str(&cookie).ok()
 }
 
 #[cfg(test)]
@@ -64,14 +59,10 @@ mod tests {
 
     #[test]
     fn the_cookie_is_found_among_others() {
-        let mut headers = HeaderMap::new();
-        headers.append(header::COOKIE, HeaderValue::from_static("a=1; heroku-session-affinity=one ;b=2"));
-        headers.append(
-            header::COOKIE,
-            HeaderValue::from_static("xheroku-session-affinity=no; heroku-session-affinityx=no"),
-        );
-        headers.append(header::COOKIE, HeaderValue::from_static("heroku-session-affinity=two"));
-        assert_eq!(cookies(&headers).collect::<Vec<_>>(), ["one", "two"]);
+        let head = b"GET / HTTP/1.1\r\nhost: cookie\r\ncookie: a=1; heroku-session-affinity=one ;b=2\r\n\
+                     Cookie:xheroku-session-affinity=no; heroku-session-affinityx=no\r\n\
+                     x-cookie: heroku-session-affinity=no\r\ncookie: heroku-session-affinity=two\r\n\r\n";
+        assert_eq!(cookies(head), ["one", "two"]);
     }
 
     #[test]

@@ -3,12 +3,13 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
-use hyper::header::{HeaderValue, LOCATION, STRICT_TRANSPORT_SECURITY};
-use hyper::{HeaderMap, Method, Response, StatusCode, Uri};
+use hyper::StatusCode;
+use hyper::header::{HeaderValue, LOCATION};
 use paas_domain::route::{Hsts, host_name};
 
-use crate::body::DownBody;
-use crate::pages;
+use crate::headers::lines;
+use crate::http1::write;
+use crate::pages::{self, Page};
 
 /// Where certificate authorities look for their proofs (RFC 8555, 8.3): by plain HTTP, while
 /// there is no certificate yet.
@@ -42,22 +43,25 @@ impl HttpsPort {
 }
 
 /// Whether a plain request of an app that is for HTTPS only is to be sent there.
-pub(crate) fn applies_to(uri: &Uri) -> bool {
-    !uri.path().starts_with(CHALLENGES)
+pub(crate) fn applies_to(target: &str) -> bool {
+    !target.starts_with(CHALLENGES)
 }
 
 /// Sends a visitor to the same address by HTTPS. What may have a body is to be sent again as it
 /// is (308); browsers turn a POST into a GET at a 301.
-pub(crate) fn redirect(method: &Method, host: &HeaderValue, uri: &Uri, port: u16) -> Response<DownBody> {
-    let simple = *method == Method::GET || *method == Method::HEAD;
+pub(crate) fn redirect(method: &[u8], host: &str, target: &str, port: u16) -> Page {
+    let simple = method == b"GET" || method == b"HEAD";
     let status = if simple { StatusCode::MOVED_PERMANENTLY } else { StatusCode::PERMANENT_REDIRECT };
-    let host = host_name(host.to_str().unwrap_or_default());
-    // `OPTIONS *` has no path.
-    let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    let target = if target.starts_with('/') { target } else { "/" };
+    let host = host_name(host);
+    // `OPTIONS *` has no path, and a query may follow the host right away.
+    let (root, target) = match target.chars().next() {
+        Some('/') => ("", target),
+        Some('?') => ("/", target),
+        Some(_) | None => ("/", ""),
+    };
     let port = if port == 443 { String::new() } else { format!(":{port}") };
     let mut response = pages::empty(status);
-    if let Ok(location) = HeaderValue::from_str(&format!("https://{host}{port}{target}")) {
+    if let Ok(location) = HeaderValue::from_str(&format!("https://{host}{port}{root}{target}")) {
         response.headers_mut().insert(LOCATION, location);
     }
     response
@@ -70,12 +74,11 @@ pub(crate) fn hsts(hsts: &Hsts) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("max-age={}{below}{preload}", hsts.max_age)).ok()
 }
 
-/// Puts it into a response that goes out by HTTPS, unless the dyno has put in its own.
-pub(crate) fn remember(hsts: Option<&HeaderValue>, headers: &mut HeaderMap) {
-    if let Some(hsts) = hsts
-        && !headers.contains_key(STRICT_TRANSPORT_SECURITY)
-    {
-        headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+/// Puts it into the head of a response, unless the dyno has put in its own.
+pub(crate) fn remember(hsts: &HeaderValue, head: &mut Vec<u8>) {
+    const NAME: &[u8] = b"strict-transport-security";
+    if lines(head, NAME).next().is_none() {
+        write::header(head, NAME, hsts.as_bytes());
     }
 }
 
@@ -83,22 +86,23 @@ pub(crate) fn remember(hsts: Option<&HeaderValue>, headers: &mut HeaderMap) {
 mod tests {
     use super::*;
 
-    fn location(method: Method, host: &'static str, uri: &'static str, port: u16) -> (u16, String) {
-        let response = redirect(&method, &HeaderValue::from_static(host), &Uri::from_static(uri), port);
+    fn location(method: &str, host: &str, target: &str, port: u16) -> (u16, String) {
+        let response = redirect(method.as_bytes(), host, target, port);
         let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
         (response.status().as_u16(), location.unwrap_or_default().to_owned())
     }
 
     #[test]
     fn the_address_stays_the_same() {
-        for (method, host, uri, port, status, to) in [
-            (Method::GET, "a.example", "/b?c=d", 443, 301, "https://a.example/b?c=d"),
-            (Method::HEAD, "a.example:80", "/", 443, 301, "https://a.example/"),
-            (Method::POST, "a.example:8080", "/x", 8443, 308, "https://a.example:8443/x"),
-            (Method::OPTIONS, "a.example", "*", 443, 308, "https://a.example/"),
-            (Method::GET, "[::1]:80", "/", 8443, 301, "https://[::1]:8443/"),
+        for (method, host, target, port, status, to) in [
+            ("GET", "a.example", "/b?c=d", 443, 301, "https://a.example/b?c=d"),
+            ("HEAD", "a.example:80", "/", 443, 301, "https://a.example/"),
+            ("POST", "a.example:8080", "/x", 8443, 308, "https://a.example:8443/x"),
+            ("OPTIONS", "a.example", "*", 443, 308, "https://a.example/"),
+            ("GET", "a.example", "?c=d", 443, 301, "https://a.example/?c=d"),
+            ("GET", "[::1]:80", "/", 8443, 301, "https://[::1]:8443/"),
         ] {
-            assert_eq!(location(method, host, uri, port), (status, to.to_owned()));
+            assert_eq!(location(method, host, target, port), (status, to.to_owned()));
         }
     }
 

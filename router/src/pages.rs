@@ -5,51 +5,61 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use paas_domain::route::AppRoute;
 
-use crate::body::DownBody;
 use crate::failure::Failure;
+use crate::headers::{Words, words};
+
+/// An answer of the router's own.
+pub(crate) type Page = Response<Bytes>;
 
 /// What an answer of our own depends on.
 #[derive(Debug)]
 pub(crate) struct Ask {
     json: bool,
     /// In small print, so that a visitor can tell the app's owner which request it was.
-    request_id: Option<HeaderValue>,
+    request_id: String,
 }
 
 impl Ask {
-    pub(crate) fn new(headers: &HeaderMap, request_id: &HeaderValue) -> Ask {
-        Ask { json: wants_json(headers), request_id: Some(request_id.clone()) }
-    }
-
-    fn without_id(headers: &HeaderMap) -> Ask {
-        Ask { json: wants_json(headers), request_id: None }
-    }
-
-    fn id(&self) -> &str {
-        self.request_id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default()
+    /// `json` is [`Accepts::json`].
+    pub(crate) fn new(json: bool, words: Option<&Words>) -> Ask {
+        let request_id = words.map(|words| String::from_utf8_lossy(words.request_id()).into_owned());
+        Ask { json, request_id: request_id.unwrap_or_default() }
     }
 }
 
-/// Whether the client names JSON, and no HTML. Who takes anything (`*/*`) gets HTML.
-fn wants_json(headers: &HeaderMap) -> bool {
-    let names = |kind: &str| {
-        let accepted = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
-        accepted.flat_map(|value| value.split(',')).any(|range| {
-            let range = range.split(';').next().unwrap_or_default().trim();
-            range.len() >= kind.len()
-                && range.is_char_boundary(range.len() - kind.len())
-                && range[range.len() - kind.len()..].eq_ignore_ascii_case(kind)
-        })
-    };
-    (names("/json") || names("+json")) && !names("/html")
+/// What a request's `Accept` names.
+#[derive(Debug, Default)]
+pub(crate) struct Accepts {
+    json: bool,
+    html: bool,
 }
 
-/// A page: what it says, and how a program knows it.
-struct Page {
+impl Accepts {
+    /// Takes one header's value in.
+    pub(crate) fn add(&mut self, value: &[u8]) {
+        // Nearly all requests end here.
+        if memchr::memmem::find(value, b"json").is_none() && memchr::memmem::find(value, b"html").is_none() {
+            return;
+        }
+        for range in words(value) {
+            let kind = range.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+            self.json |= kind.ends_with(b"/json") || kind.ends_with(b"+json");
+            self.html |= kind.ends_with(b"/html");
+        }
+    }
+
+    /// Whether the client names JSON, and no HTML. Who takes anything (`*/*`) gets HTML.
+    pub(crate) fn json(&self) -> bool {
+        self.json && !self.html
+    }
+}
+
+/// What a page says, and how a program knows it.
+struct Text {
     /// `id` of the JSON.
     id: &'static str,
     title: &'static str,
@@ -60,7 +70,7 @@ struct Page {
     retry: Option<u16>,
 }
 
-const ERROR: Page = Page {
+const ERROR: Text = Text {
     id: "application_error",
     title: "Application error",
     sentence: "Something went wrong in this app, and the page could not be shown. Please try again in a moment.",
@@ -68,7 +78,7 @@ const ERROR: Page = Page {
     retry: None,
 };
 
-const BUSY: Page = Page {
+const BUSY: Text = Text {
     id: "too_busy",
     title: "Too many requests at once",
     sentence: "This app has more to do just now than it can. Please try again in a moment.",
@@ -76,7 +86,7 @@ const BUSY: Page = Page {
     retry: Some(5),
 };
 
-const MAINTENANCE: Page = Page {
+const MAINTENANCE: Text = Text {
     id: "maintenance",
     title: "Down for maintenance",
     sentence: "This app is being looked after and will be back soon. Please try again in a while.",
@@ -84,7 +94,7 @@ const MAINTENANCE: Page = Page {
     retry: Some(60),
 };
 
-const BLANK: Page = Page {
+const BLANK: Text = Text {
     id: "blank_app",
     title: "Nothing here yet",
     sentence: "This app was created, but nothing has been deployed to it.",
@@ -92,7 +102,7 @@ const BLANK: Page = Page {
     retry: None,
 };
 
-const BAD_REQUEST: Page = Page {
+const BAD_REQUEST: Text = Text {
     id: "bad_request",
     title: "Bad request",
     sentence: "The request is malformed, or asks for something that this server can't do.",
@@ -100,7 +110,7 @@ const BAD_REQUEST: Page = Page {
     retry: None,
 };
 
-const MISDIRECTED: Page = Page {
+const MISDIRECTED: Text = Text {
     id: "misdirected_request",
     title: "Misdirected request",
     sentence: "The secure connection was made to one name and the request is for another. Please load the page again.",
@@ -108,7 +118,7 @@ const MISDIRECTED: Page = Page {
     retry: None,
 };
 
-const NO_SUCH_APP: Page = Page {
+const NO_SUCH_APP: Text = Text {
     id: "no_such_app",
     title: "No such app",
     sentence: "There is nothing at this address.",
@@ -116,7 +126,7 @@ const NO_SUCH_APP: Page = Page {
     retry: None,
 };
 
-const STARTING: Page = Page {
+const STARTING: Text = Text {
     id: "starting",
     title: "Starting",
     sentence: "This server has only just been started. Please try again in a moment.",
@@ -124,18 +134,18 @@ const STARTING: Page = Page {
     retry: Some(5),
 };
 
-fn page_of(failure: Failure) -> Page {
+fn text_of(failure: Failure) -> Text {
     match failure {
         Failure::Maintenance => MAINTENANCE,
         Failure::Blank => BLANK,
         Failure::Backlog => BUSY,
         // It is the app's whole limit, however many dynos there are.
-        Failure::ConnectionLimit => Page { hint: "", ..BUSY },
+        Failure::ConnectionLimit => Text { hint: "", ..BUSY },
         Failure::BadExpect | Failure::BadHeader | Failure::BadChunk => BAD_REQUEST,
         Failure::Misdirected | Failure::CertificateMismatch => MISDIRECTED,
         // Dynos are on their way, or their quarantine is over soon.
         Failure::BootTimeout | Failure::ConnectTimeout | Failure::ConnectRefused | Failure::Quarantined => {
-            Page { retry: Some(5), ..ERROR }
+            Text { retry: Some(5), ..ERROR }
         }
         Failure::Crashed
         | Failure::RequestTimeout
@@ -154,8 +164,8 @@ fn page_of(failure: Failure) -> Page {
 }
 
 /// The answer for `failure` of `app`.
-pub(crate) fn failed(failure: Failure, app: Option<&AppRoute>, ask: &Ask) -> Response<DownBody> {
-    let page = page_of(failure);
+pub(crate) fn failed(failure: Failure, app: Option<&AppRoute>, ask: &Ask) -> Page {
+    let page = text_of(failure);
     let own = app.and_then(|app| match page.id {
         id if id == ERROR.id || id == BUSY.id => app.error_page_url.as_deref(),
         id if id == MAINTENANCE.id => app.maintenance_page_url.as_deref(),
@@ -166,22 +176,16 @@ pub(crate) fn failed(failure: Failure, app: Option<&AppRoute>, ask: &Ask) -> Res
 }
 
 /// No app has this name.
-pub(crate) fn no_such_app(headers: &HeaderMap) -> Response<DownBody> {
-    answer(StatusCode::NOT_FOUND, &NO_SUCH_APP, None, None, &Ask::without_id(headers))
+pub(crate) fn no_such_app(json: bool) -> Page {
+    answer(StatusCode::NOT_FOUND, &NO_SUCH_APP, None, None, &Ask::new(json, None))
 }
 
 /// The router has no table yet: it was started for the first time and the daemon is away.
-pub(crate) fn no_table(headers: &HeaderMap) -> Response<DownBody> {
-    answer(StatusCode::SERVICE_UNAVAILABLE, &STARTING, None, None, &Ask::without_id(headers))
+pub(crate) fn no_table(json: bool) -> Page {
+    answer(StatusCode::SERVICE_UNAVAILABLE, &STARTING, None, None, &Ask::new(json, None))
 }
 
-fn answer(
-    status: StatusCode,
-    page: &Page,
-    code: Option<&'static str>,
-    own: Option<&str>,
-    ask: &Ask,
-) -> Response<DownBody> {
+fn answer(status: StatusCode, page: &Text, code: Option<&'static str>, own: Option<&str>, ask: &Ask) -> Page {
     let (kind, body) = match own {
         _ if ask.json => ("application/json", json(page, code, ask)),
         Some(url) => (HTML, frame(page.title, url)),
@@ -195,7 +199,7 @@ fn answer(
 }
 
 /// The daemon can't be reached; its clients read JSON.
-pub(crate) fn control_away() -> Response<DownBody> {
+pub(crate) fn control_away() -> Page {
     let body = "{\"id\":\"service_unavailable\",\"message\":\"The API can't be reached just now: it is being restarted \
                 or stopped. Apps go on running. Try again in a moment; if that doesn't help, look at the paasd service \
                 on the server.\"}\n";
@@ -205,14 +209,19 @@ pub(crate) fn control_away() -> Response<DownBody> {
     response
 }
 
+/// What is asked is no HTTP, or not as this server takes it.
+pub(crate) fn bad_request() -> Page {
+    text(StatusCode::BAD_REQUEST, "This is no request that this server understands.\n")
+}
+
 /// A short text for requests that no app is asked about.
-pub(crate) fn text(status: StatusCode, body: &'static str) -> Response<DownBody> {
+pub(crate) fn text(status: StatusCode, body: &'static str) -> Page {
     respond(status, "text/plain; charset=utf-8", Bytes::from_static(body.as_bytes()))
 }
 
 /// Only a head.
-pub(crate) fn empty(status: StatusCode) -> Response<DownBody> {
-    let mut response = Response::new(DownBody::full(Bytes::new()));
+pub(crate) fn empty(status: StatusCode) -> Page {
+    let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
     response.headers_mut().insert(CACHE_CONTROL, NOT_KEPT);
     response
@@ -221,8 +230,8 @@ pub(crate) fn empty(status: StatusCode) -> Response<DownBody> {
 const HTML: &str = "text/html; charset=utf-8";
 const NOT_KEPT: HeaderValue = HeaderValue::from_static("no-cache, no-store");
 
-fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Response<DownBody> {
-    let mut response = Response::new(DownBody::full(body));
+fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Page {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(CACHE_CONTROL, NOT_KEPT);
@@ -230,10 +239,10 @@ fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Down
 }
 
 /// As the API's errors are: `id` and `message`, and what else there is.
-fn json(page: &Page, code: Option<&'static str>, ask: &Ask) -> String {
+fn json(page: &Text, code: Option<&'static str>, ask: &Ask) -> String {
     let message = page.sentence.replace('"', "\\\"");
     let mut body = format!("{{\"id\":\"{}\",\"message\":\"{message}\"", page.id);
-    for (name, value) in [("code", code.unwrap_or_default()), ("request_id", ask.id())] {
+    for (name, value) in [("code", code.unwrap_or_default()), ("request_id", ask.request_id.as_str())] {
         if !value.is_empty() {
             // Writing to a String can't fail. A request id has only letters that need no escape.
             let _ = write!(body, ",\"{name}\":\"{value}\"");
@@ -257,10 +266,10 @@ code { font: .95em ui-monospace, monospace }
 @media (prefers-color-scheme: dark) { body { background: #18181c; color: #e6e6ec } .hint, .id { color: #a4a4b2 } }
 ";
 
-fn html(page: &Page, code: Option<&'static str>, ask: &Ask) -> String {
-    let Page { title, sentence, hint, .. } = page;
+fn html(page: &Text, code: Option<&'static str>, ask: &Ask) -> String {
+    let Text { title, sentence, hint, .. } = page;
     let hint = if hint.is_empty() { String::new() } else { format!("<p class=\"hint\">{hint}</p>\n") };
-    let id = match (ask.id(), code) {
+    let id = match (ask.request_id.as_str(), code) {
         ("", _) | (_, None) => String::new(),
         (id, Some(code)) => format!("<p class=\"id\">{code} · request <code>{id}</code></p>\n"),
     };
@@ -308,16 +317,16 @@ mod tests {
         for (accept, json) in [
             ("application/json", true),
             ("application/vnd.api+json; version=1, */*;q=0.1", true),
-            ("TEXT/PLAIN, Application/JSON;q=0.9", true),
+            ("text/plain, application/json;q=0.9", true),
             ("text/html,application/json", false),
             ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", false),
             ("*/*", false),
             ("", false),
             ("json", false),
         ] {
-            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
-            assert_eq!(wants_json(&headers), json, "{accept}");
+            let mut accepts = Accepts::default();
+            accepts.add(accept.as_bytes());
+            assert_eq!(accepts.json(), json, "{accept}");
         }
-        assert!(!wants_json(&HeaderMap::new()));
     }
 }
