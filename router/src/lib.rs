@@ -5,7 +5,8 @@
 //! (the connection there), `body` or `upgrade` (its bytes), and leaves an entry in
 //! `access_log`. Beside the workers one control thread follows the daemon's table (`sync`,
 //! `table_file`), takes access lines to the daemon (`ship`), watches the certificate (`tls`)
-//! and answers about the router (`admin`).
+//! and answers about the router (`admin`). `run` puts all of it together, `doors` opens the
+//! ports, and `handover` lets a new router take over from one that runs.
 
 mod access_log;
 mod admin;
@@ -13,12 +14,17 @@ mod body;
 mod certificates;
 mod choose;
 mod client_io;
+mod control;
 mod daemon_client;
 mod dispatch;
+mod doors;
+mod ending;
 mod failure;
+mod handover;
 mod headers;
 mod holder;
 mod listen;
+pub mod notify;
 mod pages;
 mod proxy;
 mod run;
@@ -34,6 +40,7 @@ mod upstream;
 mod worker;
 
 pub use admin::{BackendStatus, Status};
+pub use handover::{Handover, HandoverError, Predecessor};
 pub use listen::{Inherited, ListenError};
 pub use run::{Running, StartError, start};
 pub use settings::{Limits, Listen, Settings};

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use hyper::header::HeaderValue;
+use hyper::StatusCode;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,6 +23,7 @@ use tokio_rustls::rustls::ProtocolVersion;
 
 use crate::access_log::{AccessLog, shown};
 use crate::client_io::ClientIo;
+use crate::ending::Ending;
 use crate::headers::Client;
 use crate::proxy::{self, Conn};
 use crate::settings::Limits;
@@ -34,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) routes: Arc<Routes>,
     pub(crate) limits: Limits,
     pub(crate) started: Instant,
+    pub(crate) ending: Arc<Ending>,
     /// Client connections and tunnels that are open.
     pub(crate) connections: AtomicUsize,
     /// Requests that wait for a dyno to come up.
@@ -96,6 +99,7 @@ async fn work(
 ) {
     let (alive, mut all_gone) = mpsc::channel(1);
     let limits = shared.limits.clone();
+    let ending = Arc::clone(&shared.ending);
     let pool = Rc::new(Pool::new(limits.upstream_keepalive, limits.upstream_idle_max));
     let worker = Rc::new(Worker { shared, pool, log, alive, stop: stop.clone() });
     tokio::task::spawn_local(sweep(Rc::clone(&worker.pool), Arc::clone(&worker.shared)));
@@ -116,8 +120,10 @@ async fn work(
         }
     }
     drop(worker);
-    if tokio::time::timeout(limits.drain, all_gone.recv()).await.is_err() {
-        tracing::warn!("Some requests did not end within {:?}; they are cut off", limits.drain);
+    tokio::select! {
+        biased;
+        _ = all_gone.recv() => {}
+        time = ending.over(&limits) => tracing::warn!("Some requests did not end within {time:?}; they are cut off"),
     }
 }
 
@@ -156,7 +162,7 @@ async fn accept(worker: Rc<Worker>, listening: Listening) {
             },
         }
     }
-    if own {
+    if own && !worker.shared.ending.handed_over() {
         // What the kernel has queued for us nobody else will take.
         for _ in 0..4096 {
             match std::future::poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
@@ -209,12 +215,21 @@ where
     let stalled = Arc::new(AtomicBool::new(false));
     let io = TokioIo::new(ClientIo::new(stream, idle, Arc::clone(&stalled)));
     let mut stop = worker.stop.clone();
+    let ending = Arc::clone(&worker.shared.ending);
     let address = HeaderValue::from_str(&shown(peer).to_string()).unwrap_or(HeaderValue::from_static("unknown"));
     let client = Client { address, port: HeaderValue::from(port), https: tls.is_some() };
     let conn = Rc::new(Conn { worker, client, tls, stalled });
     let service = service_fn(move |request| {
         let conn = Rc::clone(&conn);
-        async move { Ok::<_, Infallible>(proxy::handle(conn, request).await) }
+        async move {
+            let worker = Rc::clone(&conn.worker);
+            let mut response = proxy::handle(conn, request).await;
+            // Said rather than done: a client that sends just now is answered.
+            if !h2 && *worker.stop.borrow() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     // How a connection ends is in its requests' lines; nobody else wants to know.
     if h2 {
@@ -253,7 +268,9 @@ where
         tokio::select! {
             _ = connection.as_mut() => {}
             _ = stop.wait_for(|stop| *stop) => {
-                connection.as_mut().graceful_shutdown();
+                if !ending.handed_over() {
+                    connection.as_mut().graceful_shutdown();
+                }
                 let _ = connection.await;
             }
         }

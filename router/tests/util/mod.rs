@@ -6,6 +6,7 @@
 pub mod backend;
 pub mod client;
 pub mod daemon;
+pub mod process;
 
 use std::net::SocketAddr;
 use std::path::Path;
