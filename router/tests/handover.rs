@@ -20,6 +20,10 @@ use paas_domain::route::RouteState;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use util::backend::{Dyno, head};
 use util::client::{connect, get, read_to, rest, send};
 use util::daemon::StubDaemon;
@@ -463,4 +467,41 @@ async fn an_old_router_that_is_killed_in_the_middle_has_a_successor() {
     fs::write(&file, "").unwrap();
     other_than(dir.path(), first.id()).await;
     assert!(between.await.unwrap().ends_with("hello"));
+}
+
+/// With no certificate for HTTPS, and with one.
+#[tokio::test]
+async fn https_goes_along_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = StubDaemon::start(dir.path());
+    let dyno = sociable_dyno().await;
+    daemon.set(serving(1, &[dyno.addr]));
+    let mut program = command(Command::new(PROGRAM), dir.path(), "127.0.0.1:0");
+    program.env("PAAS_HTTPS_LISTEN", "127.0.0.1:0");
+    let first = Router::spawn(program, dir.path());
+    started(dir.path()).await;
+    first.signal("USR2");
+    let second = other_than(dir.path(), first.id()).await;
+
+    let made = rcgen::generate_simple_self_signed(vec!["demo.localhost".to_owned()]).unwrap();
+    fs::create_dir_all(dir.path().join("tls")).unwrap();
+    fs::write(dir.path().join("tls/key.pem"), made.signing_key.serialize_pem()).unwrap();
+    fs::write(dir.path().join("tls/cert.pem"), made.cert.pem()).unwrap();
+    // It looks every 5 s.
+    let https = until(dir.path(), |status| !status.https.is_empty()).await.https;
+    signal(second, "USR2");
+    other_than(dir.path(), second).await;
+    assert_eq!(until(dir.path(), |status| !status.https.is_empty()).await.https, https);
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(&https[0]).await.unwrap();
+    let name = ServerName::try_from("demo.localhost").unwrap();
+    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+    stream.write_all(get("/a", "").as_bytes()).await.unwrap();
+    assert!(rest(&mut stream).await.ends_with("hello"));
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::Response;
+use paas_domain::route::AppRoute;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 use util::backend::Dyno;
@@ -18,6 +19,7 @@ use util::client::{connect, get, read_to, rest, send, status_of};
 use util::daemon::StubDaemon;
 use util::process::{PROGRAM, Router, command, started};
 use util::{serving, until};
+use uuid::Uuid;
 
 /// A dyno that answers when it is let.
 async fn patient_dyno() -> (Dyno, Arc<Semaphore>) {
@@ -172,4 +174,51 @@ async fn killed_and_started_again_without_a_daemon() {
     let addr = until(dir.path(), |status| status.generation == 4).await.http[0].parse().unwrap();
     let answer = send(addr, &get("/a", "")).await;
     assert_eq!(status_of(&answer), 200);
+}
+
+/// Killed in the middle of writing tables, again and again: what it had in use is there after
+/// each start, or what came after it.
+#[tokio::test]
+async fn a_table_in_use_survives_any_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut daemon = StubDaemon::start(dir.path());
+    let dyno = Dyno::text("hello").await;
+    let big = |generation| {
+        let mut table = serving(generation, &[dyno.addr]);
+        // Some hundred KB, so that a kill meets a file half written.
+        let more = (0..2000_u128).map(|number| AppRoute {
+            id: Uuid::from_u128(1000 + number),
+            hosts: vec![format!("app-{number}.localhost")],
+            ..table.apps[0].clone()
+        });
+        table.apps.extend(more.collect::<Vec<_>>());
+        table
+    };
+    let mut generation = 1;
+    for round in 0..12_u64 {
+        let mut router = Router::start(dir.path(), "127.0.0.1:0");
+        let mut used = 0;
+        for _ in 0..3 + round % 4 {
+            generation += 1;
+            daemon.set(big(generation));
+            used = until(dir.path(), |status| status.generation == generation).await.generation;
+        }
+        // The next one is on its way when it dies.
+        daemon.set(big(generation + 1));
+        for _ in 0..round * 40 {
+            tokio::task::yield_now().await;
+        }
+        router.signal("KILL");
+        router.end().await;
+        daemon.kill();
+        let mut again = Router::start(dir.path(), "127.0.0.1:0");
+        let status = until(dir.path(), |status| status.pid == again.id()).await;
+        assert!([used, used + 1].contains(&status.generation), "{used} was in use, {} is there", status.generation);
+        let answer = send(status.http[0].parse().unwrap(), &get("/a", "")).await;
+        assert_eq!(status_of(&answer), 200);
+        generation += 1;
+        again.signal("KILL");
+        again.end().await;
+        daemon.revive();
+    }
 }
