@@ -205,17 +205,32 @@ fn the_daemon_and_the_router_die_and_are_replaced_under_load() {
 }
 
 /// An engine of our own beside the machine's, which is everybody's: with other files, other
-/// sockets and no firewall rules.
+/// sockets and no firewall rules. Its containerd is a process of its own, as systemd has it.
 struct Engine {
     dir: PathBuf,
     child: Option<Child>,
+    containerd: Child,
 }
 
 impl Engine {
     fn start(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("paas-engine-{name}-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
-        let mut engine = Self { dir, child: None };
+        fs::write(dir.join("containerd.toml"), "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n")
+            .unwrap();
+        let mut containerd = Command::new("containerd");
+        for (flag, file) in [
+            ("--config", "containerd.toml"),
+            ("--root", "containerd"),
+            ("--state", "containerd-state"),
+            ("--address", "containerd.sock"),
+        ] {
+            containerd.arg(flag).arg(dir.join(file));
+        }
+        let log = fs::File::create(dir.join("containerd.log")).unwrap();
+        let containerd = containerd.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let mut engine = Self { dir, child: None, containerd };
+        wait_for("containerd", || engine.dir.join("containerd.sock").exists().then_some(()));
         engine.up();
         let mut save = Command::new("docker").args(["save", IMAGE]).stdout(Stdio::piped()).spawn().unwrap();
         let loaded = engine.docker(&["load"]).stdin(save.stdout.take().unwrap()).output().unwrap();
@@ -236,7 +251,12 @@ impl Engine {
     fn up(&mut self) {
         let log = fs::File::options().create(true).append(true).open(self.dir.join("log")).unwrap();
         let mut command = Command::new("dockerd");
-        for (flag, file) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
+        for (flag, file) in [
+            ("--data-root", "data"),
+            ("--exec-root", "exec"),
+            ("--pidfile", "pid"),
+            ("--containerd", "containerd.sock"),
+        ] {
             command.arg(flag).arg(self.dir.join(file));
         }
         command.args(["--live-restore", "--iptables=false", "--bridge=none", "--log-level=error", "-H", &self.host()]);
@@ -261,18 +281,29 @@ impl Drop for Engine {
         if std::thread::panicking() {
             eprintln!("{}", fs::read_to_string(self.dir.join("log")).unwrap_or_default());
         }
-        if self.child.is_none() {
-            self.up();
-        }
         let running = self.running();
         if !running.is_empty() {
             let _ = self.docker(&["rm", "-f", "-v"]).args(running).output();
         }
         let _ = self.docker(&["network", "prune", "-f"]).output();
+        // Those of an engine that hasn't come back.
+        let socket = self.dir.join("containerd.sock");
+        let tasks = || {
+            let mut command = Command::new("ctr");
+            command.arg("-a").arg(&socket).args(["-n", "moby", "task"]);
+            command
+        };
+        if let Ok(list) = tasks().args(["ls", "-q"]).output() {
+            for task in String::from_utf8_lossy(&list.stdout).lines() {
+                let _ = tasks().args(["kill", "-s", "KILL", task]).output();
+            }
+        }
         if let Some(mut child) = self.child.take() {
             let _ = Command::new("kill").arg(child.id().to_string()).status();
             let _ = child.wait();
         }
+        let _ = Command::new("kill").arg(self.containerd.id().to_string()).status();
+        let _ = self.containerd.wait();
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         for mount in mounts.lines().filter_map(|line| line.split(' ').nth(1)) {
             if std::path::Path::new(mount).starts_with(&self.dir) {
