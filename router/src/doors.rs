@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
 use crate::handover::{Estate, Named};
+use crate::https_policy::HttpsPort;
 use crate::listen::bind;
 use crate::run::StartError;
 use crate::tls::Certificates;
@@ -20,6 +21,10 @@ pub(crate) struct Https {
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) acceptor: TlsAcceptor,
     pub(crate) addr: Option<SocketAddr>,
+    /// The port by which visitors come, if it is another.
+    pub(crate) visitors: Option<u16>,
+    /// Where redirects learn of the port.
+    pub(crate) port: Arc<HttpsPort>,
     pub(crate) inherited: Vec<TcpListener>,
     pub(crate) inherited_own: bool,
     pub(crate) open: Arc<Mutex<Vec<String>>>,
@@ -28,7 +33,7 @@ pub(crate) struct Https {
 
 /// Sockets that are open and not in use yet.
 pub(crate) struct Ready {
-    addrs: Vec<String>,
+    addrs: Vec<SocketAddr>,
     shares: Vec<Vec<Listening>>,
 }
 
@@ -67,7 +72,7 @@ impl Doors {
     fn ready(&self, listeners: Vec<TcpListener>, named: Named) -> Result<Ready, StartError> {
         let fail = |error: io::Error| StartError::System(format!("a listener can't be shared: {error}"));
         self.estate.add(named, &listeners).map_err(fail)?;
-        let addrs = addresses(&listeners).iter().map(ToString::to_string).collect();
+        let addrs = addresses(&listeners);
         let tls = named.tls.then(|| self.https.acceptor.clone());
         let mut shares: Vec<Vec<Listening>> = Vec::new();
         for worker in 0..self.workers.len() {
@@ -90,11 +95,14 @@ impl Doors {
                 let _ = worker.send(listening);
             }
         }
-        ready.addrs
+        ready.addrs.iter().map(ToString::to_string).collect()
     }
 
     /// The same for HTTPS.
     pub(crate) fn open_https(&self, ready: Ready) {
+        if let (None, Some(addr)) = (self.https.visitors, ready.addrs.first()) {
+            self.https.port.set(addr.port());
+        }
         let addrs = self.open(ready);
         for addr in &addrs {
             tracing::info!("HTTPS is taken at {addr}");

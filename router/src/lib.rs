@@ -10,6 +10,8 @@
 
 mod access_log;
 mod admin;
+mod admission;
+mod affinity;
 mod alarm;
 mod certificates;
 mod choose;
@@ -28,7 +30,9 @@ mod headers;
 mod holder;
 mod http1;
 mod http2;
+mod https_policy;
 mod listen;
+mod load;
 pub mod notify;
 mod pages;
 mod proxy;

@@ -148,7 +148,11 @@ fn begin(
         ending: Arc::clone(&ending),
         connections: AtomicUsize::new(0),
         waiting: AtomicUsize::new(0),
+        https_port: Arc::default(),
     });
+    if let Some(port) = settings.https_port {
+        shared.https_port.set(port);
+    }
     let (log, entries, dropped) = AccessLog::new(settings.limits.log_queue);
     let (stop, stopped) = watch::channel(false);
 
@@ -160,6 +164,8 @@ fn begin(
         certificates,
         acceptor,
         addr: settings.https_listen.0,
+        visitors: settings.https_port,
+        port: Arc::clone(&shared.https_port),
         inherited: inherited.https,
         inherited_own: inherited.https_own,
         open: Arc::default(),

@@ -20,6 +20,7 @@ use crate::access_log::AccessLog;
 use crate::clock::Clock;
 use crate::ending::Ending;
 use crate::headers::Client;
+use crate::https_policy::HttpsPort;
 use crate::proxy::Conn;
 use crate::settings::Limits;
 use crate::stopping::Stopping;
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicUsize,
     /// Requests that wait for a dyno to come up.
     pub(crate) waiting: AtomicUsize,
+    pub(crate) https_port: Arc<HttpsPort>,
 }
 
 /// A listener for a worker to take connections from.
@@ -132,11 +134,15 @@ async fn work(
         }
     }
     worker.stopping.set();
+    let log = worker.log.clone();
     drop(worker);
     tokio::select! {
         biased;
         _ = all_gone.recv() => {}
-        time = ending.over(&limits) => tracing::warn!("Some requests did not end within {time:?}; they are cut off"),
+        time = ending.over(&limits) => {
+            log.cut_off();
+            tracing::warn!("Some requests did not end within {time:?}; they are cut off");
+        }
     }
 }
 
@@ -200,7 +206,7 @@ fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16, tl
     // Without it only latency suffers.
     let _ = stream.set_nodelay(true);
     let client = Client { address: peer.ip(), port, https: tls.is_some() };
-    let conn = Conn { worker, client, tls: None };
+    let conn = Conn { worker, client, tls: None, server_name: None };
     // Each a task of its own kind, so that one doesn't take the room of the other.
     match tls {
         None => tokio::task::spawn_local(async move {
@@ -231,6 +237,7 @@ async fn handshake(
     let stream = tokio::time::timeout(limit, acceptor.accept(stream)).await.ok()?.ok()?;
     let session = stream.get_ref().1;
     let http2 = session.alpn_protocol() == Some(b"h2");
+    conn.server_name = session.server_name().map(Into::into);
     conn.tls = Some(match session.protocol_version() {
         Some(ProtocolVersion::TLSv1_3) => "tls1.3",
         Some(_) | None => "tls1.2",
