@@ -11,6 +11,7 @@ mod access_log;
 mod admin;
 mod body;
 mod certificates;
+mod challenge;
 mod choose;
 mod client_io;
 mod daemon_client;

@@ -112,6 +112,11 @@ pub(crate) fn text(status: StatusCode, body: &'static str) -> Response<DownBody>
     plain(status, "text/plain; charset=utf-8", body)
 }
 
+/// What a certificate authority is answered.
+pub(crate) fn challenge(answer: &str) -> Response<DownBody> {
+    respond(StatusCode::OK, "text/plain; charset=utf-8", Bytes::copy_from_slice(answer.as_bytes()))
+}
+
 fn plain(status: StatusCode, kind: &'static str, body: &'static str) -> Response<DownBody> {
     respond(status, kind, Bytes::from_static(body.as_bytes()))
 }

@@ -51,6 +51,11 @@ pub(crate) async fn handle(conn: Rc<Conn>, request: Request<Incoming>) -> Respon
     };
     let destination = {
         let table = conn.worker.shared.routes.load();
+        if let Some(answer) =
+            table.challenges.answer(&parts.method, host.to_str().unwrap_or_default(), parts.uri.path())
+        {
+            return pages::challenge(answer);
+        }
         match table.find(host.to_str().unwrap_or_default()) {
             Some(destination) => destination,
             None if table.known => return pages::no_such_app(),

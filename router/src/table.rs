@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::certificates::AppCertificates;
+use crate::challenge::Challenges;
 use crate::settings::{AppLimits, Limits};
 
 /// A table made ready for requests.
@@ -25,6 +26,7 @@ pub(crate) struct Snapshot {
     by_id: HashMap<Uuid, usize>,
     control: Option<ControlRoute>,
     pub(crate) certificates: AppCertificates,
+    pub(crate) challenges: Challenges,
 }
 
 /// An app and its dynos.
@@ -111,6 +113,7 @@ impl Snapshot {
     ) -> Snapshot {
         let certificates = AppCertificates::new(&table.certificates, before);
         let index = HostIndex::new(&table);
+        let challenges = Challenges::new(table.challenges);
         let mut apps = Vec::with_capacity(table.apps.len());
         let mut by_id = HashMap::with_capacity(table.apps.len());
         for route in table.apps {
@@ -139,6 +142,7 @@ impl Snapshot {
             by_id,
             control: table.control,
             certificates,
+            challenges,
         }
     }
 

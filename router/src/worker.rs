@@ -14,13 +14,14 @@ use hyper::header::HeaderValue;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ProtocolVersion;
 
 use crate::access_log::{AccessLog, shown};
+use crate::challenge;
 use crate::client_io::ClientIo;
 use crate::headers::Client;
 use crate::proxy::{self, Conn};
@@ -186,7 +187,12 @@ fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16, tl
             Some(acceptor) => {
                 let limit = worker.shared.limits.handshake;
                 // A handshake that fails is the client's affair.
-                if let Ok(Ok(stream)) = tokio::time::timeout(limit, acceptor.accept(stream)).await {
+                if let Ok(Ok(mut stream)) = tokio::time::timeout(limit, acceptor.accept(stream)).await {
+                    if stream.get_ref().1.alpn_protocol() == Some(challenge::ALPN) {
+                        // The handshake was all that is asked.
+                        let _ = tokio::time::timeout(limit, stream.shutdown()).await;
+                        return;
+                    }
                     let session = stream.get_ref().1;
                     let http2 = session.alpn_protocol() == Some(b"h2");
                     let version = match session.protocol_version() {

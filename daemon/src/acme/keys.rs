@@ -60,9 +60,9 @@ pub fn tls_answer(name: &str, answer: &str) -> Result<(String, String), rcgen::E
 pub fn renewal_id(chain: &str) -> Option<String> {
     let der = CertificateDer::from_pem_slice(chain.as_bytes()).ok()?;
     let (_, parsed) = X509Certificate::from_der(&der).ok()?;
-    let signer = parsed.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::AuthorityKeyIdentifier(found) => found.key_identifier.as_ref().map(|id| id.0),
-        _ => None,
+    let signer = parsed.extensions().iter().find_map(|extension| {
+        let ParsedExtension::AuthorityKeyIdentifier(found) = extension.parsed_extension() else { return None };
+        found.key_identifier.as_ref().map(|id| id.0)
     })?;
     Some(format!("{}.{}", BASE64.encode(signer), BASE64.encode(parsed.raw_serial())))
 }
