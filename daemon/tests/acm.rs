@@ -3,14 +3,23 @@
 
 mod util;
 
+use std::{
+    path::PathBuf,
+    process::{Child, Stdio},
+};
+
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
 };
 use util::{
-    TestApp, free_port,
+    TestApp,
+    database::Database,
+    free_port,
     pebble::{EAB, Faults, Pebble},
+    programs,
+    settings::without_settings,
 };
 
 /// A domain as the API shows it.
@@ -130,20 +139,26 @@ async fn without_port_80_it_is_proved_over_tls() {
     assert!(ca.said().contains("tls-alpn-01"), "{}", ca.said());
 }
 
-/// A wildcard is proved by a DNS record that a program of the administrator's writes.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wildcard_is_proved_by_a_record() {
-    let mut ca = Pebble::start(Faults::default()).await;
-    let hook = ca.dir.join("hook");
-    let said = ca.dir.join("hook.said");
+/// A DNS hook that tells the test's DNS, and where it writes what it was called with; `before` is
+/// shell that it runs first.
+fn hook(ca: &Pebble, before: &str) -> (PathBuf, PathBuf) {
+    let (hook, said) = (ca.dir.join("hook"), ca.dir.join("hook.said"));
     let script = format!(
-        "#!/bin/sh\nset -e\necho \"$1 $2\" >> {said}\ncase $1 in\npresent) p=set-txt ;;\ncleanup) p=clear-txt ;;\nesac\n\
+        "#!/bin/sh\nset -e\necho \"$1 $2\" >> {said}\n{before}\ncase $1 in\npresent) p=set-txt ;;\ncleanup) p=clear-txt ;;\nesac\n\
          exec curl -sSf --noproxy '*' -d \"{{\\\"host\\\":\\\"$2.\\\",\\\"value\\\":\\\"$3\\\"}}\" http://127.0.0.1:{port}/$p\n",
         said = said.display(),
         port = ca.dns_management
     );
     std::fs::write(&hook, script).unwrap();
     std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    (hook, said)
+}
+
+/// A wildcard is proved by a DNS record that a program of the administrator's writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wildcard_is_proved_by_a_record() {
+    let mut ca = Pebble::start(Faults::default()).await;
+    let (hook, said) = hook(&ca, "");
     let mut t = ca.app(|_| {}).await;
     t.create("shop").await;
     t.post("/apps/shop/domains", json!({"hostname": "*.example.org"})).await.ok();
@@ -278,6 +293,36 @@ async fn certificates_are_renewed() {
     assert_eq!(domain(&t, "www.example.org").await["acm_status"], "cert issued");
 }
 
+/// The authority's own word on renewals counts, and is asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_renewed_when_the_authority_says_so() {
+    let mut ca = Pebble::start(Faults::default()).await;
+    let (directory, window) = ca.with_renewals().await;
+    *window.lock().unwrap() = json!({"start": "2099-01-01T00:00:00Z", "end": "2099-01-02T00:00:00Z"});
+    let t = ca.app(|config| config.acme.directory = directory).await;
+    t.create("shop").await;
+    t.post("/apps/shop/domains", json!({"hostname": "www.example.org"})).await.ok();
+    let id = issued(&t, "www.example.org").await["id"].as_str().unwrap().parse().unwrap();
+    let row = async || {
+        let mut c = t.platform().db.read().await.unwrap();
+        paas_daemon::store::acme::by_domain(&mut c, id).await.unwrap().unwrap()
+    };
+    let first = t.until("visitors to get it", || async { ca.served("www.example.org").await }).await;
+    assert!(row().await.renew_at.unwrap().to_rfc3339().starts_with("2099-01-01T"), "{:?}", row().await.renew_at);
+    assert!(row().await.next_at < t.platform().cx.now() + chrono::TimeDelta::hours(7), "it is asked again");
+    // A revocation, say.
+    *window.lock().unwrap() = json!({"start": "2020-01-01T00:00:00Z", "end": "2020-01-02T00:00:00Z"});
+    due(&t, "www.example.org").await;
+    t.until("another one", || async {
+        let served = ca.served("www.example.org").await.expect("always a good one");
+        (served != first).then_some(())
+    })
+    .await;
+    t.until_logged("shop", "Certificate for www.example.org renewed by 127.0.0.1").await;
+    // It says the same of the new one; we know better than to order without end.
+    assert!(row().await.renew_at.unwrap() > t.platform().cx.now(), "{:?}", row().await.renew_at);
+}
+
 /// An authority that has had enough of us, or is down, keeps nobody from asking the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_authority_is_asked_when_the_first_will_not() {
@@ -337,4 +382,92 @@ async fn the_second_authority_is_asked_when_the_first_will_not() {
     t.restart().await;
     t.post("/apps/shop/domains", json!({"hostname": "example.org"})).await.ok();
     issued(&t, "example.org").await;
+}
+
+/// `paasd` as a process, which is killed at the end.
+struct Paasd {
+    process: Child,
+    api: u16,
+    token: String,
+}
+
+impl Paasd {
+    fn command(ca: &Pebble, api: u16, database: Option<&Database>, arguments: &[&str]) -> std::process::Command {
+        let mut command = without_settings(programs().join("paasd"));
+        command.args(arguments);
+        command
+            .env("PAAS_DATA_DIR", ca.dir.join("data"))
+            .env("PAAS_API_LISTEN", format!("127.0.0.1:{api}"))
+            .env("PAAS_HTTP_LISTEN", format!("127.0.0.1:{}", ca.http_port))
+            .env("PAAS_HTTPS_LISTEN", format!("127.0.0.1:{}", ca.https_port))
+            .env("PAAS_ROUTER", "external")
+            // Nothing runs in this test.
+            .env("PAAS_DOCKER_HOST", "unix:///nonexistent/docker.sock")
+            .env("PAAS_DISK_RESERVE", "64")
+            .env("PAAS_ACME_EMAIL", "ops@example.com")
+            .env("PAAS_ACME_DIRECTORY", &ca.directory)
+            .env("PAAS_ACME_CA_FILE", ca.dir.join("ca.pem"))
+            .env("PAAS_ACME_RESOLVER", ca.dns.to_string())
+            .env("PAAS_ACME_DNS_HOOK", ca.dir.join("hook"))
+            .stdin(Stdio::null());
+        if let Some(database) = database {
+            command.env("PAAS_DATABASE_URL", &database.url);
+        }
+        command
+    }
+
+    async fn start(ca: &Pebble, api: u16, database: Option<&Database>, token: String) -> Self {
+        let log = std::fs::File::options().create(true).append(true).open(ca.dir.join("paasd.log")).unwrap();
+        let mut command = Self::command(ca, api, database, &["serve"]);
+        let process = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let this = Self { process, api, token };
+        ca.until("paasd", || async { reqwest::get(format!("http://127.0.0.1:{api}/health")).await.is_ok() }).await;
+        this
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: Value) -> Value {
+        let url = format!("http://127.0.0.1:{}{path}", self.api);
+        let request = reqwest::Client::new().request(method.parse().unwrap(), url).bearer_auth(&self.token);
+        let request = request.header("Accept", "application/vnd.heroku+json; version=3");
+        let answer = if method == "GET" { request } else { request.json(&body) }.send().await.unwrap();
+        answer.json().await.unwrap()
+    }
+}
+
+impl Drop for Paasd {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// `kill -9` between an order and its end: the next daemon goes on with the same one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_was_killed_goes_on_with_its_order() {
+    let mut ca = Pebble::start(Faults::default()).await;
+    let go = ca.dir.join("go");
+    let (_, said) = hook(&ca, &format!("while ! [ -e {} ]; do sleep 0.1; done", go.display()));
+    let database = Database::new();
+    let api = free_port();
+    let mut first = Paasd::start(&ca, api, database.as_ref(), String::new()).await;
+    let made =
+        Paasd::command(&ca, api, database.as_ref(), &["admin", "user:create", "you@example.com"]).output().unwrap();
+    let token = String::from_utf8(made.stdout).unwrap().lines().last().unwrap().trim().to_owned();
+    first.token.clone_from(&token);
+    let data = ca.dir.join("data");
+    ca.router(&data).await;
+    first.ask("POST", "/apps", json!({"name": "shop"})).await;
+    first.ask("POST", "/apps/shop/domains", json!({"hostname": "*.example.org"})).await;
+    let calls = || std::fs::read_to_string(&said).unwrap_or_default().matches("present").count();
+    ca.until("the order to be made", || async { calls() == 1 }).await;
+    drop(first);
+    std::fs::write(&go, "").unwrap();
+    let second = Paasd::start(&ca, api, database.as_ref(), token).await;
+    ca.until("the certificate", || async {
+        let domain = second.ask("GET", "/apps/shop/domains/*.example.org", Value::Null).await;
+        domain["acm_status"] == "cert issued"
+    })
+    .await;
+    ca.until("visitors to get it", || async { ca.served("any.example.org").await.is_some() }).await;
+    assert_eq!((ca.orders(), calls()), (1, 2), "{}", ca.said());
 }

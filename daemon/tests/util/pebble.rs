@@ -200,6 +200,28 @@ impl Pebble {
         assert!(answer.status().is_success(), "{path}: {answer:?}");
     }
 
+    /// Its directory, with renewal information besides (which this Pebble has none of): the address. All
+    /// certificates are to be renewed in the window that is in the returned place.
+    pub async fn with_renewals(&self) -> (String, Arc<std::sync::Mutex<Value>>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let mut directory: Value = self.http.get(&self.directory).send().await.unwrap().json().await.unwrap();
+        directory["renewalInfo"] = json!(format!("{base}/renewals"));
+        let window = Arc::new(std::sync::Mutex::new(Value::Null));
+        let shown = window.clone();
+        let renewals = move |axum::extract::Path(id): axum::extract::Path<String>| {
+            // RFC 9773: who has signed it, and its number.
+            assert!(id.split('.').count() == 2 && !id.contains('='), "{id}");
+            let window = shown.lock().unwrap().clone();
+            async move { axum::Json(json!({"suggestedWindow": window})) }
+        };
+        let app = axum::Router::new()
+            .route("/dir", axum::routing::get(move || async move { axum::Json(directory) }))
+            .route("/renewals/{id}", axum::routing::get(renewals));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        (format!("{base}/dir"), window)
+    }
+
     /// The certificate that a visitor of `name` gets, who trusts this authority; nothing where
     /// that one is not by it.
     pub async fn served(&self, name: &str) -> Option<CertificateDer<'static>> {

@@ -166,6 +166,7 @@ async fn advance(acm: &Acm, mut row: acme::Certificate) -> Result<()> {
     let stopped = match outcome {
         Ok((chain, by)) => {
             renewal::plan(acm, &mut row, &chain).await?;
+            renewal::not_at_once(p.cx.now(), &mut row, &chain)?;
             match acm::install(p, &mut row, &chain, &by).await {
                 Ok(_) => None,
                 Err(error) => Some(Stop::Name(format!("The certificate that {by} has sent can't be used: {error}"))),

@@ -37,6 +37,18 @@ pub(super) async fn plan(acm: &Acm, row: &mut Certificate, chain: &str) -> Resul
     Ok(())
 }
 
+/// One that has just come is good for a tenth of its time, whatever its authority says: two that
+/// disagree would order without end.
+pub(super) fn not_at_once(now: DateTime<Utc>, row: &mut Certificate, chain: &str) -> Result<()> {
+    let (starts, ends) = times(chain)?;
+    let earliest = now + (ends - starts) / 10;
+    if row.renew_at.is_some_and(|at| at < earliest) {
+        row.renew_at = Some(earliest);
+        row.next_at = earliest;
+    }
+    Ok(())
+}
+
 /// When to renew, and when to look again. A time that was chosen stays while it is in the window.
 fn decide(
     now: DateTime<Utc>,
