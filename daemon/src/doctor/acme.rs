@@ -9,10 +9,9 @@ const WHAT: &str = "certificates";
 
 pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     if !config.acme.is_on() {
-        return vec![warning(
-            WHAT,
-            "none are got automatically. Set PAAS_ACME_EMAIL to an address that the certificate authority may write to, and they are.",
-        )];
+        let text = "none are got automatically. Set PAAS_ACME_EMAIL to an address that the certificate authority may write to, and they are.";
+        // Nobody signs what only this machine knows.
+        return vec![if config.base_domain == "localhost" { good(WHAT, text) } else { warning(WHAT, text) }];
     }
     let _ = rustls::crypto::ring::default_provider().install_default();
     let authorities = match Authority::all(config) {

@@ -11,7 +11,7 @@ mod renewal;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -53,6 +53,9 @@ struct Acm {
     routes: Routes,
     /// The first before the second.
     authorities: Arc<Vec<Authority>>,
+    /// Until when an authority, by its directory, wants no order of a domain. Most limits are a name's own:
+    /// the others go on.
+    limited: Arc<Mutex<HashMap<(String, Uuid), DateTime<Utc>>>>,
 }
 
 /// Runs until `stop` becomes true.
@@ -64,7 +67,7 @@ pub async fn run(p: Platform, routes: Routes, mut stop: watch::Receiver<bool>) {
         }),
         false => Vec::new(),
     };
-    let acm = Acm { p, routes, authorities: Arc::new(authorities) };
+    let acm = Acm { p, routes, authorities: Arc::new(authorities), limited: Arc::default() };
     let mut wakes = acm.p.db.wakes();
     let mut busy = Busy::default();
     loop {
@@ -184,7 +187,9 @@ async fn advance(acm: &Acm, mut row: acme::Certificate) -> Result<()> {
 
 async fn fail(acm: &Acm, row: &mut acme::Certificate, domain: &domains::Domain, stop: Stop) -> Result<()> {
     let now = acm.p.cx.now();
-    let mut next_at = now + pause(row.attempts);
+    // Authorities count what they have refused: Let's Encrypt bears five failures of a name in an hour.
+    let refused = matches!(stop, Stop::Name(_));
+    let mut next_at = now + pause(row.attempts + if refused { 2 } else { 0 });
     let reason = match stop {
         Stop::Gone => return Ok(()),
         Stop::Own(error) => return Err(error),

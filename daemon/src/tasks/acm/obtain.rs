@@ -1,7 +1,7 @@
 //! From a domain without a certificate to one: the name is tried, the certificate ordered, proved
 //! and fetched. What an authority knows of it is in the row first.
 
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -157,6 +157,11 @@ async fn order(acm: &Acm, authority: &Authority, row: &mut Certificate, domain: 
         Err(Stop::Name(reason)) => return Err(Stop::Authority { reason, until: None }),
         Err(stop) => return Err(stop),
     };
+    let limit = (authority.directory().to_owned(), domain.id);
+    let until = acm.limited.lock().unwrap_or_else(PoisonError::into_inner).get(&limit).copied();
+    if let Some(until) = until.filter(|until| *until > acm.p.cx.now()) {
+        return Err(no_more(authority, until));
+    }
     let replaces = replaced(acm, row, domain, authority).await?;
     let mut ordered = authority.order(&by, &domain.hostname, replaces.as_deref()).await;
     if let (Err(AcmeError::Refused { .. }), true) = (&ordered, replaces.is_some()) {
@@ -165,7 +170,7 @@ async fn order(acm: &Acm, authority: &Authority, row: &mut Certificate, domain: 
     }
     let url = match ordered {
         Ok(url) => url,
-        Err(error) => return Err(blocked(acm, authority, error).await?),
+        Err(error) => return Err(refused(acm, authority, domain, error).await?),
     };
     row.directory = Some(authority.directory().to_owned());
     row.order_url = Some(url.clone());
@@ -211,7 +216,7 @@ async fn through(
                 let request = key.request(&domain.hostname).map_err(own)?;
                 match authority.finalize(by, &order.finalize, &request).await {
                     Ok(()) => {}
-                    Err(error) => return Err(blocked(acm, authority, error).await?),
+                    Err(error) => return Err(refused(acm, authority, domain, error).await?),
                 }
             }
             "processing" => {}
@@ -241,8 +246,7 @@ async fn account(acm: &Acm, authority: &Authority) -> Result<Account, Stop> {
     let p = &acm.p;
     let (mut row, key) = acm::account(p, authority.directory()).await?;
     if let Some(until) = row.blocked_until.filter(|until| *until > p.cx.now()) {
-        let reason = format!("{} takes no more from us until {}.", authority.host(), until.format("%F %R UTC"));
-        return Err(Stop::Authority { reason, until: Some(until) });
+        return Err(no_more(authority, until));
     }
     let url = match &row.url {
         Some(url) => url.clone(),
@@ -260,25 +264,43 @@ async fn account(acm: &Acm, authority: &Authority) -> Result<Account, Stop> {
     Ok(Account { key, url })
 }
 
-/// Notes that an authority has had enough of us.
+fn no_more(authority: &Authority, until: DateTime<Utc>) -> Stop {
+    let reason = format!("{} takes no more from us until {}.", authority.host(), until.format("%F %R UTC"));
+    Stop::Authority { reason, until: Some(until) }
+}
+
+/// Notes that an authority has had enough of all of us.
 async fn blocked(acm: &Acm, authority: &Authority, error: AcmeError) -> Result<Stop, Error> {
-    let p = &acm.p;
-    if let AcmeError::RateLimited { retry_after, .. } = &error {
-        let now = p.cx.now();
-        let until = retry_after.map_or(now + ENOUGH, |after| after.at(now));
-        let (mut row, _) = acm::account(p, authority.directory()).await?;
-        row.blocked_until = Some(until);
-        acm::save_account(p, &row).await?;
+    let Some(until) = limit(acm, &error) else { return Ok(error.into()) };
+    let (mut row, _) = acm::account(&acm.p, authority.directory()).await?;
+    row.blocked_until = Some(until);
+    acm::save_account(&acm.p, &row).await?;
+    Ok(Stop::Authority { reason: format!("{error}."), until: Some(until) })
+}
+
+/// Notes what an authority says to an order: that it has had enough of this name, or has forgotten us.
+async fn refused(acm: &Acm, authority: &Authority, domain: &Domain, error: AcmeError) -> Result<Stop, Error> {
+    if let Some(until) = limit(acm, &error) {
+        let mut limited = acm.limited.lock().unwrap_or_else(PoisonError::into_inner);
+        limited.retain(|_, until| *until > acm.p.cx.now());
+        limited.insert((authority.directory().to_owned(), domain.id), until);
         return Ok(Stop::Authority { reason: format!("{error}."), until: Some(until) });
     }
     if let AcmeError::Refused { problem, .. } = &error
         && problem.name() == "accountDoesNotExist"
     {
-        // It has forgotten us: the key is registered anew.
-        let (mut row, _) = acm::account(p, authority.directory()).await?;
+        // The key is registered anew.
+        let (mut row, _) = acm::account(&acm.p, authority.directory()).await?;
         row.url = None;
-        acm::save_account(p, &row).await?;
+        acm::save_account(&acm.p, &row).await?;
         return Ok(Stop::Authority { reason: format!("{error}."), until: None });
     }
     Ok(error.into())
+}
+
+/// Until when it wants no more, if that is what it says.
+fn limit(acm: &Acm, error: &AcmeError) -> Option<DateTime<Utc>> {
+    let AcmeError::RateLimited { retry_after, .. } = error else { return None };
+    let now = acm.p.cx.now();
+    Some(retry_after.map_or(now + ENOUGH, |after| after.at(now)))
 }

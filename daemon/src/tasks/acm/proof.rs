@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Acm, obtain::Stop};
 use crate::{
-    acme::{Account, Authority, RetryAfter, dns, dns_value, hook, reach::Way, tls_answer},
+    acme::{Account, Authority, Challenge, RetryAfter, dns, dns_value, hook, reach::Way, tls_answer},
     context::Context,
     error::Error,
     ops::acm,
@@ -79,7 +79,7 @@ pub(super) async fn prove(
     match domain.hostname.strip_prefix("*.") {
         Some(parent) => {
             let (record, text) = (format!("_acme-challenge.{parent}"), dns_value(&value));
-            let proved = by_record(acm, authority, by, domain, url, &challenge.url, (&record, &text)).await;
+            let proved = by_record(acm, authority, by, domain, url, challenge, (&record, &text)).await;
             if let Some(hook) = &acm.p.cx.config().acme.dns_hook
                 && let Err(why) = hook::run(hook, "cleanup", &record, &text).await
             {
@@ -104,7 +104,7 @@ async fn by_record(
     by: &Account,
     domain: &Domain,
     url: &str,
-    challenge: &str,
+    challenge: &Challenge,
     (record, text): (&str, &str),
 ) -> Result<(), Stop> {
     let config = &acm.p.cx.config().acme;
@@ -120,7 +120,9 @@ async fn by_record(
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
     }
-    authority.ready(by, challenge).await?;
+    if challenge.status == "pending" {
+        authority.ready(by, &challenge.url).await?;
+    }
     until_proved(acm, authority, by, &domain.hostname, url).await
 }
 
