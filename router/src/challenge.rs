@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use hyper::Method;
 use paas_domain::route::{Challenge, ChallengeCertificate, host_name};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -47,14 +46,15 @@ impl Challenges {
         Challenges { by_host }
     }
 
-    /// The answer to a request, if it is one for a challenge that is known.
-    pub(crate) fn answer(&self, method: &Method, host_header: &str, path: &str) -> Option<&str> {
-        if self.by_host.is_empty() || !path.starts_with(PATH) || (method != Method::GET && method != Method::HEAD) {
+    /// The answer to a request with this head (as HTTP/1), if it is one for a challenge that is known.
+    pub(crate) fn answer(&self, head: &[u8], host: &str) -> Option<&str> {
+        if self.by_host.is_empty() {
             return None;
         }
-        let token = &path[PATH.len()..];
-        let ready = self.by_host.get(&host_name(host_header).to_ascii_lowercase())?;
-        let found = ready.iter().find(|ready| ready.token == token)?;
+        let target = head.strip_prefix(b"GET ").or_else(|| head.strip_prefix(b"HEAD "))?;
+        let token = target.strip_prefix(PATH.as_bytes())?.split(|byte| *byte == b' ').next()?;
+        let ready = self.by_host.get(&host_name(host).to_ascii_lowercase())?;
+        let found = ready.iter().find(|ready| ready.token.as_bytes() == token)?;
         Some(&found.answer)
     }
 
