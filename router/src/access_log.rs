@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::failure::{Facts, Failure};
 use crate::headers::Words;
+use crate::load::OnApp;
 use crate::table::OnDyno;
 
 /// What a request was, for its line.
@@ -56,6 +57,8 @@ struct Queue {
     waiting: Mutex<Vec<Entry>>,
     most: usize,
     closed: AtomicBool,
+    /// The time of the last requests is over.
+    over: AtomicBool,
     some: Notify,
 }
 
@@ -78,9 +81,19 @@ impl AccessLog {
     /// `most`: entries that wait; more are dropped.
     pub(crate) fn new(most: usize) -> (AccessLog, Entries, Arc<Dropped>) {
         let dropped = Arc::new(Dropped::default());
-        let queue =
-            Arc::new(Queue { waiting: Mutex::default(), most, closed: AtomicBool::new(false), some: Notify::new() });
+        let queue = Arc::new(Queue {
+            waiting: Mutex::default(),
+            most,
+            closed: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+            some: Notify::new(),
+        });
         (AccessLog(Arc::new(Closing(Arc::clone(&queue), Arc::clone(&dropped)))), Entries(queue), dropped)
+    }
+
+    /// What has not ended yet is cut off now: it is the router that ends it (H24).
+    pub(crate) fn cut_off(&self) {
+        self.0.0.over.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn push(&self, entry: Entry) {
@@ -244,6 +257,8 @@ fn quoted(line: &mut String, text: &str) {
 pub(crate) struct Flight {
     seen: Option<Seen>,
     log: AccessLog,
+    /// Counts it as one of its app's.
+    pub(crate) app: Option<OnApp>,
     pub(crate) dyno: Option<OnDyno>,
     pub(crate) connect: Option<Duration>,
     /// From the moment the request could be sent.
@@ -259,6 +274,7 @@ impl Flight {
         Flight {
             seen: Some(seen),
             log,
+            app: None,
             dyno: None,
             connect: None,
             service: None,
@@ -266,6 +282,11 @@ impl Flight {
             bytes: 0,
             failure: Some(Failure::ClientInterrupted),
         }
+    }
+
+    /// What the request says of itself.
+    pub(crate) fn words(&self) -> Option<&Words> {
+        self.seen.as_ref().map(|seen| &seen.words)
     }
 
     /// It failed; the line says so.
@@ -284,6 +305,11 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         let Some(seen) = self.seen.take() else { return };
+        // Who reads of its end finds its place free.
+        self.app = None;
+        if self.failure == Some(Failure::ClientInterrupted) && self.log.0.0.over.load(Ordering::Relaxed) {
+            self.fail(Failure::ForcedClose);
+        }
         self.log.push(Entry {
             seen,
             ended: Ended {

@@ -9,8 +9,9 @@ use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use crate::access_log::Flight;
+use crate::affinity;
 use crate::alarm::Alarm;
-use crate::choose::{choose, current, wait_for_dyno};
+use crate::choose::{Choice, choose, current, wait_for_dyno};
 use crate::exchange::{self, Unanswered, Upload, unless_gone};
 use crate::failure::Failure;
 use crate::flow::{Client, Dyno as _};
@@ -57,11 +58,14 @@ pub(crate) async fn to_app<C: Client, D: Reach>(
     let limits = &shared.limits;
     let mut tried: Vec<Uuid> = Vec::new();
     let mut last_failure = None;
+    // Whether a dyno was tried that was not in quarantine.
+    let mut any_good = false;
     let mut connecting = Duration::ZERO;
     let mut repeated = false;
     let mut upload = Upload::new(request);
     loop {
-        let Some(upstream) = choose(&app, &tried, shared.started) else {
+        let wanted = affinity::wanted(&app, &request.sticky);
+        let Some(Choice { upstream, last_try }) = choose(&app, &tried, wanted, shared.started) else {
             if let Some(failure) = last_failure.filter(|_| !app.backends.is_empty()) {
                 return Err(failure);
             }
@@ -69,6 +73,7 @@ pub(crate) async fn to_app<C: Client, D: Reach>(
             app = unless_gone(conn, client, Box::pin(wait_for_dyno(worker, app, started))).await??;
             continue;
         };
+        any_good |= !last_try;
         // From here on the dyno is busy with this request, whatever comes of it: the daemon stops a
         // dyno that left the table when nothing is on it.
         flight.dyno = Some(OnDyno::new(Arc::clone(&upstream)));
@@ -86,11 +91,14 @@ pub(crate) async fn to_app<C: Client, D: Reach>(
                 match connected {
                     Ok(dyno) => dyno,
                     Err(failure) => {
+                        let failure = not_connected(failure, any_good);
                         upstream.quarantine(shared.started, limits.quarantine);
                         tried.push(upstream.backend.id);
                         last_failure = Some(failure);
                         flight.connect = Some(connecting);
-                        if tried.len() >= limits.attempts || started.elapsed() >= app.limits.queue {
+                        // One that hangs is no reason to wait for the others that did.
+                        let hangs = last_try && from.elapsed() >= app.limits.connect;
+                        if hangs || tried.len() >= limits.attempts || started.elapsed() >= app.limits.queue {
                             return Err(failure);
                         }
                         app = current(worker, app);
@@ -129,6 +137,12 @@ pub(crate) async fn to_app<C: Client, D: Reach>(
         flight.service = None;
         app = current(worker, app);
     }
+}
+
+/// What it means that no dyno could be connected to.
+fn not_connected(failure: Failure, any_good: bool) -> Failure {
+    let dynos_fault = matches!(failure, Failure::ConnectTimeout | Failure::ConnectRefused);
+    if dynos_fault && !any_good { Failure::Quarantined } else { failure }
 }
 
 /// Reaches the daemon, for a while also one that is only being restarted.

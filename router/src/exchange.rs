@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper::Version;
 use tokio::time::Instant;
 
 use crate::access_log::Flight;
@@ -39,6 +40,8 @@ pub(crate) struct Upload {
     turn: Turn,
     last: Instant,
     error: Option<Failure>,
+    /// What a body is that breaks the rules.
+    malformed: Failure,
     /// The dyno's connection takes nothing any more.
     stuck: bool,
     proceeded: bool,
@@ -50,6 +53,7 @@ impl Upload {
             turn: if request.length.has_body() { Turn::Dyno } else { Turn::Nobody },
             last: Instant::now(),
             error: None,
+            malformed: if request.version == Version::HTTP_2 { Failure::StreamBroken } else { Failure::BadChunk },
             stuck: false,
             proceeded: !request.expects,
         }
@@ -95,7 +99,7 @@ impl Upload {
                 Poll::Ready(Ok(Pulled::More(_))) => self.set(Turn::Dyno),
                 Poll::Ready(Ok(Pulled::End(_))) => self.set(Turn::Nobody),
                 Poll::Ready(Err(Broken::Gone)) => self.error = Some(Failure::ClientInterrupted),
-                Poll::Ready(Err(Broken::Malformed)) => self.error = Some(Failure::BadChunk),
+                Poll::Ready(Err(Broken::Malformed)) => self.error = Some(self.malformed),
                 Poll::Pending => {
                     self.turn = Turn::Client;
                     return;
@@ -190,7 +194,7 @@ pub(crate) async fn relay<C: Client, D: Dyno>(
 ) -> Result<(), Failure> {
     let Way { dyno, upload, length, idle } = way;
     let small = matches!(length, Length::Exact(length) if length <= RESPONSE_BUFFER);
-    let client_idle = conn.worker.shared.limits.idle;
+    let client_idle = idle.unwrap_or(conn.worker.shared.limits.idle);
     let mut last: Option<Instant> = None;
     let mut blocked: Option<Instant> = None;
     poll_fn(|cx| {

@@ -11,6 +11,7 @@ use crate::access_log::{Seen, shown};
 use crate::failure::Failure;
 use crate::framing::{self, Length};
 use crate::http1::write;
+use crate::pages;
 
 pub(crate) const LONGEST_LINE: usize = 8192;
 const LONGEST_NAME: usize = 1000;
@@ -51,6 +52,10 @@ pub(crate) struct Request {
     /// The client waits to be told to send the body.
     pub(crate) expects: bool,
     pub(crate) upgrades: bool,
+    /// Answers of our own are to be JSON.
+    pub(crate) json: bool,
+    /// Where the visitor comes back to, if its app has session affinity.
+    pub(crate) sticky: Vec<String>,
     /// The client's connection may have another request after this.
     pub(crate) keep_alive: bool,
 }
@@ -120,6 +125,7 @@ enum Name {
     Te,
     Upgrade,
     Cookie,
+    Accept,
     Via,
     XForwardedFor,
     XRequestId,
@@ -141,6 +147,7 @@ impl Name {
             4 if is("host") => Name::Host,
             6 if is("expect") => Name::Expect,
             6 if is("cookie") => Name::Cookie,
+            6 if is("accept") => Name::Accept,
             7 if is("upgrade") => Name::Upgrade,
             7 if is("trailer") => Name::Trailer,
             10 if is("connection") => Name::Connection,
@@ -213,6 +220,7 @@ struct Found<'l> {
     close: bool,
     keep: bool,
     cookies: usize,
+    accepts: pages::Accepts,
     request_id: Option<&'l [u8]>,
     expects: bool,
     refused: Option<Failure>,
@@ -255,6 +263,7 @@ fn look<'l>(line: &Line<'l>, headers: impl Iterator<Item = (&'l [u8], &'l [u8])>
             Name::ContentLength => found.framing.length(value),
             Name::TransferEncoding => found.framing.coding(value),
             Name::Cookie => found.cookies += 1,
+            Name::Accept => found.accepts.add(value),
             Name::XRequestId => found.request_id = found.request_id.or(Some(value)),
             Name::Host | Name::Via | Name::XForwardedFor | Name::Dropped | Name::Trailer | Name::Other => {}
         }
@@ -296,12 +305,13 @@ pub(crate) fn request<'l>(
     let mut forwarded = false;
     for (name, value) in headers.clone() {
         match Name::of(name) {
-            Name::Other | Name::Via if !named(name) => write::header(&mut out, name, value),
+            Name::Other | Name::Accept | Name::Via if !named(name) => write::header(&mut out, name, value),
             Name::Trailer => write::header(&mut out, name, value),
             Name::Cookie if found.cookies == 1 && !named(name) => write::header(&mut out, name, value),
             Name::XForwardedFor => forwarded |= !value.is_empty() && !named(name),
             Name::Cookie
             | Name::Other
+            | Name::Accept
             | Name::Via
             | Name::Host
             | Name::Connection
@@ -379,6 +389,8 @@ pub(crate) fn request<'l>(
         is_safe: matches!(line.method, "GET" | "HEAD" | "OPTIONS" | "TRACE"),
         expects: found.expects && line.version != Version::HTTP_10 && length.has_body(),
         upgrades,
+        json: found.accepts.json(),
+        sticky: Vec::new(),
         keep_alive: keeps && certain,
     }
 }
@@ -388,6 +400,14 @@ pub(crate) fn is_named<'l>(headers: impl Iterator<Item = (&'l [u8], &'l [u8])>, 
     headers
         .filter(|(name, _)| name.eq_ignore_ascii_case(b"connection"))
         .any(|(_, value)| words(value).any(|word| word.eq_ignore_ascii_case(name)))
+}
+
+/// The values of a header in a head that is written already. `name` is in lower case.
+pub(crate) fn lines<'l>(head: &'l [u8], name: &'l [u8]) -> impl Iterator<Item = &'l [u8]> {
+    head.split(|byte| *byte == b'\n').filter_map(move |line| {
+        let value = line.get(name.len()..)?.strip_prefix(b":")?;
+        line[..name.len()].eq_ignore_ascii_case(name).then(|| value.trim_ascii())
+    })
 }
 
 /// How this hop is told of.

@@ -5,11 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use hyper::header::STRICT_TRANSPORT_SECURITY;
 use hyper::{StatusCode, Version};
 use paas_domain::route::ControlRoute;
 use tokio::net::TcpStream;
 
 use crate::access_log::Flight;
+use crate::admission::{self, Refusal};
+use crate::affinity;
 use crate::alarm::Alarm;
 use crate::dispatch::{self, Answer};
 use crate::exchange::{self, Way};
@@ -18,7 +21,9 @@ use crate::flow::Client as ClientSide;
 use crate::headers::{self, Client, Line, Request};
 use crate::http1::{Http1, head};
 use crate::http2::dyno::Http2Dyno;
-use crate::pages::{self, Page};
+use crate::https_policy;
+use crate::load::OnApp;
+use crate::pages::{self, Ask, Page};
 use crate::responses::Reply;
 use crate::table::{App, Destination};
 use crate::upgrade;
@@ -31,6 +36,8 @@ pub(crate) struct Conn {
     pub(crate) client: Client,
     /// `tls1.3`, or nothing for plain HTTP.
     pub(crate) tls: Option<&'static str>,
+    /// The name that the client gave when it began TLS (SNI).
+    pub(crate) server_name: Option<Box<str>>,
 }
 
 /// A request whose head was read.
@@ -69,8 +76,8 @@ pub(crate) fn route(conn: &Conn, request: Box<Request>, host: &str) -> Received 
     let table = conn.worker.shared.routes.load();
     match table.find(host) {
         Some(destination) => Received::Accepted(request, destination),
-        None if table.known => Received::Refused(pages::no_such_app(), Some(request)),
-        None => Received::Refused(pages::no_table(), Some(request)),
+        None if table.known => Received::Refused(pages::no_such_app(request.json), Some(request)),
+        None => Received::Refused(pages::no_table(request.json), Some(request)),
     }
 }
 
@@ -105,18 +112,26 @@ pub(crate) async fn handle<C: ClientSide>(
 }
 
 /// What a request gets before a dyno is chosen for it.
-fn before(app: &App, request: &Request) -> Result<(), Failure> {
+fn before(conn: &Conn, app: &App, request: &mut Request, flight: &Flight) -> Result<OnApp, Refusal> {
     if let Some(failure) = request.refused {
-        return Err(failure);
+        return Err(failure.into());
     }
-    if app.route.maintenance {
-        return Err(Failure::Maintenance);
+    if app.route.rules.affinity {
+        request.sticky = affinity::cookies(&request.head);
     }
-    Ok(())
+    admission::admit(conn, app, flight.words(), request.upgrades)
 }
 
 /// What is added to a response before the client gets its head.
-fn finish_head(_conn: &Conn, _app: &App, _request: &Request, _reply: &mut Reply) {}
+fn finish_head(conn: &Conn, app: &App, request: &Request, flight: &Flight, reply: &mut Reply) {
+    let https = conn.client.https;
+    if let Some(on) = &flight.dyno {
+        affinity::set_cookie(app, &on.0, &request.sticky, https, &mut reply.head);
+    }
+    if let Some(hsts) = app.hsts.as_ref().filter(|_| https) {
+        https_policy::remember(hsts, &mut reply.head);
+    }
+}
 
 async fn to_app<C: ClientSide, D: Reach>(
     conn: &Conn,
@@ -127,14 +142,22 @@ async fn to_app<C: ClientSide, D: Reach>(
     mut flight: Flight,
 ) {
     let started = Instant::now();
-    let answered = match before(&app, request) {
-        Ok(()) => dispatch::to_app::<C, D>(conn, client, alarm, Arc::clone(&app), request, started, &mut flight).await,
-        Err(failure) => Err(failure),
+    let answered = match before(conn, &app, request, &flight) {
+        Ok(on_app) => {
+            flight.app = Some(on_app);
+            dispatch::to_app::<C, D>(conn, client, alarm, Arc::clone(&app), request, started, &mut flight).await
+        }
+        Err(Refusal::Failure(failure)) => Err(failure),
+        Err(Refusal::Redirect(page)) => {
+            flight.done(page.status());
+            drop(flight);
+            return client.answer(&page, Some(request), keeps(conn, request));
+        }
     };
     let failure = match answered {
         Ok(mut answer) => {
             if answer.reply.status != 101 || request.upgrades {
-                finish_head(conn, &app, request, &mut answer.reply);
+                finish_head(conn, &app, request, &flight, &mut answer.reply);
                 return deliver(conn, client, alarm, request, answer, Some(flight), Some(app.limits.idle)).await;
             }
             // It changes a protocol that nobody asked to change.
@@ -142,14 +165,24 @@ async fn to_app<C: ClientSide, D: Reach>(
         }
         Err(failure) => failure,
     };
+    let ask = Ask::new(request.json, flight.words());
     flight.fail(failure);
     drop(flight);
     if failure == Failure::ClientInterrupted {
-        client.abort(failure);
-    } else {
-        let keep = !request.length.has_body() && request.refused.is_none() && !conn.worker.stopping.is_set();
-        client.answer(&pages::failed(failure, Some(&app.route)), Some(request), keep);
+        return client.abort(failure);
     }
+    let mut page = pages::failed(failure, Some(&app.route), &ask);
+    if let Some(hsts) =
+        app.hsts.as_ref().filter(|_| conn.client.https && page.status() != StatusCode::MISDIRECTED_REQUEST)
+    {
+        page.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+    }
+    client.answer(&page, Some(request), keeps(conn, request));
+}
+
+/// Whether the client's connection may have another request after an answer of ours.
+fn keeps(conn: &Conn, request: &Request) -> bool {
+    !request.length.has_body() && request.refused.is_none() && !conn.worker.stopping.is_set()
 }
 
 /// Hands the response to the client, or joins the two when both change protocols.
@@ -217,7 +250,8 @@ async fn to_control<C: ClientSide>(
         return client.abort(failure);
     }
     let keep = !request.length.has_body() && refused.is_none();
-    let clients_fault = refused.is_some() || failure == Failure::BadChunk;
-    let page = if clients_fault { pages::failed(failure, None) } else { pages::control_away() };
+    let clients_fault = refused.is_some() || [Failure::BadChunk, Failure::StreamBroken].contains(&failure);
+    let ask = Ask::new(request.json, Some(&request.words));
+    let page = if clients_fault { pages::failed(failure, None, &ask) } else { pages::control_away() };
     client.answer(&page, Some(request), keep);
 }

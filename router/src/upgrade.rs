@@ -22,6 +22,9 @@ pub(crate) async fn join<C: Client, D: Dyno>(
     idle: Option<Duration>,
     flight: &mut Option<Flight>,
 ) -> Result<(), Failure> {
+    if let Some(on_app) = flight.as_mut().and_then(|flight| flight.app.as_mut()) {
+        on_app.becomes_tunnel();
+    }
     client.go_raw();
     dyno.go_raw();
     let mut last = Instant::now();

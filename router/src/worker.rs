@@ -18,7 +18,9 @@ use tokio_rustls::server::TlsStream;
 
 use crate::access_log::AccessLog;
 use crate::clock::Clock;
+use crate::ending::Ending;
 use crate::headers::Client;
+use crate::https_policy::HttpsPort;
 use crate::proxy::Conn;
 use crate::settings::Limits;
 use crate::stopping::Stopping;
@@ -34,10 +36,12 @@ pub(crate) struct Shared {
     pub(crate) routes: Arc<Routes>,
     pub(crate) limits: Limits,
     pub(crate) started: Instant,
+    pub(crate) ending: Arc<Ending>,
     /// Client connections and tunnels that are open.
     pub(crate) connections: AtomicUsize,
     /// Requests that wait for a dyno to come up.
     pub(crate) waiting: AtomicUsize,
+    pub(crate) https_port: Arc<HttpsPort>,
 }
 
 /// A listener for a worker to take connections from.
@@ -100,6 +104,7 @@ async fn work(
 ) {
     let (alive, mut all_gone) = mpsc::channel(1);
     let limits = shared.limits.clone();
+    let ending = Arc::clone(&shared.ending);
     let pool = Rc::new(Pool::new(limits.upstream_keepalive, limits.upstream_idle_max));
     let worker = Rc::new(Worker {
         shared,
@@ -129,9 +134,15 @@ async fn work(
         }
     }
     worker.stopping.set();
+    let log = worker.log.clone();
     drop(worker);
-    if tokio::time::timeout(limits.drain, all_gone.recv()).await.is_err() {
-        tracing::warn!("Some requests did not end within {:?}; they are cut off", limits.drain);
+    tokio::select! {
+        biased;
+        _ = all_gone.recv() => {}
+        time = ending.over(&limits) => {
+            log.cut_off();
+            tracing::warn!("Some requests did not end within {time:?}; they are cut off");
+        }
     }
 }
 
@@ -170,7 +181,7 @@ async fn accept(worker: Rc<Worker>, listening: Listening) {
             },
         }
     }
-    if own {
+    if own && !worker.shared.ending.handed_over() {
         // What the kernel has queued for us nobody else will take.
         for _ in 0..4096 {
             match std::future::poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
@@ -195,7 +206,7 @@ fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16, tl
     // Without it only latency suffers.
     let _ = stream.set_nodelay(true);
     let client = Client { address: peer.ip(), port, https: tls.is_some() };
-    let conn = Conn { worker, client, tls: None };
+    let conn = Conn { worker, client, tls: None, server_name: None };
     // Each a task of its own kind, so that one doesn't take the room of the other.
     match tls {
         None => tokio::task::spawn_local(async move {
@@ -226,6 +237,7 @@ async fn handshake(
     let stream = tokio::time::timeout(limit, acceptor.accept(stream)).await.ok()?.ok()?;
     let session = stream.get_ref().1;
     let http2 = session.alpn_protocol() == Some(b"h2");
+    conn.server_name = session.server_name().map(Into::into);
     conn.tls = Some(match session.protocol_version() {
         Some(ProtocolVersion::TLSv1_3) => "tls1.3",
         Some(_) | None => "tls1.2",

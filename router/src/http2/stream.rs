@@ -46,6 +46,8 @@ impl Receiving {
                 sink.put(cx, &data);
                 return Poll::Ready(Ok(Pulled::More(data.len() as u64)));
             }
+            // A stream that the other end resets has ended; against the rules is what we had to reset.
+            Some(Err(error)) if error.is_library() => return Poll::Ready(Err(Broken::Malformed)),
             Some(Err(_)) => return Poll::Ready(Err(Broken::Gone)),
             None => {}
         }
