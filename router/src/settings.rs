@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use paas_domain::route::Rules;
+use paas_domain::route::{Rules, usual};
 
 /// What the command line and the environment say.
 #[derive(Debug, Clone, Parser)]
@@ -164,13 +164,13 @@ impl AppLimits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            connect: Duration::from_secs(5),
+            connect: Duration::from_millis(usual::CONNECT_MS),
             quarantine: Duration::from_secs(5),
             attempts: 10,
-            queue: Duration::from_secs(75),
-            concurrency: 200,
-            first_byte: Duration::from_secs(30),
-            idle: Duration::from_secs(55),
+            queue: Duration::from_millis(usual::QUEUE_MS),
+            concurrency: usual::CONCURRENCY,
+            first_byte: Duration::from_millis(usual::FIRST_BYTE_MS),
+            idle: Duration::from_millis(usual::IDLE_MS),
             upstream_keepalive: Duration::from_secs(90),
             upstream_fresh: Duration::from_secs(1),
             repeat: Duration::from_secs(1),

@@ -46,6 +46,7 @@ mod refused;
 mod regions;
 mod releases;
 mod reviews;
+mod routing;
 pub mod scopes;
 mod services;
 pub mod shown;
@@ -114,6 +115,7 @@ pub fn endpoints() -> Endpoints {
         .merge(regions::routes())
         .merge(releases::routes())
         .merge(reviews::routes())
+        .merge(routing::routes())
         .merge(services::routes())
         .merge(slugs::routes())
         .merge(sni_endpoints::routes())

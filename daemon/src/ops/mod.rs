@@ -32,6 +32,7 @@ pub mod pipelines;
 pub mod releases;
 pub mod repos;
 pub mod reviews;
+pub mod routing;
 pub mod scopes;
 pub mod scripts;
 pub mod setups;
