@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::failure::{Facts, Failure};
+use crate::stats::{AppStats, Outcome};
 use crate::table::OnDyno;
 
 /// What a request was, for its line.
@@ -180,6 +181,8 @@ fn quoted(line: &mut String, text: &str) {
 pub(crate) struct Flight {
     seen: Option<Seen>,
     log: AccessLog,
+    pub(crate) stats: Arc<AppStats>,
+    started: Instant,
     pub(crate) dyno: Option<OnDyno>,
     pub(crate) connect: Option<Duration>,
     /// From the moment the request could be sent.
@@ -191,10 +194,13 @@ pub(crate) struct Flight {
 
 impl Flight {
     /// A request that, if nothing else is said, ends because its client goes away.
-    pub(crate) fn new(seen: Seen, log: AccessLog) -> Flight {
+    pub(crate) fn new(seen: Seen, log: AccessLog, stats: Arc<AppStats>, started: Instant) -> Flight {
+        stats.begun();
         Flight {
             seen: Some(seen),
             log,
+            stats,
+            started,
             dyno: None,
             connect: None,
             service: None,
@@ -220,6 +226,13 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         let Some(seen) = self.seen.take() else { return };
+        self.stats.ended(&Outcome {
+            status: self.status,
+            code: self.failure.map(|failure| failure.facts().code),
+            bytes: self.bytes,
+            duration: self.started.elapsed(),
+            connect: self.connect,
+        });
         self.log.push(Entry {
             seen,
             ended: Ended {

@@ -20,6 +20,7 @@ use crate::dispatch::{self, Answer};
 use crate::failure::Failure;
 use crate::headers::{self, Client, Marks};
 use crate::pages;
+use crate::stats::count;
 use crate::table::{App, Destination};
 use crate::upgrade;
 use crate::worker::Worker;
@@ -53,7 +54,10 @@ pub(crate) async fn handle(conn: Rc<Conn>, request: Request<Incoming>) -> Respon
         let table = conn.worker.shared.routes.load();
         match table.find(host.to_str().unwrap_or_default()) {
             Some(destination) => destination,
-            None if table.known => return pages::no_such_app(),
+            None if table.known => {
+                count(&conn.worker.shared.totals.unknown_hosts);
+                return pages::no_such_app();
+            }
             None => return pages::no_table(),
         }
     };
@@ -76,7 +80,7 @@ async fn to_app(
     let client_upgrade = parts.extensions.remove::<OnUpgrade>();
     let Marks { request_id, forwarded_for, upgrade } = headers::request(&mut parts, &host, &conn.client);
     let seen = Seen { app: app.route.id, method, uri, host, request_id, forwarded_for, version, tls: conn.tls };
-    let mut flight = Flight::new(seen, conn.worker.log.clone());
+    let mut flight = Flight::new(seen, conn.worker.log.clone(), Arc::clone(&app.stats), started);
     if let Err(failure) = checked {
         return failed(&mut flight, failure, &app);
     }

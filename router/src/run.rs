@@ -19,6 +19,7 @@ use crate::admin::Admin;
 use crate::listen::{Inherited, ListenError, bind};
 use crate::settings::Settings;
 use crate::ship::Shipper;
+use crate::stats::Totals;
 use crate::sync::Sync;
 use crate::table::Routes;
 use crate::table_file::TableFile;
@@ -119,6 +120,7 @@ pub fn start(settings: Settings, inherited: Inherited) -> Result<Running, StartE
         started: Instant::now(),
         connections: AtomicUsize::new(0),
         waiting: AtomicUsize::new(0),
+        totals: Totals::default(),
     });
     let (log, entries, dropped) = AccessLog::new(settings.limits.log_queue);
     let (stop, stopped) = watch::channel(false);
@@ -146,7 +148,7 @@ pub fn start(settings: Settings, inherited: Inherited) -> Result<Running, StartE
         doors.push(door);
         let (shared, log, stopped) = (Arc::clone(&shared), log.clone(), stopped.clone());
         let run = move || {
-            if let Err(error) = worker::run(shared, log, listeners, stopped) {
+            if let Err(error) = worker::run(number, shared, log, listeners, stopped) {
                 tracing::error!("A worker can't run: {error}");
             }
         };
@@ -205,7 +207,7 @@ pub fn start(settings: Settings, inherited: Inherited) -> Result<Running, StartE
             };
             let tasks = [
                 tokio::spawn(sync.run()),
-                tokio::spawn(admin.run(admin_listener)),
+                tokio::spawn(admin.run(admin_listener, limits.recent)),
                 tokio::spawn(control.watch_certificate(limits.tls_check)),
             ];
             let shipped = tokio::spawn(shipper.run());

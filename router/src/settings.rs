@@ -135,6 +135,8 @@ pub struct Limits {
     pub log_batch: usize,
     /// Unused connections kept to one dyno by one worker.
     pub upstream_idle_max: usize,
+    /// Each app's counts are noted as often; what is recent is one to two such times old.
+    pub recent: Duration,
 }
 
 /// The limits of one app's requests: the router's, but where the app has rules of its own.
@@ -187,6 +189,7 @@ impl Default for Limits {
             log_bytes: 8 * 1024 * 1024,
             log_batch: 2000,
             upstream_idle_max: 256,
+            recent: Duration::from_secs(150),
         }
     }
 }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::certificates::AppCertificates;
 use crate::settings::{AppLimits, Limits};
+use crate::stats::AppStats;
 
 /// A table made ready for requests.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(crate) struct App {
     pub(crate) route: AppRoute,
     pub(crate) backends: Vec<Arc<Upstream>>,
     pub(crate) limits: AppLimits,
+    /// The same object from table to table.
+    pub(crate) stats: Arc<AppStats>,
 }
 
 /// A dyno as all workers see it. It stays the same object from table to table.
@@ -107,6 +110,7 @@ impl Snapshot {
         limits: &Limits,
         known: bool,
         upstreams: &mut HashMap<(Uuid, Uuid), Weak<Upstream>>,
+        stats: &mut HashMap<Uuid, Weak<AppStats>>,
         before: &AppCertificates,
     ) -> Snapshot {
         let certificates = AppCertificates::new(&table.certificates, before);
@@ -128,7 +132,12 @@ impl Snapshot {
                 .collect();
             by_id.insert(route.id, apps.len());
             let limits = AppLimits::new(limits, &route.rules);
-            apps.push(Arc::new(App { route, backends, limits }));
+            let stats = stats.get(&route.id).and_then(Weak::upgrade).unwrap_or_else(|| {
+                let new = Arc::new(AppStats::default());
+                stats.insert(route.id, Arc::downgrade(&new));
+                new
+            });
+            apps.push(Arc::new(App { route, backends, limits, stats }));
         }
         Snapshot {
             instance: table.instance,
@@ -163,8 +172,8 @@ impl Snapshot {
             .is_some_and(|app| app.backends.iter().any(|other| other.backend == upstream.backend))
     }
 
-    pub(crate) fn apps(&self) -> usize {
-        self.apps.len()
+    pub(crate) fn apps(&self) -> &[Arc<App>] {
+        &self.apps
     }
 
     /// Every dyno that takes requests.
@@ -179,19 +188,21 @@ pub(crate) struct Routes {
     current: ArcSwap<Snapshot>,
     changed: watch::Sender<u64>,
     upstreams: Mutex<HashMap<(Uuid, Uuid), Weak<Upstream>>>,
+    stats: Mutex<HashMap<Uuid, Weak<AppStats>>>,
     limits: Limits,
 }
 
 impl Routes {
     pub(crate) fn new(table: Option<RouteTable>, limits: Limits) -> Routes {
-        let mut upstreams = HashMap::new();
+        let (mut upstreams, mut stats) = (HashMap::new(), HashMap::new());
         let known = table.is_some();
-        let snapshot =
-            Snapshot::new(table.unwrap_or_default(), &limits, known, &mut upstreams, &AppCertificates::default());
+        let (table, certificates) = (table.unwrap_or_default(), AppCertificates::default());
+        let snapshot = Snapshot::new(table, &limits, known, &mut upstreams, &mut stats, &certificates);
         Routes {
             current: ArcSwap::from_pointee(snapshot),
             changed: watch::Sender::new(0),
             upstreams: Mutex::new(upstreams),
+            stats: Mutex::new(stats),
             limits,
         }
     }
@@ -208,10 +219,13 @@ impl Routes {
     /// Replaces the table.
     pub(crate) fn publish(&self, table: RouteTable) {
         let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = Snapshot::new(table, &self.limits, true, &mut upstreams, &self.current.load().certificates);
+        let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = &self.current.load().certificates;
+        let snapshot = Snapshot::new(table, &self.limits, true, &mut upstreams, &mut stats, before);
         self.current.store(Arc::new(snapshot));
         upstreams.retain(|_, upstream| upstream.strong_count() > 0);
-        drop(upstreams);
+        stats.retain(|_, stats| stats.strong_count() > 0);
+        drop((upstreams, stats));
         self.changed.send_modify(|count| *count += 1);
     }
 

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(crate) fn join(
 ) {
     let alive = worker.alive();
     tokio::task::spawn_local(async move {
+        let stats = flight.as_ref().map(|flight| Arc::clone(&flight.stats));
+        let _counted = stats.as_ref().map(|stats| stats.tunnel());
         let end = tunnel(client, dyno, idle, &mut flight).await;
         if let Some(mut flight) = flight {
             match end {

@@ -25,6 +25,7 @@ use crate::client_io::ClientIo;
 use crate::headers::Client;
 use crate::proxy::{self, Conn};
 use crate::settings::Limits;
+use crate::stats::{Totals, count, this_is_worker};
 use crate::streams::Streams;
 use crate::table::Routes;
 use crate::upstream::Pool;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicUsize,
     /// Requests that wait for a dyno to come up.
     pub(crate) waiting: AtomicUsize,
+    /// What is counted for no app.
+    pub(crate) totals: Totals,
 }
 
 /// A listener for a worker to take connections from.
@@ -77,11 +80,13 @@ impl Worker {
 /// Runs a worker on this thread until `stop` is set and what was begun is done, or the
 /// time for that is over.
 pub(crate) fn run(
+    number: usize,
     shared: Arc<Shared>,
     log: AccessLog,
     listeners: mpsc::UnboundedReceiver<Listening>,
     stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
+    this_is_worker(number);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, work(shared, log, listeners, stop));
@@ -178,6 +183,7 @@ async fn refused(error: &std::io::Error) {
 fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16, tls: Option<TlsAcceptor>) {
     let worker = Rc::clone(worker);
     let alive = worker.alive();
+    count(&worker.shared.totals.accepted);
     tokio::task::spawn_local(async move {
         // Without it only latency suffers.
         let _ = stream.set_nodelay(true);
@@ -185,15 +191,19 @@ fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16, tl
             None => connection(worker, stream, peer.ip(), port, None, false).await,
             Some(acceptor) => {
                 let limit = worker.shared.limits.handshake;
-                // A handshake that fails is the client's affair.
+                let totals = &worker.shared.totals;
                 if let Ok(Ok(stream)) = tokio::time::timeout(limit, acceptor.accept(stream)).await {
                     let session = stream.get_ref().1;
                     let http2 = session.alpn_protocol() == Some(b"h2");
-                    let version = match session.protocol_version() {
-                        Some(ProtocolVersion::TLSv1_3) => "tls1.3",
-                        Some(_) | None => "tls1.2",
+                    let (version, counter) = match session.protocol_version() {
+                        Some(ProtocolVersion::TLSv1_3) => ("tls1.3", &totals.tls13),
+                        Some(_) | None => ("tls1.2", &totals.tls12),
                     };
+                    count(counter);
                     connection(worker, stream, peer.ip(), port, Some(version), http2).await;
+                } else {
+                    // A handshake that fails is the client's affair.
+                    count(&totals.handshakes_failed);
                 }
             }
         }
