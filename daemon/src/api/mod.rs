@@ -46,6 +46,7 @@ mod refused;
 mod regions;
 mod releases;
 mod reviews;
+mod router;
 mod routing;
 pub mod scopes;
 mod services;
@@ -115,6 +116,7 @@ pub fn endpoints() -> Endpoints {
         .merge(regions::routes())
         .merge(releases::routes())
         .merge(reviews::routes())
+        .merge(router::routes())
         .merge(routing::routes())
         .merge(services::routes())
         .merge(slugs::routes())
