@@ -189,7 +189,7 @@ fn milliseconds(name: &str, value: &str) -> Result<i64, Failure> {
 /// `60s`, `1.5s`, `2m`: the largest unit in which it is whole, seconds otherwise.
 fn time(milliseconds: u64) -> String {
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-    match units.iter().find(|(size, _)| milliseconds >= *size && milliseconds % size == 0) {
+    match units.iter().find(|(size, _)| milliseconds >= *size && milliseconds.is_multiple_of(*size)) {
         Some((size, unit)) => format!("{}{unit}", milliseconds / size),
         None if milliseconds == 0 => "0s".to_owned(),
         None if milliseconds < 1_000 => format!("{milliseconds}ms"),

@@ -23,7 +23,7 @@ fn router() -> Value {
         "seconds": 180.5, "requests": 722, "statuses": {"2xx": 700, "5xx": 22}, "codes": {"H12": 2, "H27": 20},
         "bytes": 1000, "p50_ms": 0.4, "p95_ms": 42.3, "p99_ms": 30000.0,
     });
-    let dyno = |number: u8, in_flight: u64, state: &str| json!({"id": id(number), "name": format!("web.{number}"), "in_flight": in_flight, "state": state});
+    let dyno = |number: u8, in_flight: u64, state: &str| json!({"id": id(number.into()), "name": format!("web.{number}"), "in_flight": in_flight, "state": state});
     let none = json!({
         "app": {"id": id(2), "name": "quiet"}, "in_flight": 0, "waiting": 0, "tunnels": 0, "requests": 0, "recent": null,
         "dynos": [dyno(1, 0, "up")],

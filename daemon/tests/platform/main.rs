@@ -20,6 +20,7 @@ mod pipelines;
 mod places;
 mod promotions;
 mod reviews;
+mod router;
 mod routing;
 mod setups;
 mod table;

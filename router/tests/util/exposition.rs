@@ -1,5 +1,7 @@
 //! Reads metrics as strictly as Prometheus's text format (0.0.4) is written down.
 
+#![allow(unreachable_pub, reason = "the daemon's tests read with it, too")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Metrics by their name with its labels as they stand: `a_total{app="x"}`.
