@@ -85,7 +85,7 @@ impl Command {
                 for name in if settings.is_empty() { &all } else { &settings } {
                     reset(&mut update, name)?;
                 }
-                let what = if settings.is_empty() { "all".to_owned() } else { settings.join(" ") };
+                let what = if settings.is_empty() { "all routing settings".to_owned() } else { settings.join(" ") };
                 change(context, &app, &update, "Resetting", &what, json).await
             }
         }
@@ -131,7 +131,7 @@ fn set(update: &mut RoutingUpdate, setting: &str) -> Result<(), Failure> {
         }
         "balancing" => update.balancing = Some(Some(value.to_owned())),
         "https-only" => update.https_only = Some(Some(switch(name, value)?)),
-        "hsts" if value == "off" => update.hsts_max_age = Some(None),
+        "hsts" if value == "off" => no_hsts(update),
         "hsts" => update.hsts_max_age = Some(Some(milliseconds(name, value)? / 1000)),
         "hsts-include-subdomains" => update.hsts_include_subdomains = Some(Some(switch(name, value)?)),
         "hsts-preload" => update.hsts_preload = Some(Some(switch(name, value)?)),
@@ -149,12 +149,19 @@ fn reset(update: &mut RoutingUpdate, name: &str) -> Result<(), Failure> {
         "concurrency" => update.concurrency = Some(None),
         "balancing" => update.balancing = Some(None),
         "https-only" => update.https_only = Some(None),
-        "hsts" => update.hsts_max_age = Some(None),
+        "hsts" => no_hsts(update),
         "hsts-include-subdomains" => update.hsts_include_subdomains = Some(None),
         "hsts-preload" => update.hsts_preload = Some(None),
         _ => return Err(unknown(name)),
     }
     Ok(())
+}
+
+/// Without HSTS there is nothing to say of names below and of lists.
+fn no_hsts(update: &mut RoutingUpdate) {
+    update.hsts_max_age = Some(None);
+    update.hsts_include_subdomains.get_or_insert(None);
+    update.hsts_preload.get_or_insert(None);
 }
 
 fn switch(name: &str, value: &str) -> Result<bool, Failure> {
