@@ -127,6 +127,14 @@ pub struct Config {
     #[arg(long, env = "PAAS_PUBLIC_URL")]
     pub public_url: Option<String>,
 
+    /// Where Prometheus finds the metrics of router and daemon, by plain HTTP at /metrics (127.0.0.1:9394, say); without it, nowhere.
+    #[arg(long, env = "PAAS_METRICS_LISTEN")]
+    pub metrics_listen: Option<SocketAddr>,
+
+    /// What whoever reads the metrics must bring as a bearer token; without it, everybody may who reaches the address.
+    #[arg(long, env = "PAAS_METRICS_TOKEN", hide_env_values = true)]
+    pub metrics_token: Option<String>,
+
     /// Seconds before a webhook that failed is tried again; each pause after that is 2.5 times the one before, 9 in all.
     #[arg(long, env = "PAAS_WEBHOOK_RETRY", default_value_t = 100)]
     pub webhook_retry_s: u64,

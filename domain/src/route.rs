@@ -160,6 +160,20 @@ pub struct Rules {
     pub hsts: Option<Hsts>,
 }
 
+/// What holds for an app without rules of its own: Heroku's figures.
+pub mod usual {
+    /// See [`Rules::connect_ms`](super::Rules::connect_ms).
+    pub const CONNECT_MS: u64 = 5_000;
+    /// See [`Rules::queue_ms`](super::Rules::queue_ms).
+    pub const QUEUE_MS: u64 = 75_000;
+    /// See [`Rules::first_byte_ms`](super::Rules::first_byte_ms).
+    pub const FIRST_BYTE_MS: u64 = 30_000;
+    /// See [`Rules::idle_ms`](super::Rules::idle_ms).
+    pub const IDLE_MS: u64 = 55_000;
+    /// See [`Rules::concurrency`](super::Rules::concurrency).
+    pub const CONCURRENCY: u32 = 200;
+}
+
 /// How a dyno is chosen among those that are up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -169,6 +183,26 @@ pub enum Balancing {
     Random,
     /// The one with the fewest requests on it now; by chance among equals.
     LeastConnections,
+}
+
+impl Balancing {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Random, Self::LeastConnections];
+
+    /// `random`, `least-connections`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::LeastConnections => "least-connections",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|balancing| balancing.name() == name)
+    }
 }
 
 /// What browsers are told to remember of an app's HTTPS.

@@ -1,9 +1,11 @@
 //! What the router says of itself on `run/router.sock`: by it the daemon finds a router that
-//! is already running, and learns when a dyno has had its last request.
+//! is already running, and learns when a dyno has had its last request. `GET /apps` and
+//! `GET /metrics` tell what was counted.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -12,11 +14,13 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use paas_domain::exposition;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use uuid::Uuid;
 
 use crate::access_log::Dropped;
+use crate::metrics;
 use crate::worker::Shared;
 
 /// Answer to `GET /status`.
@@ -85,19 +89,26 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// Never ends.
-    pub(crate) async fn run(self: Arc<Self>, listener: UnixListener) {
-        let admin = self;
+    /// Never ends. What is recent goes back one to two times `recent`.
+    pub(crate) async fn run(self: Arc<Self>, listener: UnixListener, recent: Duration) {
+        let note = metrics::note(Arc::clone(&self.shared), recent);
+        tokio::select! {
+            () = self.listen(listener) => {}
+            () = note => {}
+        }
+    }
+
+    async fn listen(self: &Arc<Self>, listener: UnixListener) {
         loop {
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     tracing::warn!("A question about the router can't be taken: {error}");
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
             };
-            let admin = Arc::clone(&admin);
+            let admin = Arc::clone(self);
             tokio::spawn(async move {
                 let service = service_fn(|request| {
                     let response = admin.answer(&request);
@@ -111,13 +122,29 @@ impl Admin {
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let (status, body) = match (request.method(), request.uri().path()) {
-            (&Method::GET, "/status") => (StatusCode::OK, serde_json::to_vec(&self.status()).unwrap_or_default()),
-            _ => (StatusCode::NOT_FOUND, b"{\"message\":\"Only GET /status is answered here.\"}".to_vec()),
+        let json = "application/json";
+        let (status, kind, body) = match (request.method(), request.uri().path()) {
+            (&Method::GET, "/status") => (StatusCode::OK, json, serde_json::to_vec(&self.status()).unwrap_or_default()),
+            (&Method::GET, "/apps") => {
+                let apps = metrics::traffic(&self.shared);
+                (StatusCode::OK, json, serde_json::to_vec(&apps).unwrap_or_default())
+            }
+            (&Method::GET, "/metrics") => {
+                let lines = metrics::Lines {
+                    waiting: self.log_waiting.load(Ordering::Relaxed),
+                    dropped: self.log_dropped.total(),
+                    daemon_connected: self.connected.load(Ordering::Relaxed),
+                };
+                (StatusCode::OK, exposition::CONTENT_TYPE, metrics::text(&self.shared, &lines).into_bytes())
+            }
+            _ => {
+                let text = b"{\"message\":\"Only GET /status, /apps and /metrics are answered here.\"}".to_vec();
+                (StatusCode::NOT_FOUND, json, text)
+            }
         };
         let mut response = Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         response
     }
 
@@ -159,7 +186,7 @@ impl Admin {
             router: self.router,
             instance: table.instance,
             generation: table.generation,
-            apps: table.apps(),
+            apps: table.apps().len(),
             daemon_connected: self.connected.load(Ordering::Relaxed),
             connections: self.shared.connections.load(Ordering::Relaxed),
             waiting: self.shared.waiting.load(Ordering::Relaxed),

@@ -107,6 +107,8 @@ pub(crate) async fn wait_for_dyno(
 ) -> Result<Arc<App>, Failure> {
     let routes = &worker.shared.routes;
     let _waiting = Waiting::new(&worker.shared.waiting);
+    let stats = Arc::clone(&app.stats);
+    let _counted = stats.waits();
     let mut changes = routes.changes();
     let deadline = TimerInstant::from_std(started + app.limits.queue);
     loop {

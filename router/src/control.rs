@@ -63,7 +63,7 @@ impl Control {
         let log_waiting = Arc::clone(&admin.log_waiting);
         let tasks = [
             tokio::spawn(sync.run()),
-            tokio::spawn(Arc::clone(&admin).run(listener)),
+            tokio::spawn(Arc::clone(&admin).run(listener, limits.recent)),
             tokio::spawn(doors.watch_certificate(limits.tls_check)),
         ];
         let shipped = tokio::spawn(shipper.run());

@@ -22,6 +22,7 @@ use crate::handover::{Estate, Handover, Predecessor};
 use crate::listen::{Inherited, ListenError, bind};
 use crate::settings::Settings;
 use crate::ship::Shipper;
+use crate::stats::Totals;
 use crate::sync::Sync;
 use crate::table::Routes;
 use crate::table_file::TableFile;
@@ -149,6 +150,7 @@ fn begin(
         connections: AtomicUsize::new(0),
         waiting: AtomicUsize::new(0),
         https_port: Arc::default(),
+        totals: Totals::default(),
     });
     if let Some(port) = settings.https_port {
         shared.https_port.set(port);
@@ -183,7 +185,7 @@ fn begin(
         inlets.push(inlet);
         let (shared, log, stopped) = (Arc::clone(&shared), log.clone(), stopped.clone());
         let run = move || {
-            if let Err(error) = worker::run(shared, log, listeners, stopped) {
+            if let Err(error) = worker::run(number, shared, log, listeners, stopped) {
                 tracing::error!("A worker can't run: {error}");
             }
         };

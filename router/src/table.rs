@@ -17,6 +17,7 @@ use crate::challenge::Challenges;
 use crate::https_policy;
 use crate::load::Load;
 use crate::settings::{AppLimits, Limits};
+use crate::stats::AppStats;
 
 /// A table made ready for requests.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub(crate) struct App {
     pub(crate) limits: AppLimits,
     /// What it has going on.
     pub(crate) load: Arc<Load>,
+    /// What was counted of it.
+    pub(crate) stats: Arc<AppStats>,
     /// What its responses say of HTTPS.
     pub(crate) hsts: Option<HeaderValue>,
 }
@@ -155,8 +158,13 @@ impl Snapshot {
                 kept.loads.insert(route.id, Arc::downgrade(&new));
                 new
             });
+            let stats = kept.stats.get(&route.id).and_then(Weak::upgrade).unwrap_or_else(|| {
+                let new = Arc::default();
+                kept.stats.insert(route.id, Arc::downgrade(&new));
+                new
+            });
             let hsts = route.rules.hsts.as_ref().and_then(https_policy::hsts);
-            apps.push(Arc::new(App { route, backends, limits, load, hsts }));
+            apps.push(Arc::new(App { route, backends, limits, load, stats, hsts }));
         }
         Snapshot {
             instance: table.instance,
@@ -192,8 +200,8 @@ impl Snapshot {
             .is_some_and(|app| app.backends.iter().any(|other| other.backend == upstream.backend))
     }
 
-    pub(crate) fn apps(&self) -> usize {
-        self.apps.len()
+    pub(crate) fn apps(&self) -> &[Arc<App>] {
+        &self.apps
     }
 
     /// Every dyno that takes requests.
@@ -209,6 +217,8 @@ struct Kept {
     upstreams: HashMap<(Uuid, Uuid), Weak<Upstream>>,
     /// By app.
     loads: HashMap<Uuid, Weak<Load>>,
+    /// By app.
+    stats: HashMap<Uuid, Weak<AppStats>>,
 }
 
 /// The current table, and word of its changes.
@@ -249,6 +259,7 @@ impl Routes {
         self.current.store(Arc::new(snapshot));
         kept.upstreams.retain(|_, upstream| upstream.strong_count() > 0);
         kept.loads.retain(|_, load| load.strong_count() > 0);
+        kept.stats.retain(|_, stats| stats.strong_count() > 0);
         drop(kept);
         self.changed.send_modify(|count| *count += 1);
     }

@@ -25,6 +25,7 @@ use crate::headers::Client;
 use crate::https_policy::HttpsPort;
 use crate::proxy::Conn;
 use crate::settings::Limits;
+use crate::stats::{Totals, count, this_is_worker};
 use crate::stopping::Stopping;
 use crate::table::Routes;
 use crate::upstream::Pool;
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     /// Requests that wait for a dyno to come up.
     pub(crate) waiting: AtomicUsize,
     pub(crate) https_port: Arc<HttpsPort>,
+    /// What is counted for no app.
+    pub(crate) totals: Totals,
 }
 
 /// A listener for a worker to take connections from.
@@ -87,11 +90,13 @@ impl Worker {
 /// Runs a worker on this thread until `stop` is set and what was begun is done, or the
 /// time for that is over.
 pub(crate) fn run(
+    number: usize,
     shared: Arc<Shared>,
     log: AccessLog,
     listeners: mpsc::UnboundedReceiver<Listening>,
     stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
+    this_is_worker(number);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, work(shared, log, listeners, stop));
@@ -205,6 +210,7 @@ async fn refused(error: &std::io::Error) {
 fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16, tls: Option<TlsAcceptor>) {
     let worker = Rc::clone(worker);
     let alive = worker.alive();
+    count(&worker.shared.totals.accepted);
     // Without it only latency suffers.
     let _ = stream.set_nodelay(true);
     let client = Client { address: peer.ip(), port, https: tls.is_some() };
@@ -216,7 +222,14 @@ fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16, tl
             drop(alive);
         }),
         Some(acceptor) => tokio::task::spawn_local(async move {
-            if let Some((conn, stream, http2)) = Box::pin(handshake(conn, stream, acceptor)).await {
+            let shared = Arc::clone(&conn.worker.shared);
+            let shaken = Box::pin(handshake(conn, stream, acceptor)).await;
+            count(match shaken.as_ref().map(|(conn, ..)| conn.tls) {
+                Some(Some("tls1.3")) => &shared.totals.tls13,
+                Some(_) => &shared.totals.tls12,
+                None => &shared.totals.handshakes_failed,
+            });
+            if let Some((conn, stream, http2)) = shaken {
                 if http2 {
                     Box::pin(http2::serve::serve(Rc::new(conn), stream)).await;
                 } else {

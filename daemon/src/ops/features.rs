@@ -43,8 +43,42 @@ pub const LOG_RUNTIME_METRICS: &str = "log-runtime-metrics";
 /// New web dynos start before the old ones stop.
 pub const PREBOOT: &str = "preboot";
 
+/// Visitors come back to the dyno that answered first.
+pub const SESSION_AFFINITY: &str = "http-session-affinity";
+
+/// The router speaks HTTP/2 with dynos.
+pub const HTTP2_TO_DYNOS: &str = "http2-to-dynos";
+
 /// Those of apps, by name.
-pub const OF_APPS: [Known; 3] = [
+pub const OF_APPS: [Known; 6] = [
+    Known {
+        name: "http-routing-2-dot-0",
+        display_name: "Router 2.0",
+        description: "Route requests as Heroku's Router 2.0 does, HTTP/2 included; always on",
+        doc_url: "https://devcenter.heroku.com/articles/http-routing",
+        state: "general",
+        default: true,
+        fixed: Some("http-routing-2-dot-0 is always on: there is no older router here."),
+    },
+    Known {
+        name: SESSION_AFFINITY,
+        display_name: "Session affinity",
+        description: "Send each visitor to the web dyno that answered first, for as long as it is up",
+        doc_url: "https://devcenter.heroku.com/articles/session-affinity",
+        state: "general",
+        default: false,
+        fixed: None,
+    },
+    Known {
+        name: HTTP2_TO_DYNOS,
+        display_name: "HTTP/2 to dynos",
+        description: "Speak HTTP/2 with web dynos, without TLS and by prior knowledge (h2c), as gRPC needs it",
+        // Not one of Heroku's.
+        doc_url: "https://devcenter.heroku.com/articles/http-routing",
+        state: "general",
+        default: false,
+        fixed: None,
+    },
     Known {
         name: LOG_RUNTIME_METRICS,
         display_name: "Runtime metrics in the log",

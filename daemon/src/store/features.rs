@@ -53,3 +53,8 @@ pub async fn put(c: &mut Conn, app_id: Uuid, name: &str, enabled: bool, now: Dat
     )?;
     Ok(())
 }
+
+/// Those of one name, of all apps where it was ever switched.
+pub async fn of_name(c: &mut Conn, name: &str) -> StoreResult<Vec<AppFeature>> {
+    rows!(c, AppFeature, fetch_all, "select * from app_features where name = $1", name)
+}

@@ -14,6 +14,7 @@ pub mod reconcile;
 pub mod reviews;
 pub mod router;
 pub mod routes;
+pub mod scrape;
 pub mod setups;
 pub mod slugs;
 pub mod webhooks;

@@ -21,7 +21,14 @@ async fn features_are_listed_and_switched() {
         .collect();
     assert_eq!(
         shown,
-        ["log-runtime-metrics public false", "preboot general true", "runtime-dyno-metadata public true"]
+        [
+            "http-routing-2-dot-0 general true",
+            "http-session-affinity general false",
+            "http2-to-dynos general false",
+            "log-runtime-metrics public false",
+            "preboot general true",
+            "runtime-dyno-metadata public true",
+        ]
     );
     let on = t.patch("/apps/app/features/log-runtime-metrics", json!({"enabled": true})).await.ok();
     assert_eq!(on["enabled"], true);
@@ -30,9 +37,11 @@ async fn features_are_listed_and_switched() {
     let by_id = format!("/apps/app/features/{}", on["id"].as_str().unwrap());
     assert_eq!(t.get(&by_id).await.ok(), on);
 
-    let (_, why) = t.patch("/apps/app/features/runtime-dyno-metadata", json!({"enabled": false})).await.error(422);
-    assert!(why.contains("always on"), "{why}");
-    t.patch("/apps/app/features/runtime-dyno-metadata", json!({"enabled": true})).await.ok();
+    for fixed in ["/apps/app/features/runtime-dyno-metadata", "/apps/app/features/http-routing-2-dot-0"] {
+        let (_, why) = t.patch(fixed, json!({"enabled": false})).await.error(422);
+        assert!(why.contains("always on"), "{why}");
+        t.patch(fixed, json!({"enabled": true})).await.ok();
+    }
     for bad in [json!({}), json!({"enabled": "yes"})] {
         let (_, why) = t.patch("/apps/app/features/preboot", bad).await.error(422);
         assert!(why.contains("enabled"), "{why}");

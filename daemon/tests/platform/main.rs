@@ -20,6 +20,8 @@ mod pipelines;
 mod places;
 mod promotions;
 mod reviews;
+mod router;
+mod routing;
 mod setups;
 mod table;
 mod teams;
