@@ -14,6 +14,7 @@ mod admission;
 mod affinity;
 mod alarm;
 mod certificates;
+mod challenge;
 mod choose;
 mod clock;
 mod control;

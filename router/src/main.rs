@@ -103,6 +103,9 @@ async fn serve(router: Running, mut signals: Signals, program: io::Result<PathBu
             _ = signals.int.recv() => end(&handover),
             _ = signals.usr2.recv() => match &program {
                 _ if under_way => tracing::info!("A hand-over is under way already"),
+                _ if std::process::id() == 1 => tracing::error!(
+                    "There is no hand-over: this container would end with its first process. Restart it instead"
+                ),
                 Ok(program) => {
                     under_way = true;
                     tracing::info!("{} is started to take over", program.display());

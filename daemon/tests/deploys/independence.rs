@@ -4,8 +4,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -16,7 +15,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::util::{Server, wait_for};
+use crate::{
+    absence::Door,
+    util::{Server, wait_for},
+};
 
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
@@ -204,110 +206,39 @@ fn the_daemon_and_the_router_die_and_are_replaced_under_load() {
     load.end();
 }
 
-/// An engine of our own beside the machine's, which is everybody's: with other files, other
-/// sockets and no firewall rules.
-struct Engine {
-    dir: PathBuf,
-    child: Option<Child>,
-}
-
-impl Engine {
-    fn start(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("paas-engine-{name}-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        let mut engine = Self { dir, child: None };
-        engine.up();
-        let mut save = Command::new("docker").args(["save", IMAGE]).stdout(Stdio::piped()).spawn().unwrap();
-        let loaded = engine.docker(&["load"]).stdin(save.stdout.take().unwrap()).output().unwrap();
-        assert!(save.wait().unwrap().success() && loaded.status.success(), "{loaded:?}");
-        engine
-    }
-
-    fn host(&self) -> String {
-        format!("unix://{}", self.dir.join("docker.sock").display())
-    }
-
-    fn docker(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("docker");
-        command.arg("-H").arg(self.host()).args(arguments);
-        command
-    }
-
-    fn up(&mut self) {
-        let log = fs::File::options().create(true).append(true).open(self.dir.join("log")).unwrap();
-        let mut command = Command::new("dockerd");
-        for (flag, file) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
-            command.arg(flag).arg(self.dir.join(file));
-        }
-        command.args(["--live-restore", "--iptables=false", "--bridge=none", "--log-level=error", "-H", &self.host()]);
-        self.child = Some(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
-        wait_for("the engine", || self.docker(&["info"]).output().unwrap().status.success().then_some(()));
-    }
-
-    fn kill(&mut self) {
-        let mut child = self.child.take().unwrap();
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-
-    fn running(&self) -> Vec<String> {
-        let output = self.docker(&["ps", "-q", "--no-trunc"]).output().unwrap();
-        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("{}", fs::read_to_string(self.dir.join("log")).unwrap_or_default());
-        }
-        if self.child.is_none() {
-            self.up();
-        }
-        let running = self.running();
-        if !running.is_empty() {
-            let _ = self.docker(&["rm", "-f", "-v"]).args(running).output();
-        }
-        let _ = self.docker(&["network", "prune", "-f"]).output();
-        if let Some(mut child) = self.child.take() {
-            let _ = Command::new("kill").arg(child.id().to_string()).status();
-            let _ = child.wait();
-        }
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        for mount in mounts.lines().filter_map(|line| line.split(' ').nth(1)) {
-            if std::path::Path::new(mount).starts_with(&self.dir) {
-                let _ = Command::new("umount").arg(mount).status();
-            }
-        }
-        let _ = fs::remove_dir_all(&self.dir);
-    }
-}
-
-const IMAGE: &str = "paas/stack:debian-12";
-
+/// As in `absence`, it is a socket before Docker's that goes away: Docker itself is everybody's
+/// here. (That containers outlive a killed engine is its own promise: `live-restore`.)
 #[test]
-fn the_engine_dies_and_comes_back_under_load() {
-    let mut engine = Engine::start("independence");
-    let host = engine.host();
-    let settings = [("PAAS_DOCKER_HOST", host.as_str()), ("PAAS_NETWORK_POOL", "10.219.0.0/20")];
-    let (mut server, addr, app) = stage("engine", &settings);
-    let containers = engine.running();
-    assert_eq!(containers.len(), 1);
+fn requests_go_on_without_the_engine() {
+    let socket = std::env::temp_dir().join(format!("paas-independence-door-{}.sock", std::process::id()));
+    let _ = fs::remove_file(&socket);
+    let host = format!("unix://{}", socket.display());
+    let door = Door::open(&socket);
+    let (mut server, addr, app) = stage("engine", &[("PAAS_DOCKER_HOST", &host)]);
+    let containers = server.containers("dyno");
     let load = Load::on(addr, &app);
     load.goes_on(100);
-    engine.kill();
+    door.shut();
     wait_for("a word of what is wrong", || server.log().contains("systemctl start docker").then_some(()));
     load.goes_on(100);
-    // Not even the daemon and the router together need it for what runs.
+    // Not even a router or a daemon that starts needs it for what runs.
+    let first = router_pid(&server).unwrap();
+    signal(first, "USR2");
+    wait_for("another router", || router_pid(&server).filter(|pid| *pid != first));
+    load.goes_on(100);
     server.kill();
     load.goes_on(100);
-    engine.up();
     server.up();
+    load.goes_on(100);
+    let door = Door::open(&socket);
     load.goes_on(100);
     let (status, body) = server.request("GET", &format!("/apps/{app}/dynos"), &[]);
     assert!(status == 200 && body.contains("\"up\""), "{status} {body}");
-    assert_eq!(engine.running(), containers, "the same container, with live-restore");
+    server.settled(&[(&app, &[("web", 1)])]);
+    assert_eq!(server.containers("dyno"), containers, "nothing was started again");
+    load.goes_on(100);
     assert_eq!(load.failures(), Vec::<String>::new());
     load.end();
     drop(server);
+    door.shut();
 }
