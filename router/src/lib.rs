@@ -1,9 +1,9 @@
 //! The front door of paas: takes the world's requests and sends them to web dynos.
 //!
 //! A process of its own, so that requests go on whatever the daemon does. A request touches
-//! `worker` (its connection), `proxy` (whose it is), `dispatch` (which dyno), `upstream`
-//! (the connection there), `body` or `upgrade` (its bytes), and leaves an entry in
-//! `access_log`. Beside the workers one control thread follows the daemon's table (`sync`,
+//! `worker` (its connection), `http1` or `http2` (its head), `proxy` (whose it is), `dispatch`
+//! (which dyno), `upstream` (the connection there), `exchange` or `upgrade` (its bytes), and
+//! leaves an entry in `access_log`. Beside the workers one control thread follows the daemon's table (`sync`,
 //! `table_file`), takes access lines to the daemon (`ship`), watches the certificate (`tls`)
 //! and answers about the router (`admin`). `run` puts all of it together, `doors` opens the
 //! ports, and `handover` lets a new router take over from one that runs.
@@ -14,6 +14,7 @@ mod admission;
 mod affinity;
 mod alarm;
 mod certificates;
+mod challenge;
 mod choose;
 mod clock;
 mod control;

@@ -199,7 +199,7 @@ impl Default for Limits {
             log_queue: 16 * 1024,
             log_bytes: 8 * 1024 * 1024,
             log_batch: 2000,
-            upstream_idle_max: 256,
+            upstream_idle_max: 512,
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert, ServerSessio
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig};
 
+use crate::challenge;
 use crate::table::Routes;
 
 /// Why there is no certificate.
@@ -74,6 +75,10 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // A certificate authority, which asks for nothing else.
+        if hello.alpn().is_some_and(|mut offered| offered.all(|one| one == challenge::ALPN)) {
+            return self.routes.load().challenges.certificate(hello.server_name()?);
+        }
         let of_app = hello.server_name().and_then(|name| self.routes.load().certificates.find(name));
         of_app.or_else(|| self.current.load_full())
     }
@@ -91,7 +96,7 @@ pub(crate) fn acceptor(certificates: Arc<Certificates>) -> Result<TlsAcceptor, r
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(certificates);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), challenge::ALPN.to_vec()];
     config.ticketer = ring::Ticketer::new()?;
     config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
     Ok(TlsAcceptor::from(Arc::new(config)))

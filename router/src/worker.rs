@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
@@ -17,6 +18,7 @@ use tokio_rustls::rustls::ProtocolVersion;
 use tokio_rustls::server::TlsStream;
 
 use crate::access_log::AccessLog;
+use crate::challenge;
 use crate::clock::Clock;
 use crate::ending::Ending;
 use crate::headers::Client;
@@ -234,7 +236,12 @@ async fn handshake(
     acceptor: TlsAcceptor,
 ) -> Option<(Conn, TlsStream<TcpStream>, bool)> {
     let limit = conn.worker.shared.limits.handshake;
-    let stream = tokio::time::timeout(limit, acceptor.accept(stream)).await.ok()?.ok()?;
+    let mut stream = tokio::time::timeout(limit, acceptor.accept(stream)).await.ok()?.ok()?;
+    if stream.get_ref().1.alpn_protocol() == Some(challenge::ALPN) {
+        // The handshake was all that is asked.
+        let _ = tokio::time::timeout(limit, stream.shutdown()).await;
+        return None;
+    }
     let session = stream.get_ref().1;
     let http2 = session.alpn_protocol() == Some(b"h2");
     conn.server_name = session.server_name().map(Into::into);
