@@ -1,6 +1,8 @@
 //! What the router says of itself on `run/router.sock`: by it the daemon finds a router that
-//! is already running, and learns when a dyno has had its last request.
+//! is already running, and learns when a dyno has had its last request and an app its last
+//! visitor.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,6 +14,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use paas_domain::route::AppActivity;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use uuid::Uuid;
@@ -111,12 +114,36 @@ impl Admin {
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let (status, body) = match (request.method(), request.uri().path()) {
             (&Method::GET, "/status") => (StatusCode::OK, serde_json::to_vec(&self.status()).unwrap_or_default()),
-            _ => (StatusCode::NOT_FOUND, b"{\"message\":\"Only GET /status is answered here.\"}".to_vec()),
+            (&Method::GET, "/activity") => {
+                let apps = self.activity(request.uri().query().unwrap_or_default());
+                (StatusCode::OK, serde_json::to_vec(&apps).unwrap_or_default())
+            }
+            _ => {
+                let message = "{\"message\":\"Only GET /status and GET /activity?apps=ID,ID are answered here.\"}";
+                (StatusCode::NOT_FOUND, message.into())
+            }
         };
         let mut response = Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response
+    }
+
+    /// Of the apps that `query` names and the table has.
+    fn activity(&self, query: &str) -> Vec<AppActivity> {
+        let names = query.split('&').find_map(|part| part.strip_prefix("apps=")).unwrap_or_default();
+        let table = self.shared.routes.load_full();
+        let mut on_dynos: HashMap<Uuid, u64> = HashMap::new();
+        for upstream in self.shared.routes.upstreams() {
+            *on_dynos.entry(upstream.app).or_default() += u64::from(upstream.in_flight());
+        }
+        let apps = names.split(',').filter_map(|id| table.app(id.parse().ok()?));
+        apps.map(|app| AppActivity {
+            app_id: app.route.id,
+            quiet_ms: u64::try_from(app.activity.quiet().as_millis()).unwrap_or(u64::MAX),
+            open: on_dynos.get(&app.route.id).copied().unwrap_or_default() + u64::from(app.activity.waiting()),
+        })
+        .collect()
     }
 
     fn status(&self) -> Status {

@@ -17,6 +17,7 @@ use crate::access_log::Flight;
 use crate::body::{Turn, UpBody, Upload, io_kind};
 use crate::choose::{choose, current, wait_for_dyno};
 use crate::failure::Failure;
+use crate::hold;
 use crate::settings::{AppLimits, Limits};
 use crate::table::{App, OnDyno};
 use crate::upstream::{Key, Lease, connect};
@@ -43,10 +44,16 @@ pub(crate) async fn to_app(
     let mut last_failure = None;
     let mut connecting = Duration::ZERO;
     let mut repeated = false;
+    let mut held = false;
     loop {
         let Some(upstream) = choose(&app, &tried, shared.started) else {
             if let Some(failure) = last_failure.filter(|_| !app.backends.is_empty()) {
-                return Err(failure);
+                if failure != Failure::ConnectRefused || held {
+                    return Err(failure);
+                }
+                held = true;
+                app = hold::after_refusal(worker, &app, &tried, started).await.ok_or(failure)?;
+                continue;
             }
             flight.dyno = None;
             app = wait_for_dyno(worker, app, started).await?;
@@ -62,7 +69,8 @@ pub(crate) async fn to_app(
             None => {
                 let from = Instant::now();
                 let left = app.limits.queue.saturating_sub(started.elapsed());
-                let connected = connect(key.1, app.limits.connect.min(left)).await;
+                let connecting_now = connect(key.1, app.limits.connect.min(left));
+                let connected = hold::unless_it_leaves(worker, &upstream, connecting_now).await;
                 connecting += from.elapsed();
                 match connected {
                     Ok(sender) => (sender, false),

@@ -4,10 +4,11 @@
 //! `worker` (its connection), `proxy` (whose it is), `dispatch` (which dyno), `upstream`
 //! (the connection there), `body` or `upgrade` (its bytes), and leaves an entry in
 //! `access_log`. Beside the workers one control thread follows the daemon's table (`sync`,
-//! `table_file`), takes access lines to the daemon (`ship`), watches the certificate (`tls`)
-//! and answers about the router (`admin`).
+//! `table_file`), takes access lines to the daemon (`ship`), wakes apps that sleep (`wake`),
+//! watches the certificate (`tls`) and answers about the router (`admin`).
 
 mod access_log;
+mod activity;
 mod admin;
 mod body;
 mod certificates;
@@ -17,6 +18,7 @@ mod daemon_client;
 mod dispatch;
 mod failure;
 mod headers;
+mod hold;
 mod holder;
 mod listen;
 mod pages;
@@ -31,6 +33,7 @@ mod table_file;
 mod tls;
 mod upgrade;
 mod upstream;
+mod wake;
 mod worker;
 
 pub use admin::{BackendStatus, Status};

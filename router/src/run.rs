@@ -23,6 +23,7 @@ use crate::sync::Sync;
 use crate::table::Routes;
 use crate::table_file::TableFile;
 use crate::tls::{self, Certificates};
+use crate::wake::Waker;
 use crate::worker::{self, Listening, Shared};
 
 /// Why a router doesn't start.
@@ -119,6 +120,7 @@ pub fn start(settings: Settings, inherited: Inherited) -> Result<Running, StartE
         started: Instant::now(),
         connections: AtomicUsize::new(0),
         waiting: AtomicUsize::new(0),
+        sleepers: Arc::default(),
     });
     let (log, entries, dropped) = AccessLog::new(settings.limits.log_queue);
     let (stop, stopped) = watch::channel(false);
@@ -191,6 +193,8 @@ pub fn start(settings: Settings, inherited: Inherited) -> Result<Running, StartE
         limits: limits.clone(),
         waiting: Arc::clone(&log_waiting),
     };
+    let waker =
+        Waker { socket: settings.control_socket(), sleepers: Arc::clone(&shared.sleepers), limits: limits.clone() };
     let admin_socket = settings.admin_socket();
     let admin_listener = admin_listener(&settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -206,6 +210,7 @@ pub fn start(settings: Settings, inherited: Inherited) -> Result<Running, StartE
             let tasks = [
                 tokio::spawn(sync.run()),
                 tokio::spawn(admin.run(admin_listener)),
+                tokio::spawn(waker.run()),
                 tokio::spawn(control.watch_certificate(limits.tls_check)),
             ];
             let shipped = tokio::spawn(shipper.run());

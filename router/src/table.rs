@@ -10,6 +10,7 @@ use paas_domain::route::{AppRoute, Backend, ControlRoute, HostIndex, RouteTable,
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::activity::Activity;
 use crate::certificates::AppCertificates;
 use crate::settings::{AppLimits, Limits};
 
@@ -33,6 +34,7 @@ pub(crate) struct App {
     pub(crate) route: AppRoute,
     pub(crate) backends: Vec<Arc<Upstream>>,
     pub(crate) limits: AppLimits,
+    pub(crate) activity: Arc<Activity>,
 }
 
 /// A dyno as all workers see it. It stays the same object from table to table.
@@ -42,16 +44,18 @@ pub(crate) struct Upstream {
     /// Shared with every request's record.
     pub(crate) dyno: Arc<str>,
     pub(crate) app: Uuid,
+    activity: Arc<Activity>,
     in_flight: AtomicU32,
     quarantined_until: AtomicU64,
 }
 
 impl Upstream {
-    fn new(backend: &Backend, app: Uuid) -> Upstream {
+    fn new(backend: &Backend, app: Uuid, activity: Arc<Activity>) -> Upstream {
         Upstream {
             backend: backend.clone(),
             dyno: backend.dyno.as_str().into(),
             app,
+            activity,
             in_flight: AtomicU32::new(0),
             quarantined_until: AtomicU64::new(0),
         }
@@ -84,12 +88,14 @@ pub(crate) struct OnDyno(pub(crate) Arc<Upstream>);
 impl OnDyno {
     pub(crate) fn new(upstream: Arc<Upstream>) -> OnDyno {
         upstream.in_flight.fetch_add(1, Ordering::Relaxed);
+        upstream.activity.touch();
         OnDyno(upstream)
     }
 }
 
 impl Drop for OnDyno {
     fn drop(&mut self) {
+        self.0.activity.touch();
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -107,20 +113,24 @@ impl Snapshot {
         limits: &Limits,
         known: bool,
         upstreams: &mut HashMap<(Uuid, Uuid), Weak<Upstream>>,
-        before: &AppCertificates,
+        before: Option<&Snapshot>,
     ) -> Snapshot {
-        let certificates = AppCertificates::new(&table.certificates, before);
+        let no_certificates = AppCertificates::default();
+        let known_certificates = before.map_or(&no_certificates, |before| &before.certificates);
+        let certificates = AppCertificates::new(&table.certificates, known_certificates);
         let index = HostIndex::new(&table);
         let mut apps = Vec::with_capacity(table.apps.len());
         let mut by_id = HashMap::with_capacity(table.apps.len());
         for route in table.apps {
+            let known = before.and_then(|before| before.app(route.id));
+            let activity = known.map_or_else(|| Arc::new(Activity::new()), |app| Arc::clone(&app.activity));
             let backends = route
                 .backends
                 .iter()
                 .map(|backend| {
                     let before = upstreams.get(&(route.id, backend.id)).and_then(Weak::upgrade);
                     before.filter(|before| before.backend == *backend).unwrap_or_else(|| {
-                        let new = Arc::new(Upstream::new(backend, route.id));
+                        let new = Arc::new(Upstream::new(backend, route.id, Arc::clone(&activity)));
                         upstreams.insert((route.id, backend.id), Arc::downgrade(&new));
                         new
                     })
@@ -128,7 +138,7 @@ impl Snapshot {
                 .collect();
             by_id.insert(route.id, apps.len());
             let limits = AppLimits::new(limits, &route.rules);
-            apps.push(Arc::new(App { route, backends, limits }));
+            apps.push(Arc::new(App { route, backends, limits, activity }));
         }
         Snapshot {
             instance: table.instance,
@@ -186,8 +196,7 @@ impl Routes {
     pub(crate) fn new(table: Option<RouteTable>, limits: Limits) -> Routes {
         let mut upstreams = HashMap::new();
         let known = table.is_some();
-        let snapshot =
-            Snapshot::new(table.unwrap_or_default(), &limits, known, &mut upstreams, &AppCertificates::default());
+        let snapshot = Snapshot::new(table.unwrap_or_default(), &limits, known, &mut upstreams, None);
         Routes {
             current: ArcSwap::from_pointee(snapshot),
             changed: watch::Sender::new(0),
@@ -208,7 +217,7 @@ impl Routes {
     /// Replaces the table.
     pub(crate) fn publish(&self, table: RouteTable) {
         let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = Snapshot::new(table, &self.limits, true, &mut upstreams, &self.current.load().certificates);
+        let snapshot = Snapshot::new(table, &self.limits, true, &mut upstreams, Some(&self.current.load()));
         self.current.store(Arc::new(snapshot));
         upstreams.retain(|_, upstream| upstream.strong_count() > 0);
         drop(upstreams);

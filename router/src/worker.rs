@@ -28,6 +28,7 @@ use crate::settings::Limits;
 use crate::streams::Streams;
 use crate::table::Routes;
 use crate::upstream::Pool;
+use crate::wake::Sleepers;
 
 /// What all workers share.
 pub(crate) struct Shared {
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicUsize,
     /// Requests that wait for a dyno to come up.
     pub(crate) waiting: AtomicUsize,
+    /// Apps that sleep and are waited for.
+    pub(crate) sleepers: Arc<Sleepers>,
 }
 
 /// A listener for a worker to take connections from.
