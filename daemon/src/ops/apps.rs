@@ -237,6 +237,8 @@ async fn begin(p: &Platform, actor: &Actor, new: New<'_>) -> Result<(Change, App
             slug_size: None,
             route_state: None,
             acm: false,
+            idle_after: None,
+            idle_since: None,
             created_at: now,
             updated_at: now,
             released_at: None,

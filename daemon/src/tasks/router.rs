@@ -30,14 +30,20 @@ pub fn status_socket(cx: &Context) -> PathBuf {
 
 /// What the router says of itself; nothing when none answers.
 pub async fn status(socket: &Path) -> Option<serde_json::Value> {
+    ask(socket, "/status").await
+}
+
+/// What the router answers to a question; nothing when none answers as it should.
+pub async fn ask<T: serde::de::DeserializeOwned>(socket: &Path, path: &str) -> Option<T> {
     let ask = async {
         let mut stream = UnixStream::connect(socket).await.ok()?;
-        stream.write_all(b"GET /status HTTP/1.1\r\nHost: router\r\nConnection: close\r\n\r\n").await.ok()?;
+        let question = format!("GET {path} HTTP/1.1\r\nHost: router\r\nConnection: close\r\n\r\n");
+        stream.write_all(question.as_bytes()).await.ok()?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.ok()?;
         let text = String::from_utf8_lossy(&answer).into_owned();
         let (_, body) = text.split_once("\r\n\r\n")?;
-        let (from, to) = (body.find('{')?, body.rfind('}')?);
+        let (from, to) = (body.find(['{', '['])?, body.rfind(['}', ']'])?);
         serde_json::from_str(body.get(from..=to)?).ok()
     };
     tokio::time::timeout(Duration::from_secs(2), ask).await.ok().flatten()
