@@ -6,8 +6,10 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use paas_domain::route::AppRoute;
 
-use crate::body::DownBody;
 use crate::failure::Failure;
+
+/// An answer of the router's own.
+pub(crate) type Page = Response<Bytes>;
 
 /// The pages there are.
 #[derive(Clone, Copy)]
@@ -44,7 +46,7 @@ impl Kind {
 }
 
 /// The answer for `failure` of `app`.
-pub(crate) fn failed(failure: Failure, app: Option<&AppRoute>) -> Response<DownBody> {
+pub(crate) fn failed(failure: Failure, app: Option<&AppRoute>) -> Page {
     let kind = Kind::of(failure);
     let own = app.and_then(|app| match kind {
         Kind::Error => app.error_page_url.as_deref(),
@@ -78,7 +80,7 @@ pub(crate) fn failed(failure: Failure, app: Option<&AppRoute>) -> Response<DownB
 }
 
 /// No app has this name.
-pub(crate) fn no_such_app() -> Response<DownBody> {
+pub(crate) fn no_such_app() -> Page {
     html(
         StatusCode::NOT_FOUND,
         page(
@@ -90,7 +92,7 @@ pub(crate) fn no_such_app() -> Response<DownBody> {
 }
 
 /// The router has no table yet: it was started for the first time and the daemon is away.
-pub(crate) fn no_table() -> Response<DownBody> {
+pub(crate) fn no_table() -> Page {
     html(
         StatusCode::SERVICE_UNAVAILABLE,
         page("Starting", "This server has only just been started. Please try again in a moment.", ""),
@@ -98,7 +100,7 @@ pub(crate) fn no_table() -> Response<DownBody> {
 }
 
 /// The daemon can't be reached; its clients read JSON.
-pub(crate) fn control_away() -> Response<DownBody> {
+pub(crate) fn control_away() -> Page {
     let body = "{\"id\":\"service_unavailable\",\"message\":\"The API can't be reached just now: it is being restarted \
                 or stopped. Apps go on running. Try again in a moment; if that doesn't help, look at the paasd service \
                 on the server.\"}\n";
@@ -107,21 +109,26 @@ pub(crate) fn control_away() -> Response<DownBody> {
     response
 }
 
+/// What is asked is no HTTP, or not as this server takes it.
+pub(crate) fn bad_request() -> Page {
+    text(StatusCode::BAD_REQUEST, "This is no request that this server understands.\n")
+}
+
 /// A short text for requests that no app is asked about.
-pub(crate) fn text(status: StatusCode, body: &'static str) -> Response<DownBody> {
+pub(crate) fn text(status: StatusCode, body: &'static str) -> Page {
     plain(status, "text/plain; charset=utf-8", body)
 }
 
-fn plain(status: StatusCode, kind: &'static str, body: &'static str) -> Response<DownBody> {
+fn plain(status: StatusCode, kind: &'static str, body: &'static str) -> Page {
     respond(status, kind, Bytes::from_static(body.as_bytes()))
 }
 
-fn html(status: StatusCode, page: String) -> Response<DownBody> {
+fn html(status: StatusCode, page: String) -> Page {
     respond(status, "text/html; charset=utf-8", Bytes::from(page))
 }
 
-fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Response<DownBody> {
-    let mut response = Response::new(DownBody::full(body));
+fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Page {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
