@@ -76,8 +76,9 @@ impl Server {
         });
     }
 
-    fn state(&self, app: &str) -> String {
-        self.dynos(app)[0]["state"].as_str().unwrap().to_owned()
+    /// How the only dyno is; nothing while there is none yet.
+    fn state(&self, app: &str) -> Option<String> {
+        Some(self.dynos(app).first()?["state"].as_str()?.to_owned())
     }
 
     /// Requests that wait in the router, as it says itself.
@@ -125,7 +126,7 @@ fn the_first_requests_wake_an_app_and_are_answered() {
     // It is killed between the wake and the boot.
     server.sleeps(&app);
     let first = ask(to, &app, 2);
-    wait_for("the wake", || (server.state(&app) != "idle").then_some(()));
+    wait_for("the wake", || (server.state(&app).as_deref() != Some("idle")).then_some(()));
     server.kill();
     server.up();
     assert_eq!(first.join().unwrap().unwrap().0, 200);
@@ -135,7 +136,7 @@ fn the_first_requests_wake_an_app_and_are_answered() {
     let (status, said) = server.send("PATCH", &format!("/apps/{app}"), &json!({"maintenance": true}));
     assert_eq!(status, 200, "{said}");
     wait_for("the page", || (ask(to, &app, 2).join().unwrap().unwrap().0 == 503).then_some(()));
-    assert_eq!(server.state(&app), "idle");
+    assert_eq!(server.state(&app).as_deref(), Some("idle"));
     server.settled(&[]);
     let log = server.log_of(&app);
     for line in log.lines().filter(|line| line.contains("code=")) {
@@ -164,7 +165,7 @@ fn a_connection_that_is_open_keeps_an_app_awake() {
     server.may_idle(&other);
     // The other was asked for later, and sleeps first.
     server.sleeps(&other);
-    assert_eq!(server.state(&open), "up");
+    assert_eq!(server.state(&open).as_deref(), Some("up"));
     echo(&mut tunnel);
     drop(tunnel);
     server.sleeps(&open);

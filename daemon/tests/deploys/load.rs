@@ -133,7 +133,8 @@ impl Load {
                         }
                         request(connection.as_mut().unwrap(), &head)
                     })();
-                    if !kept || answer.is_err() {
+                    // The router ends a connection whose request it could not read to its end.
+                    if !kept || !matches!(answer, Ok((200, _))) {
                         connection = None;
                     }
                     let took = sent.elapsed();
