@@ -185,6 +185,7 @@ impl Daemon {
         jobs.spawn(tasks::routes::run(routes, stopped.clone()));
         jobs.spawn(prepare_engine(platform.clone(), stopped.clone()));
         jobs.spawn(reconciler.run(stopped.clone()));
+        jobs.spawn(tasks::idle::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::metrics::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::addons::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::cleanup::run(platform.clone(), stopped.clone()));

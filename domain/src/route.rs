@@ -276,6 +276,29 @@ pub struct LogLine {
     pub line: String,
 }
 
+/// Apps that sleep and are asked for: body of `POST /router/wake`.
+///
+/// A router repeats it for as long as somebody waits for them and they sleep; the daemon wakes
+/// those that do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wake {
+    /// Their ids.
+    pub apps: Vec<Uuid>,
+}
+
+/// Of when an app was last asked for: answer to `GET /activity?apps=ID,ID` on the router's own
+/// socket, one for each of those that are in its table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppActivity {
+    /// Which.
+    pub app_id: Uuid,
+    /// Milliseconds since a request came or ended; since the router's start, or since the app
+    /// was new to it, if none did.
+    pub quiet_ms: u64,
+    /// Requests and tunnels on its dynos, and requests that wait for one.
+    pub open: u64,
+}
+
 /// Who answers for a host name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {

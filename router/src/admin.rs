@@ -1,7 +1,8 @@
 //! What the router says of itself on `run/router.sock`: by it the daemon finds a router that
-//! is already running, and learns when a dyno has had its last request. `GET /apps` and
-//! `GET /metrics` tell what was counted.
+//! is already running, and learns when a dyno has had its last request and an app its last
+//! visitor. `GET /apps` and `GET /metrics` tell what was counted.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use paas_domain::exposition;
+use paas_domain::route::AppActivity;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use uuid::Uuid;
@@ -129,6 +131,10 @@ impl Admin {
                 let apps = metrics::traffic(&self.shared);
                 (StatusCode::OK, json, serde_json::to_vec(&apps).unwrap_or_default())
             }
+            (&Method::GET, "/activity") => {
+                let apps = self.activity(request.uri().query().unwrap_or_default());
+                (StatusCode::OK, json, serde_json::to_vec(&apps).unwrap_or_default())
+            }
             (&Method::GET, "/metrics") => {
                 let lines = metrics::Lines {
                     waiting: self.log_waiting.load(Ordering::Relaxed),
@@ -138,7 +144,9 @@ impl Admin {
                 (StatusCode::OK, exposition::CONTENT_TYPE, metrics::text(&self.shared, &lines).into_bytes())
             }
             _ => {
-                let text = b"{\"message\":\"Only GET /status, /apps and /metrics are answered here.\"}".to_vec();
+                let text =
+                    b"{\"message\":\"Only GET /status, /apps, /activity?apps=ID,ID and /metrics are answered here.\"}"
+                        .to_vec();
                 (StatusCode::NOT_FOUND, json, text)
             }
         };
@@ -146,6 +154,23 @@ impl Admin {
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         response
+    }
+
+    /// Of the apps that `query` names and the table has.
+    fn activity(&self, query: &str) -> Vec<AppActivity> {
+        let names = query.split('&').find_map(|part| part.strip_prefix("apps=")).unwrap_or_default();
+        let table = self.shared.routes.load_full();
+        let mut on_dynos: HashMap<Uuid, u64> = HashMap::new();
+        for upstream in self.shared.routes.upstreams() {
+            *on_dynos.entry(upstream.app).or_default() += u64::from(upstream.in_flight());
+        }
+        let apps = names.split(',').filter_map(|id| table.app(id.parse().ok()?));
+        apps.map(|app| AppActivity {
+            app_id: app.route.id,
+            quiet_ms: u64::try_from(app.activity.quiet().as_millis()).unwrap_or(u64::MAX),
+            open: on_dynos.get(&app.route.id).copied().unwrap_or_default() + u64::from(app.activity.waiting()),
+        })
+        .collect()
     }
 
     /// The dynos of the table, and those that have requests: of this router, or of one that

@@ -22,6 +22,7 @@ use crate::ship::Shipper;
 use crate::sync::Sync;
 use crate::table::Routes;
 use crate::table_file::TableFile;
+use crate::wake::Waker;
 
 /// How often a router that ends looks for a table that its successor has written.
 const FOLLOW: Duration = Duration::from_millis(250);
@@ -31,6 +32,7 @@ pub(crate) struct Control {
     pub(crate) admin: Arc<Admin>,
     pub(crate) socket: AdminSocket,
     pub(crate) sync: Sync,
+    pub(crate) waker: Waker,
     pub(crate) shipper: Shipper,
     pub(crate) doors: Doors,
     pub(crate) file: TableFile,
@@ -48,7 +50,7 @@ pub(crate) struct Control {
 impl Control {
     /// Until the router has ended.
     pub(crate) async fn run(self) {
-        let Control { admin, socket, sync, shipper, doors, file, estate, ending, workers, limits, .. } = self;
+        let Control { admin, socket, sync, waker, shipper, doors, file, estate, ending, workers, limits, .. } = self;
         let mut stopped = self.stopped;
         let (listener, path) = (socket.listener, socket.path);
         let listener = match tokio::net::UnixListener::from_std(listener) {
@@ -63,6 +65,7 @@ impl Control {
         let log_waiting = Arc::clone(&admin.log_waiting);
         let tasks = [
             tokio::spawn(sync.run()),
+            tokio::spawn(waker.run()),
             tokio::spawn(Arc::clone(&admin).run(listener, limits.recent)),
             tokio::spawn(doors.watch_certificate(limits.tls_check)),
         ];

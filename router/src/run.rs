@@ -27,6 +27,7 @@ use crate::sync::Sync;
 use crate::table::Routes;
 use crate::table_file::TableFile;
 use crate::tls::{self, Certificates};
+use crate::wake::Waker;
 use crate::worker::{self, Shared};
 
 /// Why a router doesn't start.
@@ -151,6 +152,7 @@ fn begin(
         waiting: AtomicUsize::new(0),
         https_port: Arc::default(),
         totals: Totals::default(),
+        sleepers: Arc::default(),
     });
     if let Some(port) = settings.https_port {
         shared.https_port.set(port);
@@ -228,6 +230,8 @@ fn begin(
         limits: limits.clone(),
         waiting: Arc::clone(&log_waiting),
     };
+    let waker =
+        Waker { socket: settings.control_socket(), sleepers: Arc::clone(&shared.sleepers), limits: limits.clone() };
     let socket = AdminSocket::bind(settings.admin_socket())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -278,6 +282,7 @@ fn begin(
         admin,
         socket,
         sync,
+        waker,
         shipper,
         doors,
         file,

@@ -96,6 +96,9 @@ pub struct Limits {
     pub connect: Duration,
     /// How long a dyno that couldn't be connected to is left alone.
     pub quarantine: Duration,
+    /// How long a request whose dynos all refuse it waits for the daemon to learn of their end
+    /// (H21 after that).
+    pub hold: Duration,
     /// Dynos tried for one request.
     pub attempts: usize,
     /// Waiting for a dyno and connecting, together (H20).
@@ -178,6 +181,7 @@ impl Default for Limits {
         Limits {
             connect: Duration::from_millis(usual::CONNECT_MS),
             quarantine: Duration::from_secs(5),
+            hold: Duration::from_secs(5),
             attempts: 10,
             queue: Duration::from_millis(usual::QUEUE_MS),
             concurrency: usual::CONCURRENCY,

@@ -29,6 +29,7 @@ use crate::stats::{Totals, count, this_is_worker};
 use crate::stopping::Stopping;
 use crate::table::Routes;
 use crate::upstream::Pool;
+use crate::wake::Sleepers;
 use crate::{http1, http2};
 
 /// Bytes that are read at once at most.
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) https_port: Arc<HttpsPort>,
     /// What is counted for no app.
     pub(crate) totals: Totals,
+    /// Apps that sleep and are waited for.
+    pub(crate) sleepers: Arc<Sleepers>,
 }
 
 /// A listener for a worker to take connections from.

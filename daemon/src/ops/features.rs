@@ -49,8 +49,11 @@ pub const SESSION_AFFINITY: &str = "http-session-affinity";
 /// The router speaks HTTP/2 with dynos.
 pub const HTTP2_TO_DYNOS: &str = "http2-to-dynos";
 
+/// Web dynos sleep while nobody asks for the app.
+pub const WEB_IDLING: &str = "web-idling";
+
 /// Those of apps, by name.
-pub const OF_APPS: [Known; 6] = [
+pub const OF_APPS: [Known; 7] = [
     Known {
         name: "http-routing-2-dot-0",
         display_name: "Router 2.0",
@@ -106,6 +109,15 @@ pub const OF_APPS: [Known; 6] = [
         default: true,
         fixed: Some("runtime-dyno-metadata is always on: every dyno gets HEROKU_APP_NAME and its like."),
     },
+    Known {
+        name: WEB_IDLING,
+        display_name: "Web idling",
+        description: "Let web dynos sleep after half an hour without a request; the next request wakes them and waits",
+        doc_url: "https://devcenter.heroku.com/articles/eco-dyno-hours#dyno-sleeping",
+        state: "general",
+        default: false,
+        fixed: None,
+    },
 ];
 
 /// Those of accounts.
@@ -157,7 +169,13 @@ pub async fn of_app(p: &Platform, app: &App) -> Result<Vec<Feature>> {
 /// Whether one is on for an app.
 pub async fn is_on(c: &mut Conn, app_id: Uuid, name: &str) -> Result<bool> {
     let default = APPS.iter().any(|known| known.name == name && known.default);
-    Ok(features::is_on(c, app_id, name).await?.unwrap_or(default))
+    Ok(features::find(c, app_id, name).await?.map_or(default, |row| row.enabled))
+}
+
+/// Since when one is on that has to be switched on.
+pub async fn on_since(c: &mut Conn, app_id: Uuid, name: &str) -> Result<Option<DateTime<Utc>>> {
+    let row = features::find(c, app_id, name).await?;
+    Ok(row.filter(|row| row.enabled).map(|row| row.updated_at))
 }
 
 /// One of an app; `is_it` tells it by name or identity.

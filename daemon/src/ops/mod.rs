@@ -23,6 +23,7 @@ pub mod dynos;
 pub mod features;
 pub mod formation;
 pub mod guesses;
+pub mod idle;
 pub mod inside;
 pub mod log_drains;
 pub mod logs;

@@ -8,6 +8,7 @@ pub mod cleanup;
 pub mod collect;
 pub mod control;
 pub mod drains;
+pub mod idle;
 pub mod metrics;
 pub mod promotions;
 pub mod reconcile;

@@ -31,7 +31,12 @@ pub fn status_socket(cx: &Context) -> PathBuf {
 
 /// What the router says of itself; nothing when none answers.
 pub async fn status(socket: &Path) -> Option<serde_json::Value> {
-    serde_json::from_slice(&router::ask(socket, "/status").await.ok()?).ok()
+    ask(socket, "/status").await
+}
+
+/// What the router answers to a question; nothing when none answers as it should.
+pub async fn ask<T: serde::de::DeserializeOwned>(socket: &Path, path: &str) -> Option<T> {
+    serde_json::from_slice(&router::ask(socket, path).await.ok()?).ok()
 }
 
 /// The dynos that the router has requests on, in its table or out of it; none when it does

@@ -187,6 +187,11 @@ impl Routes {
         });
     }
 
+    /// What it is made from.
+    pub fn platform(&self) -> &Platform {
+        &self.inner.p
+    }
+
     /// The table, to be read or waited on.
     pub fn table(&self) -> watch::Receiver<Arc<RouteTable>> {
         self.inner.table.subscribe()
@@ -230,6 +235,7 @@ impl Routes {
                 state: match app.route_state.as_deref() {
                     Some("no-web") => RouteState::NoWeb,
                     Some("crashed") => RouteState::Crashed,
+                    Some("idle") => RouteState::Idle,
                     Some("booting") => RouteState::Booting,
                     Some("serving") if backends.is_empty() => RouteState::Booting,
                     Some("serving") => RouteState::Serving,

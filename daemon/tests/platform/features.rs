@@ -28,6 +28,7 @@ async fn features_are_listed_and_switched() {
             "log-runtime-metrics public false",
             "preboot general true",
             "runtime-dyno-metadata public true",
+            "web-idling general false"
         ]
     );
     let on = t.patch("/apps/app/features/log-runtime-metrics", json!({"enabled": true})).await.ok();
@@ -59,12 +60,12 @@ async fn features_are_listed_and_switched() {
 }
 
 /// Answers for each web dyno of the engine in memory, as soon as there is one.
-fn answer_for_dynos(t: &TestApp) -> tokio::task::JoinHandle<()> {
+pub(crate) fn answer_for_dynos(t: &TestApp) -> tokio::task::JoinHandle<()> {
     let fake = t.fake.clone().unwrap();
     tokio::spawn(async move {
         let mut listeners = HashMap::new();
         loop {
-            for dyno in fake.list(None).await.unwrap() {
+            for dyno in fake.list(None).await.unwrap_or_default() {
                 if let (Some(address), false) = (dyno.address, listeners.contains_key(&dyno.id)) {
                     let at = SocketAddr::new(address, ops::spec::port(dyno.id));
                     listeners.insert(dyno.id, TcpListener::bind(at).await.unwrap());

@@ -13,6 +13,7 @@ mod changes;
 mod drains;
 mod dynos;
 mod features;
+mod idle;
 mod log_streams;
 mod oauth;
 mod people;

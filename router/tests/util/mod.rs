@@ -33,6 +33,7 @@ pub fn limits() -> Limits {
     Limits {
         connect: Duration::from_millis(300),
         quarantine: Duration::from_millis(300),
+        hold: Duration::from_millis(100),
         queue: Duration::from_millis(900),
         first_byte: Duration::from_millis(500),
         idle: Duration::from_millis(500),
