@@ -3,9 +3,8 @@
 //! `GET /metrics` tell what was counted.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -71,7 +70,7 @@ pub struct BackendStatus {
     pub current: bool,
     /// Whether it is left alone for a while since it couldn't be connected to.
     pub quarantined: bool,
-    /// Requests and tunnels on it now.
+    /// Requests and tunnels on it now, those of a router that has handed over to this one too.
     pub in_flight: u32,
 }
 
@@ -81,33 +80,27 @@ pub(crate) struct Admin {
     pub(crate) router: Uuid,
     pub(crate) connected: Arc<AtomicBool>,
     pub(crate) http: Vec<String>,
-    pub(crate) https: Arc<std::sync::Mutex<Vec<String>>>,
+    pub(crate) https: Arc<Mutex<Vec<String>>>,
+    /// What the router that was here before still has requests on.
+    pub(crate) older: Arc<Mutex<Vec<BackendStatus>>>,
     pub(crate) log_waiting: Arc<AtomicUsize>,
     pub(crate) log_dropped: Arc<Dropped>,
 }
 
 impl Admin {
-    /// Never ends. What is recent goes back one to two times `recent`.
-    pub(crate) async fn run(self, listener: UnixListener, recent: Duration) {
-        let admin = Arc::new(self);
-        let note = metrics::note(Arc::clone(&admin.shared), recent);
-        tokio::select! {
-            () = admin.listen(listener) => {}
-            () = note => {}
-        }
-    }
-
-    async fn listen(self: &Arc<Self>, listener: UnixListener) {
+    /// Never ends.
+    pub(crate) async fn run(self: Arc<Self>, listener: UnixListener) {
+        let admin = self;
         loop {
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     tracing::warn!("A question about the router can't be taken: {error}");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                     continue;
                 }
             };
-            let admin = Arc::clone(self);
+            let admin = Arc::clone(&admin);
             tokio::spawn(async move {
                 let service = service_fn(|request| {
                     let response = admin.answer(&request);
@@ -147,10 +140,12 @@ impl Admin {
         response
     }
 
-    fn status(&self) -> Status {
+    /// The dynos of the table, and those that have requests: of this router, or of one that
+    /// has handed over to it and still has some.
+    pub(crate) fn backends(&self) -> Vec<BackendStatus> {
         let table = self.shared.routes.load_full();
         let started = self.shared.started;
-        let backends = self
+        let mut backends: Vec<BackendStatus> = self
             .shared
             .routes
             .upstreams()
@@ -165,6 +160,18 @@ impl Admin {
             })
             .filter(|backend| backend.current || backend.in_flight > 0)
             .collect();
+        for older in self.older.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            match backends.iter_mut().find(|backend| backend.id == older.id) {
+                Some(backend) => backend.in_flight += older.in_flight,
+                None => backends.push(BackendStatus { current: false, ..older.clone() }),
+            }
+        }
+        backends
+    }
+
+    fn status(&self) -> Status {
+        let table = self.shared.routes.load_full();
+        let started = self.shared.started;
         Status {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -177,10 +184,10 @@ impl Admin {
             waiting: self.shared.waiting.load(Ordering::Relaxed),
             uptime_seconds: started.elapsed().as_secs(),
             http: self.http.clone(),
-            https: self.https.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone(),
+            https: self.https.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             log_waiting: self.log_waiting.load(Ordering::Relaxed),
             log_dropped: self.log_dropped.total(),
-            backends,
+            backends: self.backends(),
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod backend;
 pub mod client;
 pub mod daemon;
 pub mod exposition;
+pub mod process;
 pub mod tls;
 
 use std::net::SocketAddr;
