@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -91,26 +90,19 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// Never ends. What is recent goes back one to two times `recent`.
-    pub(crate) async fn run(self: Arc<Self>, listener: UnixListener, recent: Duration) {
-        let note = metrics::note(Arc::clone(&self.shared), recent);
-        tokio::select! {
-            () = self.listen(listener) => {}
-            () = note => {}
-        }
-    }
-
-    async fn listen(self: &Arc<Self>, listener: UnixListener) {
+    /// Never ends.
+    pub(crate) async fn run(self: Arc<Self>, listener: UnixListener) {
+        let admin = self;
         loop {
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     tracing::warn!("A question about the router can't be taken: {error}");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                     continue;
                 }
             };
-            let admin = Arc::clone(self);
+            let admin = Arc::clone(&admin);
             tokio::spawn(async move {
                 let service = service_fn(|request| {
                     let response = admin.answer(&request);

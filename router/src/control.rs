@@ -16,6 +16,7 @@ use crate::admin::Admin;
 use crate::doors::Doors;
 use crate::ending::Ending;
 use crate::handover::{Before, Estate, listen, report};
+use crate::metrics;
 use crate::run::StartError;
 use crate::settings::Limits;
 use crate::ship::Shipper;
@@ -66,8 +67,9 @@ impl Control {
         let tasks = [
             tokio::spawn(sync.run()),
             tokio::spawn(waker.run()),
-            tokio::spawn(Arc::clone(&admin).run(listener, limits.recent)),
+            tokio::spawn(Arc::clone(&admin).run(listener)),
             tokio::spawn(doors.watch_certificate(limits.tls_check)),
+            tokio::spawn(metrics::note(Arc::clone(&admin.shared), limits.recent)),
         ];
         let shipped = tokio::spawn(shipper.run());
         // An error means that whoever could stop us is gone.

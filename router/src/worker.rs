@@ -225,14 +225,7 @@ fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16, tl
             drop(alive);
         }),
         Some(acceptor) => tokio::task::spawn_local(async move {
-            let shared = Arc::clone(&conn.worker.shared);
-            let shaken = Box::pin(handshake(conn, stream, acceptor)).await;
-            count(match shaken.as_ref().map(|(conn, ..)| conn.tls) {
-                Some(Some("tls1.3")) => &shared.totals.tls13,
-                Some(_) => &shared.totals.tls12,
-                None => &shared.totals.handshakes_failed,
-            });
-            if let Some((conn, stream, http2)) = shaken {
+            if let Some((conn, stream, http2)) = Box::pin(handshake(conn, stream, acceptor)).await {
                 if http2 {
                     Box::pin(http2::serve::serve(Rc::new(conn), stream)).await;
                 } else {
@@ -251,8 +244,12 @@ async fn handshake(
     stream: TcpStream,
     acceptor: TlsAcceptor,
 ) -> Option<(Conn, TlsStream<TcpStream>, bool)> {
-    let limit = conn.worker.shared.limits.handshake;
-    let mut stream = tokio::time::timeout(limit, acceptor.accept(stream)).await.ok()?.ok()?;
+    let shared = Arc::clone(&conn.worker.shared);
+    let (limit, totals) = (shared.limits.handshake, &shared.totals);
+    let Ok(Ok(mut stream)) = tokio::time::timeout(limit, acceptor.accept(stream)).await else {
+        count(&totals.handshakes_failed);
+        return None;
+    };
     if stream.get_ref().1.alpn_protocol() == Some(challenge::ALPN) {
         // The handshake was all that is asked.
         let _ = tokio::time::timeout(limit, stream.shutdown()).await;
@@ -261,9 +258,11 @@ async fn handshake(
     let session = stream.get_ref().1;
     let http2 = session.alpn_protocol() == Some(b"h2");
     conn.server_name = session.server_name().map(Into::into);
-    conn.tls = Some(match session.protocol_version() {
-        Some(ProtocolVersion::TLSv1_3) => "tls1.3",
-        Some(_) | None => "tls1.2",
-    });
+    let (version, counted) = match session.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => ("tls1.3", &totals.tls13),
+        Some(_) | None => ("tls1.2", &totals.tls12),
+    };
+    count(counted);
+    conn.tls = Some(version);
     Some((conn, stream, http2))
 }
