@@ -37,6 +37,10 @@ pub struct Routing {
     pub session_affinity: bool,
     /// Whether dynos are asked by HTTP/2: the feature `http2-to-dynos`.
     pub http2_to_dynos: bool,
+    /// Time without a request after which web dynos sleep where `web_idling` is on, milliseconds.
+    pub idle_after_ms: u64,
+    /// Whether web dynos sleep while nobody asks for the app: the feature `web-idling`.
+    pub web_idling: bool,
     /// Names of the fields that the app has for itself.
     pub own: Vec<String>,
     /// When it was last changed, if ever.
@@ -84,6 +88,10 @@ pub struct RoutingUpdate {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::loose::given")]
     #[schemars(with = "Option<bool>")]
     pub hsts_include_subdomains: Option<Option<bool>>,
+    /// Whole minutes, 60000 to 2592000000 (30 days).
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::loose::given")]
+    #[schemars(with = "Option<i64>")]
+    pub idle_after_ms: Option<Option<i64>>,
     /// Needs `hsts_include_subdomains` and an `hsts_max_age` of a year.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::loose::given")]
     #[schemars(with = "Option<bool>")]

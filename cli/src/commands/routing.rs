@@ -12,7 +12,7 @@ use crate::output;
 use crate::progress::Action;
 
 /// Each setting: its name here, its name in the API.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 11] = [
     ("connect", "connect_ms"),
     ("queue", "queue_ms"),
     ("first-byte", "first_byte_ms"),
@@ -23,6 +23,7 @@ const SETTINGS: [(&str, &str); 10] = [
     ("hsts", "hsts_max_age"),
     ("hsts-include-subdomains", "hsts_include_subdomains"),
     ("hsts-preload", "hsts_preload"),
+    ("idle-after", "idle_after_ms"),
 ];
 
 #[derive(Debug, Subcommand)]
@@ -41,7 +42,7 @@ pub(crate) enum Command {
     Set {
         /// connect, queue, first-byte or idle=TIME; concurrency=COUNT; balancing=random or
         /// least-connections; https-only=on or off; hsts=TIME or off; hsts-include-subdomains and
-        /// hsts-preload=on or off
+        /// hsts-preload=on or off; idle-after=TIME without a request
         #[arg(value_name = "SETTING=VALUE", required = true)]
         settings: Vec<String>,
         #[command(flatten)]
@@ -135,6 +136,7 @@ fn set(update: &mut RoutingUpdate, setting: &str) -> Result<(), Failure> {
         "hsts" => update.hsts_max_age = Some(Some(milliseconds(name, value)? / 1000)),
         "hsts-include-subdomains" => update.hsts_include_subdomains = Some(Some(switch(name, value)?)),
         "hsts-preload" => update.hsts_preload = Some(Some(switch(name, value)?)),
+        "idle-after" => update.idle_after_ms = Some(Some(milliseconds(name, value)?)),
         _ => return Err(unknown(name)),
     }
     Ok(())
@@ -152,6 +154,7 @@ fn reset(update: &mut RoutingUpdate, name: &str) -> Result<(), Failure> {
         "hsts" => no_hsts(update),
         "hsts-include-subdomains" => update.hsts_include_subdomains = Some(None),
         "hsts-preload" => update.hsts_preload = Some(None),
+        "idle-after" => update.idle_after_ms = Some(None),
         _ => return Err(unknown(name)),
     }
     Ok(())
@@ -219,6 +222,7 @@ fn show(routing: &Routing, json: bool) -> anyhow::Result<()> {
         "https-only" => switch(routing.https_only),
         "hsts" => routing.hsts_max_age.map_or("off".to_owned(), |age| time(age.saturating_mul(1000))),
         "hsts-include-subdomains" => switch(routing.hsts_include_subdomains),
+        "idle-after" => time(routing.idle_after_ms),
         _ => switch(routing.hsts_preload),
     };
     let mut rows: Vec<Vec<String>> = SETTINGS
@@ -232,6 +236,7 @@ fn show(routing: &Routing, json: bool) -> anyhow::Result<()> {
     for (name, on, feature) in [
         ("session affinity", routing.session_affinity, "http-session-affinity"),
         ("HTTP/2 to dynos", routing.http2_to_dynos, "http2-to-dynos"),
+        ("idle web dynos", routing.web_idling, "web-idling"),
     ] {
         rows.push(vec![name.to_owned(), switch(on), format!("feature {feature}")]);
     }

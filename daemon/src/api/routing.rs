@@ -38,6 +38,8 @@ fn show(app: App, shown: Shown) -> wire::Routing {
         hsts_preload: rules.hsts.is_some_and(|hsts| hsts.preload),
         session_affinity: rules.affinity,
         http2_to_dynos: rules.http2,
+        idle_after_ms: u64::try_from(shown.idle_after.as_millis()).unwrap_or(u64::MAX),
+        web_idling: shown.web_idling,
         own: shown.own.into_iter().map(str::to_owned).collect(),
         updated_at: shown.updated_at,
     }
@@ -67,6 +69,7 @@ async fn update(
         hsts_max_age: body.hsts_max_age,
         hsts_include_subdomains: body.hsts_include_subdomains,
         hsts_preload: body.hsts_preload,
+        idle_after_ms: body.idle_after_ms,
     };
     let shown = routing::update(&p, &actor, &app, changes).await?;
     Ok(Json(show(app, shown)))

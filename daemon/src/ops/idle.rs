@@ -5,15 +5,15 @@
 //! formation or of the feature that comes after that time makes the mark void: nobody who changes
 //! an app needs to know of sleep.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Actor, Platform, features, releases};
+use super::{Platform, features, releases};
 use crate::{
-    error::{Error, Result},
+    error::Result,
     store::{
         self, Conn,
         apps::{self, App},
@@ -27,8 +27,8 @@ use crate::{
 /// Minutes without a request before web dynos sleep, where the app says nothing else. Heroku: 30.
 pub const DEFAULT_MINUTES: i64 = 30;
 
-/// The most that can be set: 30 days.
-const MOST_MINUTES: i64 = 30 * 24 * 60;
+/// The minutes that can be set: up to 30 days.
+pub const MINUTES: RangeInclusive<i64> = 1..=30 * 24 * 60;
 
 /// What a web dyno that sleeps would run.
 struct Asleep {
@@ -37,26 +37,9 @@ struct Asleep {
     release: Release,
 }
 
-/// The minutes without a request after which an app's web dynos sleep, where it has `web-idling` on.
-pub fn minutes(app: &App) -> i64 {
-    app.idle_after.map_or(DEFAULT_MINUTES, |seconds| seconds / 60)
-}
-
-/// The same, to reckon with.
+/// The time without a request after which an app's web dynos sleep, where it has `web-idling` on.
 pub fn after(app: &App) -> Duration {
     Duration::from_secs(u64::try_from(app.idle_after.unwrap_or(DEFAULT_MINUTES * 60)).unwrap_or_default())
-}
-
-/// Sets these minutes.
-pub async fn set_minutes(p: &Platform, actor: &Actor, app: &App, minutes: i64) -> Result<()> {
-    if !(1..=MOST_MINUTES).contains(&minutes) {
-        return Err(Error::invalid(format!("idle_after must be from 1 to {MOST_MINUTES} minutes.")));
-    }
-    let mut change = p.change(app.id).await?;
-    apps::set_idle_after(&mut change, app.id, minutes * 60, p.cx.now()).await?;
-    p.commit(change, Event::new("app.update", actor.name(), json!({"idle_after": minutes}))).await?;
-    p.tell(app.id, format!("Set idle-after to {minutes} minutes by user {}", actor.name()));
-    Ok(())
 }
 
 /// Since when an app's web dynos sleep, if they do.

@@ -1,17 +1,17 @@
 //! How the router treats an app: its time limits, how many requests at once, how a dyno is
 //! chosen, HTTPS. What is not set is as for all apps, which is as Heroku has it.
 
-use std::{fmt::Write as _, ops::RangeInclusive};
+use std::{fmt::Write as _, ops::RangeInclusive, time::Duration};
 
 use chrono::{DateTime, Utc};
 use paas_domain::route::{Balancing, Hsts, Rules, usual};
 use serde_json::json;
 
-use super::{Actor, Platform, features};
+use super::{Actor, Platform, features, idle};
 use crate::{
     error::{Error, Result},
     store::{
-        apps::App,
+        apps::{self, App},
         events::Event,
         routing::{self, AppRouting},
     },
@@ -46,6 +46,8 @@ pub struct Changes {
     pub hsts_include_subdomains: Given<bool>,
     /// Needs both.
     pub hsts_preload: Given<bool>,
+    /// Time without a request after which web dynos may sleep, milliseconds.
+    pub idle_after_ms: Given<i64>,
 }
 
 /// How an app is treated.
@@ -53,6 +55,10 @@ pub struct Changes {
 pub struct Shown {
     /// What counts now, with what is usual filled in.
     pub rules: Rules,
+    /// The time without a request after which web dynos sleep, where they may.
+    pub idle_after: Duration,
+    /// Whether they may.
+    pub web_idling: bool,
     /// The fields that the app has for itself, by their names in the API.
     pub own: Vec<&'static str>,
     /// When last changed, if ever.
@@ -104,7 +110,9 @@ fn own(row: &AppRouting) -> Vec<&'static str> {
 pub async fn show(p: &Platform, app: &App) -> Result<Shown> {
     let mut c = p.db.read().await?;
     let row = routing::of_app(&mut c, app.id).await?;
-    let own = row.as_ref().map(own).unwrap_or_default();
+    let app = apps::by_id(&mut c, app.id).await?.ok_or_else(|| Error::not_found("app", app.name.as_str()))?;
+    let mut own = row.as_ref().map(own).unwrap_or_default();
+    own.extend(app.idle_after.map(|_| "idle_after_ms"));
     let mut rules = row.as_ref().map(rules).unwrap_or_default();
     rules.connect_ms.get_or_insert(usual::CONNECT_MS);
     rules.queue_ms.get_or_insert(usual::QUEUE_MS);
@@ -113,7 +121,8 @@ pub async fn show(p: &Platform, app: &App) -> Result<Shown> {
     rules.concurrency.get_or_insert(usual::CONCURRENCY);
     rules.affinity = features::is_on(&mut c, app.id, features::SESSION_AFFINITY).await?;
     rules.http2 = features::is_on(&mut c, app.id, features::HTTP2_TO_DYNOS).await?;
-    Ok(Shown { rules, own, updated_at: row.map(|row| row.updated_at) })
+    let web_idling = features::is_on(&mut c, app.id, features::WEB_IDLING).await?;
+    Ok(Shown { rules, idle_after: idle::after(&app), web_idling, own, updated_at: row.map(|row| row.updated_at) })
 }
 
 /// Takes a number that was given if it is one of those that are allowed.
@@ -203,18 +212,41 @@ fn told(before: &AppRouting, now: &AppRouting) -> String {
     text
 }
 
+/// The seconds that are to be kept of a time without a request.
+fn idle_after(given: Option<i64>) -> Result<Option<i64>> {
+    match given {
+        Some(milliseconds) if milliseconds % 60_000 != 0 || !idle::MINUTES.contains(&(milliseconds / 60_000)) => {
+            Err(Error::invalid(format!(
+                "idle_after_ms: must be milliseconds, whole minutes from 60000 to 2592000000 (1 minute to 30 days); {milliseconds} is not."
+            )))
+        }
+        given => Ok(given.map(|milliseconds| milliseconds / 1000)),
+    }
+}
+
 /// Changes how an app is treated.
 pub async fn update(p: &Platform, actor: &Actor, app: &App, changes: Changes) -> Result<Shown> {
     let now = p.cx.now();
     let mut change = p.change(app.id).await?;
     let before = routing::of_app(&mut change, app.id).await?.unwrap_or_else(|| AppRouting::none(app.id, now));
     let mut row = before.clone();
+    let kept = apps::by_id(&mut change, app.id).await?.and_then(|app| app.idle_after);
+    let idle_after = changes.idle_after_ms.map(idle_after).transpose()?.unwrap_or(kept);
     apply(&mut row, changes)?;
-    let told = told(&before, &row);
+    let mut told = told(&before, &row);
+    if idle_after != kept {
+        let time = idle_after.map_or("as usual".to_owned(), |seconds| format!("{} minutes", seconds / 60));
+        told = [told, format!("idle-after {time}")]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(", ");
+        apps::set_idle_after(&mut change, app.id, idle_after, now).await?;
+    }
     if !told.is_empty() {
         row.updated_at = now;
         routing::put(&mut change, &row).await?;
-        let event = json!({"was": rules(&before), "rules": rules(&row)});
+        let event = json!({"was": rules(&before), "rules": rules(&row), "idle_after": idle_after});
         p.commit(change, Event::new("routing.update", actor.name(), event)).await?;
         p.tell(app.id, format!("Set routing: {told} by user {}", actor.name()));
     }

@@ -281,8 +281,8 @@ pub async fn with_feature(c: &mut Conn, name: &str) -> StoreResult<Vec<App>> {
     )
 }
 
-/// After how many seconds without a request its web dynos may sleep.
-pub async fn set_idle_after(c: &mut Conn, id: Uuid, seconds: i64, now: DateTime<Utc>) -> StoreResult<()> {
+/// After how many seconds without a request its web dynos may sleep; none: as usual.
+pub async fn set_idle_after(c: &mut Conn, id: Uuid, seconds: Option<i64>, now: DateTime<Utc>) -> StoreResult<()> {
     execute!(c, "update apps set idle_after = $2, updated_at = $3 where id = $1", id, seconds, now)?;
     Ok(())
 }

@@ -46,7 +46,7 @@ pub async fn run(p: Platform, mut stop: watch::Receiver<bool>) {
 async fn woken(wakes: &mut Receiver<Wake>) {
     loop {
         match wakes.recv().await {
-            Ok(wake) if matches!(wake.kind, "feature.update" | "app.update") => return,
+            Ok(wake) if matches!(wake.kind, "feature.update" | "routing.update") => return,
             Ok(_) => {}
             Err(RecvError::Lagged(_)) => return,
             Err(RecvError::Closed) => std::future::pending().await,

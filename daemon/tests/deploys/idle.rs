@@ -55,7 +55,7 @@ fn sleeper(server: &mut Server, name: &str) -> String {
     server.with_database(async |db| {
         let mut tx = db.begin().await.unwrap();
         let row = store::apps::by_name(&mut tx, &app).await.unwrap().unwrap();
-        store::apps::set_idle_after(&mut tx, row.id, 1, row.updated_at).await.unwrap();
+        store::apps::set_idle_after(&mut tx, row.id, Some(1), row.updated_at).await.unwrap();
         tx.commit(None).await.unwrap();
     });
     server.up();

@@ -86,7 +86,7 @@ impl House {
     async fn after_seconds(&self, seconds: i64) {
         let (p, app) = (self.t.platform(), self.app().await);
         let mut tx = p.db.begin().await.unwrap();
-        store::apps::set_idle_after(&mut tx, app.id, seconds, p.cx.now()).await.unwrap();
+        store::apps::set_idle_after(&mut tx, app.id, Some(seconds), p.cx.now()).await.unwrap();
         tx.commit(Some(store::Wake { app_id: None, kind: "app.update" })).await.unwrap();
     }
 
@@ -267,15 +267,18 @@ async fn an_app_that_crashes_when_it_is_woken_is_crashed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn minutes_are_set_within_bounds() {
     let h = House::new().await;
-    let (p, actor) = (h.t.platform(), h.t.actor().await);
-    assert_eq!(ops::idle::minutes(&h.app().await), 30);
-    for bad in [i64::MIN, -1, 0, 43_201, i64::MAX] {
-        let why = ops::idle::set_minutes(p, &actor, &h.app().await, bad).await.unwrap_err().to_string();
-        assert!(why.contains("1 to 43200 minutes"), "{why}");
+    let usual = h.t.get("/apps/shop/routing").await.ok();
+    assert_eq!((&usual["idle_after_ms"], &usual["own"]), (&json!(1_800_000), &json!([])));
+    for bad in [i64::MIN, -1, 0, 59_999, 90_000, 2_592_060_000, i64::MAX] {
+        let (id, why) = h.t.patch("/apps/shop/routing", json!({"idle_after_ms": bad})).await.error(422);
+        assert!(id == "invalid_params" && why.contains("1 minute to 30 days"), "{id}: {why}");
     }
-    for good in [1, 43_200] {
-        ops::idle::set_minutes(p, &actor, &h.app().await, good).await.unwrap();
-        assert_eq!(ops::idle::minutes(&h.app().await), good);
+    for good in [60_000, 2_592_000_000_i64] {
+        let shown = h.t.patch("/apps/shop/routing", json!({"idle_after_ms": good})).await.ok();
+        assert_eq!((&shown["idle_after_ms"], &shown["own"]), (&json!(good), &json!(["idle_after_ms"])));
+        assert_eq!(ops::idle::after(&h.app().await), std::time::Duration::from_millis(good.unsigned_abs()));
     }
-    h.t.until_logged("shop", "Set idle-after to 43200 minutes by user owner@example.com").await;
+    h.t.until_logged("shop", "Set routing: idle-after 43200 minutes by user owner@example.com").await;
+    let shown = h.t.patch("/apps/shop/routing", json!({"idle_after_ms": null})).await.ok();
+    assert_eq!(shown["idle_after_ms"], usual["idle_after_ms"]);
 }

@@ -31,7 +31,7 @@ async fn what_is_set_counts_until_it_is_taken_back() {
         "app": {"id": app["id"], "name": "app"}, "connect_ms": 5000, "queue_ms": 75000, "first_byte_ms": 30000,
         "idle_ms": 55000, "concurrency": 200, "balancing": "random", "https_only": false, "hsts_max_age": null,
         "hsts_include_subdomains": false, "hsts_preload": false, "session_affinity": false, "http2_to_dynos": false,
-        "own": [], "updated_at": null,
+        "idle_after_ms": 1800000, "web_idling": false, "own": [], "updated_at": null,
     });
     assert_eq!(usual, as_for_all);
     assert_eq!(rules(&t, "app").await, Rules::default());
