@@ -7,6 +7,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Uri, Version};
 
 use crate::failure::Failure;
+use crate::peer::Peer;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -24,8 +25,7 @@ const LONGEST_METHOD: usize = 127;
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) address: HeaderValue,
-    pub(crate) port: HeaderValue,
-    pub(crate) https: bool,
+    pub(crate) peer: Peer,
 }
 
 /// What was put into the request and what the log wants to know of it.
@@ -107,17 +107,20 @@ pub(crate) fn request(parts: &mut Parts, host: &HeaderValue, client: &Client) ->
         None => client.address.clone(),
     };
     headers.insert(X_FORWARDED_FOR, forwarded_for.clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(if client.https { "https" } else { "http" }));
-    headers.insert(X_FORWARDED_PORT, client.port.clone());
+    let last = |name| headers.get_all(name).iter().next_back().map(HeaderValue::as_bytes);
+    let outward = client.peer.outward(last(X_FORWARDED_PROTO), last(X_FORWARDED_PORT));
+    let started = client.peer.request_start(last(X_REQUEST_START)).and_then(|told| HeaderValue::from_bytes(told).ok());
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(if outward.https { "https" } else { "http" }));
+    headers.insert(X_FORWARDED_PORT, HeaderValue::from(outward.port));
     let request_id = match headers.get(X_REQUEST_ID) {
         Some(id) if valid_request_id(id.as_bytes()) => id.clone(),
         Some(_) | None => new_request_id(),
     };
     // In the place of all that there were.
     headers.insert(X_REQUEST_ID, request_id.clone());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    if let Ok(now) = HeaderValue::from_str(&now.to_string()) {
-        headers.insert(X_REQUEST_START, now);
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    if let Some(start) = started.or_else(|| HeaderValue::from_str(&now().to_string()).ok()) {
+        headers.insert(X_REQUEST_START, start);
     }
     headers.append(header::VIA, via(parts.version));
     parts.version = Version::HTTP_11;

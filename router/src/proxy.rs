@@ -14,6 +14,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use paas_domain::route::ControlRoute;
 
+use crate::accept::Admitted;
 use crate::access_log::{Flight, Seen};
 use crate::body::{DownBody, Download, UpBody, Upload};
 use crate::dispatch::{self, Answer};
@@ -32,6 +33,8 @@ pub(crate) struct Conn {
     pub(crate) tls: Option<&'static str>,
     /// Set when the client takes nothing any more.
     pub(crate) stalled: Arc<AtomicBool>,
+    /// Counts among its client's connections for as long as it is there.
+    pub(crate) _admitted: Admitted,
 }
 
 /// Answers one request, whatever happens.
@@ -137,7 +140,7 @@ fn deliver(
             Ok(Response::from_parts(parts, body))
         }
         (Some(dyno), Some(client)) => {
-            upgrade::join(&conn.worker, client, dyno, Some(flight), Some(limits.idle));
+            upgrade::join(conn, client, dyno, Some(flight), Some(limits.idle));
             Ok(Response::from_parts(parts, DownBody::Full(None)))
         }
         // It changes a protocol that nobody asked to change.
@@ -168,7 +171,7 @@ async fn to_control(
     }
     match (daemon_upgrade, client_upgrade) {
         (Some(daemon), Some(client)) => {
-            upgrade::join(&conn.worker, client, daemon, None, None);
+            upgrade::join(conn, client, daemon, None, None);
             Response::from_parts(parts, DownBody::Full(None))
         }
         (Some(_), None) => pages::control_away(),

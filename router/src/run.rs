@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::access_log::AccessLog;
 use crate::admin::Admin;
+use crate::guard::Guard;
 use crate::listen::{Inherited, ListenError, bind};
 use crate::settings::Settings;
 use crate::ship::Shipper;
@@ -119,6 +120,8 @@ pub fn start(settings: Settings, inherited: Inherited) -> Result<Running, StartE
         started: Instant::now(),
         connections: AtomicUsize::new(0),
         waiting: AtomicUsize::new(0),
+        guard: Arc::new(Guard::new(settings.front.client_connections, settings.limits.connections)),
+        front: settings.front.clone(),
     });
     let (log, entries, dropped) = AccessLog::new(settings.limits.log_queue);
     let (stop, stopped) = watch::channel(false);

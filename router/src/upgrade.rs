@@ -16,17 +16,19 @@ use tokio::time::Instant;
 
 use crate::access_log::Flight;
 use crate::failure::Failure;
-use crate::worker::Worker;
+use crate::proxy::Conn;
 
 /// Goes on until the tunnel ends; its line is written then.
 pub(crate) fn join(
-    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
     client: OnUpgrade,
     dyno: OnUpgrade,
     mut flight: Option<Flight>,
     idle: Option<Duration>,
 ) {
-    let alive = worker.alive();
+    let alive = conn.worker.alive();
+    // Its client's connection counts for as long as the tunnel does.
+    let conn = Rc::clone(conn);
     tokio::task::spawn_local(async move {
         let end = tunnel(client, dyno, idle, &mut flight).await;
         if let Some(mut flight) = flight {
@@ -37,7 +39,7 @@ pub(crate) fn join(
                 End::DynoGone => flight.fail(Failure::ServerInterrupted),
             }
         }
-        drop(alive);
+        drop((alive, conn));
     });
 }
 

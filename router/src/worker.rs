@@ -2,12 +2,10 @@
 //! own. Workers share the table and counters, and no lock on a request's way.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use hyper::header::HeaderValue;
@@ -15,16 +13,16 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ProtocolVersion;
 
-use crate::access_log::{AccessLog, shown};
+use crate::accept::{self, Admitted, Handshakes};
+use crate::access_log::AccessLog;
 use crate::client_io::ClientIo;
+use crate::guard::Guard;
 use crate::headers::Client;
 use crate::proxy::{self, Conn};
-use crate::settings::Limits;
+use crate::settings::{Front, Limits};
 use crate::streams::Streams;
 use crate::table::Routes;
 use crate::upstream::Pool;
@@ -38,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicUsize,
     /// Requests that wait for a dyno to come up.
     pub(crate) waiting: AtomicUsize,
+    pub(crate) front: Front,
+    pub(crate) guard: Arc<Guard>,
 }
 
 /// A listener for a worker to take connections from.
@@ -53,8 +53,9 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Rc<Pool>,
     pub(crate) log: AccessLog,
+    pub(crate) handshakes: Handshakes,
+    pub(crate) stop: watch::Receiver<bool>,
     alive: mpsc::Sender<()>,
-    stop: watch::Receiver<bool>,
 }
 
 /// Keeps the worker from ending, and counts as a connection.
@@ -97,7 +98,7 @@ async fn work(
     let (alive, mut all_gone) = mpsc::channel(1);
     let limits = shared.limits.clone();
     let pool = Rc::new(Pool::new(limits.upstream_keepalive, limits.upstream_idle_max));
-    let worker = Rc::new(Worker { shared, pool, log, alive, stop: stop.clone() });
+    let worker = Rc::new(Worker { shared, pool, log, handshakes: Handshakes::default(), stop: stop.clone(), alive });
     tokio::task::spawn_local(sweep(Rc::clone(&worker.pool), Arc::clone(&worker.shared)));
     {
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
@@ -105,7 +106,7 @@ async fn work(
         while open {
             tokio::select! {
                 listening = listeners.recv() => match listening {
-                    Some(listening) => { tokio::task::spawn_local(accept(Rc::clone(&worker), listening)); }
+                    Some(listening) => { tokio::task::spawn_local(accept::run(Rc::clone(&worker), listening)); }
                     None => open = false,
                 },
                 _ = &mut stopped => break,
@@ -138,80 +139,24 @@ async fn sweep(pool: Rc<Pool>, shared: Arc<Shared>) {
     }
 }
 
-async fn accept(worker: Rc<Worker>, listening: Listening) {
-    let Listening { listener, tls, own } = listening;
-    let listener = match TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!("A listener can't be used: {error}"),
-    };
-    let port = listener.local_addr().map_or(0, |addr| addr.port());
-    let mut stop = worker.stop.clone();
-    loop {
-        tokio::select! {
-            biased;
-            _ = stop.wait_for(|stop| *stop) => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => begin(&worker, stream, peer, port, tls.clone()),
-                Err(error) => refused(&error).await,
-            },
-        }
-    }
-    if own {
-        // What the kernel has queued for us nobody else will take.
-        for _ in 0..4096 {
-            match std::future::poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
-                Poll::Ready(Ok((stream, peer))) => begin(&worker, stream, peer, port, tls.clone()),
-                Poll::Ready(Err(_)) | Poll::Pending => break,
-            }
-        }
-    }
-}
-
-/// Most errors belong to the connection that was not taken; being out of descriptors lasts.
-async fn refused(error: &std::io::Error) {
-    if ![std::io::ErrorKind::ConnectionAborted, std::io::ErrorKind::ConnectionReset].contains(&error.kind()) {
-        tracing::error!("A connection can't be taken: {error}. Is the limit of open files too low?");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16, tls: Option<TlsAcceptor>) {
-    let worker = Rc::clone(worker);
-    let alive = worker.alive();
-    tokio::task::spawn_local(async move {
-        // Without it only latency suffers.
-        let _ = stream.set_nodelay(true);
-        match tls {
-            None => connection(worker, stream, peer.ip(), port, None, false).await,
-            Some(acceptor) => {
-                let limit = worker.shared.limits.handshake;
-                // A handshake that fails is the client's affair.
-                if let Ok(Ok(stream)) = tokio::time::timeout(limit, acceptor.accept(stream)).await {
-                    let session = stream.get_ref().1;
-                    let http2 = session.alpn_protocol() == Some(b"h2");
-                    let version = match session.protocol_version() {
-                        Some(ProtocolVersion::TLSv1_3) => "tls1.3",
-                        Some(_) | None => "tls1.2",
-                    };
-                    connection(worker, stream, peer.ip(), port, Some(version), http2).await;
-                }
-            }
-        }
-        drop(alive);
-    });
-}
-
-async fn connection<S>(worker: Rc<Worker>, stream: S, peer: IpAddr, port: u16, tls: Option<&'static str>, h2: bool)
-where
+/// Serves a client that has come in.
+pub(crate) async fn connection<S>(
+    worker: Rc<Worker>,
+    stream: S,
+    admitted: Admitted,
+    tls: Option<&'static str>,
+    h2: bool,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Limits { idle, client_idle, .. } = worker.shared.limits;
+    let client_idle = worker.shared.guard.idle(client_idle);
     let stalled = Arc::new(AtomicBool::new(false));
     let io = TokioIo::new(ClientIo::new(stream, idle, Arc::clone(&stalled)));
     let mut stop = worker.stop.clone();
-    let address = HeaderValue::from_str(&shown(peer).to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-    let client = Client { address, port: HeaderValue::from(port), https: tls.is_some() };
-    let conn = Rc::new(Conn { worker, client, tls, stalled });
+    let peer = admitted.peer;
+    let address = HeaderValue::from_str(&peer.address.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
+    let conn = Rc::new(Conn { worker, client: Client { address, peer }, tls, stalled, _admitted: admitted });
     let service = service_fn(move |request| {
         let conn = Rc::clone(&conn);
         async move { Ok::<_, Infallible>(proxy::handle(conn, request).await) }

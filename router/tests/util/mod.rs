@@ -6,13 +6,14 @@
 pub mod backend;
 pub mod client;
 pub mod daemon;
+pub mod tls;
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use paas_domain::route::{AppRoute, Backend, ControlRoute, RouteState, RouteTable, Rules};
-use paas_router::{Inherited, Limits, Listen, Running, Settings, Status, start};
+use paas_router::{Front, Inherited, Limits, Listen, Running, Settings, Status, start};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -87,6 +88,7 @@ pub fn settings(dir: &Path, limits: Limits) -> Settings {
         tls_cert: None,
         tls_key: None,
         threads: Some(2),
+        front: Front::default(),
         limits,
     }
 }
