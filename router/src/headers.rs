@@ -15,6 +15,7 @@ const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port")
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 const LONGEST_LINE: usize = 8192;
@@ -46,6 +47,8 @@ pub(crate) fn host(parts: &Parts) -> Result<HeaderValue, StatusCode> {
         return Err(StatusCode::BAD_REQUEST);
     }
     let host = match (parts.uri.authority(), first) {
+        // Only CONNECT asks for a host and nothing at it.
+        (Some(_), _) if parts.uri.scheme().is_none() => return Err(StatusCode::BAD_REQUEST),
         (Some(authority), _) => {
             // No user name, no password.
             let host = authority.as_str().rsplit('@').next().unwrap_or_default();
@@ -71,11 +74,13 @@ pub(crate) fn check(parts: &Parts) -> Result<(), Failure> {
             return Err(Failure::BadHeader);
         }
     }
-    match parts.headers.get(header::EXPECT) {
-        Some(expect) if !expect.as_bytes().eq_ignore_ascii_case(b"100-continue") => Err(Failure::BadExpect),
-        // hyper answers 100 when the dyno begins to read.
-        Some(_) | None => Ok(()),
+    let mut lengths = parts.headers.get_all(header::CONTENT_LENGTH).iter();
+    if lengths.next().is_some_and(|first| lengths.any(|other| other != first)) {
+        return Err(Failure::BadHeader);
     }
+    // hyper answers 100 when the dyno begins to read.
+    let known = |expect: &HeaderValue| expect.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if parts.headers.get_all(header::EXPECT).iter().all(known) { Ok(()) } else { Err(Failure::BadExpect) }
 }
 
 /// Makes the client's request the one that the dyno gets.
@@ -93,6 +98,10 @@ pub(crate) fn request(parts: &mut Parts, host: &HeaderValue, client: &Client) ->
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
     headers.insert(header::HOST, host.clone());
+    // One line of it, where HTTP/2 brought several.
+    if let Some(length) = headers.get(header::CONTENT_LENGTH).cloned() {
+        headers.insert(header::CONTENT_LENGTH, length);
+    }
     drop_doubles(headers);
     if parts.version == Version::HTTP_2 {
         join_cookies(headers);
@@ -173,7 +182,15 @@ fn wanted_upgrade(parts: &Parts) -> Option<HeaderValue> {
 
 /// Takes away what an app can't tell from a header of ours: many read `-` and `_` alike.
 fn drop_doubles(headers: &mut HeaderMap) {
-    let ours = [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_PORT, X_REQUEST_ID, X_REQUEST_START];
+    let ours = [
+        X_FORWARDED_FOR,
+        X_FORWARDED_PROTO,
+        X_FORWARDED_PORT,
+        X_REQUEST_ID,
+        X_REQUEST_START,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+    ];
     let doubles: Vec<HeaderName> = headers
         .keys()
         .filter(|name| name.as_str().contains('_'))
@@ -202,7 +219,8 @@ fn strip(headers: &mut HeaderMap) {
     if headers.remove(header::TRANSFER_ENCODING).is_some() {
         headers.remove(header::CONTENT_LENGTH);
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, header::PROXY_AUTHORIZATION, header::TE, header::UPGRADE] {
+    let hop = [KEEP_ALIVE, PROXY_CONNECTION, HTTP2_SETTINGS, header::PROXY_AUTHORIZATION, header::TE, header::UPGRADE];
+    for name in hop {
         headers.remove(name);
     }
 }

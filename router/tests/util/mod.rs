@@ -6,7 +6,9 @@
 pub mod backend;
 pub mod client;
 pub mod daemon;
+pub mod h2;
 pub mod tls;
+pub mod wire;
 
 use std::net::SocketAddr;
 use std::path::Path;
