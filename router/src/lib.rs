@@ -17,6 +17,8 @@ mod client_io;
 mod daemon_client;
 mod dispatch;
 mod failure;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod headers;
 mod holder;

@@ -23,6 +23,7 @@ use util::{House, limits, patient, serving, until};
 const ENHANCE_YOUR_CALM: u32 = 0xb;
 const FLOW_CONTROL: u32 = 3;
 const PROTOCOL: u32 = 1;
+const REFUSED_STREAM: u32 = 7;
 
 struct Place {
     house: House,
@@ -236,7 +237,8 @@ async fn questions_whose_answers_are_not_read() {
 
 #[tokio::test]
 async fn a_window_that_is_held_at_zero_ends_the_stream() {
-    let place = Place::new(Dyno::text("fine").await, limits()).await;
+    // More than may be buffered on the way.
+    let place = Place::new(Dyno::text("fine".repeat(1 << 20).leak()).await, limits()).await;
     // SETTINGS_INITIAL_WINDOW_SIZE = 0: no byte of a body may be sent.
     let mut client = Client::new(place.addr, &place.trusted, &[(4, 0)]).await;
     for stream in [1, 3, 5] {
@@ -246,9 +248,8 @@ async fn a_window_that_is_held_at_zero_ends_the_stream() {
         let line = place.house.line("path=\"/held\"").await;
         assert!(line.starts_with("at=warning code=H28 "), "{line}");
     }
-    assert_ne!(client.end(5).await, End::Answered(200, "fine".to_owned()));
+    assert!(!matches!(client.end(5).await, End::Answered(..)));
     place.house.until(|status| status.backends[0].in_flight == 0).await;
-    place.serves().await;
 }
 
 #[tokio::test]
@@ -310,16 +311,18 @@ async fn more_streams_than_there_may_be_are_refused() {
     for at in 0..400 {
         client.write(&frame(HEADERS, END_HEADERS | END_STREAM, at * 2 + 1, &h2::get("/"))).await;
     }
-    let mut refused = 0;
-    while refused < 150 {
-        match client.read().await {
-            Some(frame) if frame.kind == RST_STREAM => refused += 1,
-            Some(frame) if frame.kind == h2::GOAWAY => break,
-            Some(_) => {}
-            None => break,
+    // The first of them is refused, unless all are with the connection.
+    while let Some(frame) = client.read().await {
+        if frame.kind == RST_STREAM || frame.kind == h2::GOAWAY {
+            assert!([REFUSED_STREAM, ENHANCE_YOUR_CALM, PROTOCOL].contains(&frame.error()), "{frame:?}");
+            break;
         }
     }
-    place.house.until(|status| status.backends[0].in_flight <= 250).await;
+    // What is behind a ping's answer has been seen.
+    client.write(&frame(PING, 0, 0, &[0; 8])).await;
+    while client.read().await.is_some_and(|frame| frame.kind != PING) {}
+    let status = place.house.until(|_| true).await;
+    assert!(status.backends[0].in_flight <= 250, "{status:?}");
     drop(client);
     place.house.until(|status| status.backends[0].in_flight == 0 && status.connections == 0).await;
 }
