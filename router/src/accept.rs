@@ -12,13 +12,17 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ProtocolVersion;
+use tokio_rustls::server::TlsStream;
 
 use crate::guard::{Open, Share};
 use crate::peer::Peer;
+use crate::proxy::Conn;
 use crate::proxy_protocol::{self, Malformed, Origin, Parsed};
-use crate::worker::{self, Listening, Worker};
+use crate::worker::{Listening, Worker};
+use crate::{http1, http2};
 
 /// A connection that may be served. It counts for as long as this is kept.
 #[derive(Debug)]
@@ -86,7 +90,7 @@ pub(crate) async fn run(worker: Rc<Worker>, listening: Listening) {
             },
         }
     }
-    if own {
+    if own && !worker.shared.ending.handed_over() {
         // What the kernel has queued for us nobody else will take.
         for _ in 0..4096 {
             match std::future::poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
@@ -116,11 +120,28 @@ fn begin(worker: &Rc<Worker>, stream: TcpStream, from: SocketAddr, port: u16, tl
     }
     let arrival = Arrival { stream, from, port, share, open: guard.open(), introduced };
     let alive = worker.alive();
+    // Without it only latency suffers.
+    let _ = arrival.stream.set_nodelay(true);
     let worker = Rc::clone(worker);
-    tokio::task::spawn_local(async move {
-        arrival.serve(worker, tls).await;
-        drop(alive);
-    });
+    // Each a task of its own kind, so that one doesn't take the room of the other.
+    match tls {
+        None => tokio::task::spawn_local(async move {
+            if let Some((conn, stream)) = Box::pin(arrival.plain(worker)).await {
+                http1::serve::serve(conn, stream).await;
+            }
+            drop(alive);
+        }),
+        Some(acceptor) => tokio::task::spawn_local(async move {
+            if let Some((conn, stream, http2)) = Box::pin(arrival.tls(worker, acceptor)).await {
+                if http2 {
+                    Box::pin(http2::serve::serve(Rc::new(conn), stream)).await;
+                } else {
+                    http1::serve::serve(conn, stream).await;
+                }
+            }
+            drop(alive);
+        }),
+    };
 }
 
 /// A connection that was just taken.
@@ -135,46 +156,53 @@ struct Arrival {
 }
 
 impl Arrival {
-    async fn serve(mut self, worker: Rc<Worker>, tls: Option<TlsAcceptor>) {
-        // Without it only latency suffers.
-        let _ = self.stream.set_nodelay(true);
-        if tls.is_none() && !self.introduced {
-            let (stream, admitted) = self.admitted(&worker, None, false);
-            return worker::connection(worker, stream, admitted, None, false).await;
-        }
+    /// Brings it to where it can be served. None when that comes to nothing.
+    async fn tls(mut self, worker: Rc<Worker>, acceptor: TlsAcceptor) -> Option<(Conn, TlsStream<TcpStream>, bool)> {
         let limits = &worker.shared.limits;
-        let end = tokio::time::Instant::now() + limits.handshake;
+        let end = Instant::now() + limits.handshake;
         let (mut handshake, crowded) = worker.handshakes.begin(limits.handshakes);
         if crowded {
             worker.shared.guard.crowded_out(limits.handshakes);
         }
-        // A handshake that fails is the client's affair.
-        let introduction = tokio::select! {
-            introduction = self.introduction(&worker) => introduction,
-            _ = &mut handshake.given_up => None,
-            () = tokio::time::sleep_until(end) => None,
+        let made = async {
+            let origin = self.introduction(&worker).await?;
+            let (stream, admitted) = self.admitted(&worker, origin, true);
+            // A handshake that fails is the client's affair.
+            Some((acceptor.accept(stream).await.ok()?, admitted))
         };
-        let Some(origin) = introduction else { return };
-        let Some(acceptor) = tls else {
-            drop(handshake);
-            let (stream, admitted) = self.admitted(&worker, origin, false);
-            return worker::connection(worker, stream, admitted, None, false).await;
+        let (stream, admitted) = tokio::select! {
+            made = made => made?,
+            _ = &mut handshake.given_up => return None,
+            () = tokio::time::sleep_until(end) => return None,
         };
-        let (stream, admitted) = self.admitted(&worker, origin, true);
-        let stream = tokio::select! {
-            stream = acceptor.accept(stream) => stream.ok(),
-            _ = &mut handshake.given_up => None,
-            () = tokio::time::sleep_until(end) => None,
-        };
-        drop(handshake);
-        let Some(stream) = stream else { return };
         let session = stream.get_ref().1;
         let http2 = session.alpn_protocol() == Some(b"h2");
-        let version = match session.protocol_version() {
+        let server_name = session.server_name().map(Into::into);
+        let tls = Some(match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => "tls1.3",
             Some(_) | None => "tls1.2",
-        };
-        worker::connection(worker, stream, admitted, Some(version), http2).await;
+        });
+        drop(handshake);
+        Some((Conn { worker, admitted, tls, server_name }, stream, http2))
+    }
+
+    /// The same for plain HTTP.
+    async fn plain(mut self, worker: Rc<Worker>) -> Option<(Conn, TcpStream)> {
+        let mut origin = None;
+        if self.introduced {
+            let limits = &worker.shared.limits;
+            let (mut handshake, crowded) = worker.handshakes.begin(limits.handshakes);
+            if crowded {
+                worker.shared.guard.crowded_out(limits.handshakes);
+            }
+            origin = tokio::select! {
+                origin = self.introduction(&worker) => origin?,
+                _ = &mut handshake.given_up => return None,
+                () = tokio::time::sleep(limits.handshake) => return None,
+            };
+        }
+        let (stream, admitted) = self.admitted(&worker, origin, false);
+        Some((Conn { worker, admitted, tls: None, server_name: None }, stream))
     }
 
     /// None when it is to be closed.

@@ -1,37 +1,53 @@
 //! The front door of paas: takes the world's requests and sends them to web dynos.
 //!
 //! A process of its own, so that requests go on whatever the daemon does. A request touches
-//! `accept` (who may come in), `worker` (its connection), `proxy` (whose it is), `dispatch` (which dyno), `upstream`
+//! `worker` (its connection), `proxy` (whose it is), `dispatch` (which dyno), `upstream`
 //! (the connection there), `body` or `upgrade` (its bytes), and leaves an entry in
 //! `access_log`. Beside the workers one control thread follows the daemon's table (`sync`,
 //! `table_file`), takes access lines to the daemon (`ship`), watches the certificate (`tls`)
-//! and answers about the router (`admin`).
+//! and answers about the router (`admin`). `run` puts all of it together, `doors` opens the
+//! ports, and `handover` lets a new router take over from one that runs.
 
 mod accept;
 mod access_log;
 mod admin;
-mod body;
+mod admission;
+mod affinity;
+mod alarm;
 mod certificates;
 mod choose;
-mod client_io;
+mod clock;
+mod control;
 mod daemon_client;
 mod dispatch;
+mod doors;
+mod ending;
+mod exchange;
 mod failure;
+mod flow;
+mod framing;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guard;
+mod handover;
 mod headers;
 mod holder;
+mod http1;
+mod http2;
+mod https_policy;
 mod listen;
+mod load;
 mod networks;
+pub mod notify;
 mod pages;
 mod peer;
 mod proxy;
 mod proxy_protocol;
+mod responses;
 mod run;
 mod settings;
 mod ship;
-mod streams;
+mod stopping;
 mod sync;
 mod table;
 mod table_file;
@@ -41,6 +57,7 @@ mod upstream;
 mod worker;
 
 pub use admin::{BackendStatus, Status};
+pub use handover::{Handover, HandoverError, Predecessor};
 pub use listen::{Inherited, ListenError};
 pub use networks::Networks;
 pub use run::{Running, StartError, start};

@@ -15,7 +15,7 @@ pub(crate) struct Peer {
     port: u16,
     tls: bool,
     /// Whether the connection's own address is one whose `X-Forwarded-*` are believed.
-    trusted: bool,
+    pub(crate) trusted: bool,
 }
 
 /// How a request came, as its client sees it.

@@ -9,7 +9,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig};
 
@@ -79,7 +79,13 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-/// Takes TLS connections with what `certificates` has at the time.
+/// Sessions kept for clients of TLS 1.2 that take no tickets, some hundred bytes each.
+const SESSIONS: usize = 4096;
+
+/// Takes TLS connections with what `certificates` has at the time. There is one of it for all
+/// workers, so that any of them resumes what another one has begun. The keys of the tickets are
+/// made here, changed every few hours and kept nowhere: after a restart or a hand-over a client
+/// needs one full handshake.
 pub(crate) fn acceptor(certificates: Arc<Certificates>) -> Result<TlsAcceptor, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
@@ -87,5 +93,6 @@ pub(crate) fn acceptor(certificates: Arc<Certificates>) -> Result<TlsAcceptor, r
         .with_cert_resolver(certificates);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.ticketer = ring::Ticketer::new()?;
+    config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -1,41 +1,41 @@
 //! One core's share: a thread with a runtime, listeners and upstream connections of its
 //! own. Workers share the table and counters, and no lock on a request's way.
 
-use std::convert::Infallible;
+use std::cell::RefCell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use hyper::header::HeaderValue;
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
-use crate::accept::{self, Admitted, Handshakes};
+use crate::accept::{self, Handshakes};
 use crate::access_log::AccessLog;
-use crate::client_io::ClientIo;
+use crate::clock::Clock;
+use crate::ending::Ending;
 use crate::guard::Guard;
-use crate::headers::Client;
-use crate::proxy::{self, Conn};
+use crate::https_policy::HttpsPort;
 use crate::settings::{Front, Limits};
-use crate::streams::Streams;
+use crate::stopping::Stopping;
 use crate::table::Routes;
 use crate::upstream::Pool;
+
+/// Bytes that are read at once at most.
+const SCRATCH: usize = 64 * 1024;
 
 /// What all workers share.
 pub(crate) struct Shared {
     pub(crate) routes: Arc<Routes>,
     pub(crate) limits: Limits,
     pub(crate) started: Instant,
+    pub(crate) ending: Arc<Ending>,
     /// Client connections and tunnels that are open.
     pub(crate) connections: AtomicUsize,
     /// Requests that wait for a dyno to come up.
     pub(crate) waiting: AtomicUsize,
+    pub(crate) https_port: Arc<HttpsPort>,
     pub(crate) front: Front,
     pub(crate) guard: Arc<Guard>,
 }
@@ -53,6 +53,10 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Rc<Pool>,
     pub(crate) log: AccessLog,
+    pub(crate) clock: Clock,
+    /// Where bytes are read into; what can't be used or sent in the same moment is copied.
+    pub(crate) scratch: RefCell<Box<[u8]>>,
+    pub(crate) stopping: Stopping,
     pub(crate) handshakes: Handshakes,
     pub(crate) stop: watch::Receiver<bool>,
     alive: mpsc::Sender<()>,
@@ -97,8 +101,19 @@ async fn work(
 ) {
     let (alive, mut all_gone) = mpsc::channel(1);
     let limits = shared.limits.clone();
+    let ending = Arc::clone(&shared.ending);
     let pool = Rc::new(Pool::new(limits.upstream_keepalive, limits.upstream_idle_max));
-    let worker = Rc::new(Worker { shared, pool, log, handshakes: Handshakes::default(), stop: stop.clone(), alive });
+    let worker = Rc::new(Worker {
+        shared,
+        pool,
+        log,
+        clock: Clock::new(),
+        scratch: RefCell::new(vec![0; SCRATCH].into()),
+        stopping: Stopping::default(),
+        handshakes: Handshakes::default(),
+        stop: stop.clone(),
+        alive,
+    });
     tokio::task::spawn_local(sweep(Rc::clone(&worker.pool), Arc::clone(&worker.shared)));
     {
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
@@ -116,16 +131,23 @@ async fn work(
             let _ = stopped.await;
         }
     }
+    worker.stopping.set();
+    let log = worker.log.clone();
     drop(worker);
-    if tokio::time::timeout(limits.drain, all_gone.recv()).await.is_err() {
-        tracing::warn!("Some requests did not end within {:?}; they are cut off", limits.drain);
+    tokio::select! {
+        biased;
+        _ = all_gone.recv() => {}
+        time = ending.over(&limits) => {
+            log.cut_off();
+            tracing::warn!("Some requests did not end within {time:?}; they are cut off");
+        }
     }
 }
 
 /// Closes unused connections that are old, or lead to a dyno that has left.
 async fn sweep(pool: Rc<Pool>, shared: Arc<Shared>) {
     let mut changes = shared.routes.changes();
-    let period = (shared.limits.upstream_keepalive / 4).max(Duration::from_millis(10));
+    let period = (shared.limits.upstream_keepalive / 4).clamp(Duration::from_millis(10), Duration::from_secs(5));
     loop {
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
@@ -136,71 +158,5 @@ async fn sweep(pool: Rc<Pool>, shared: Arc<Shared>) {
             table.backends().map(|backend| (backend.id, backend.addr)).collect()
         };
         pool.sweep(|key| key.0.is_nil() || dynos.contains(key));
-    }
-}
-
-/// Serves a client that has come in.
-pub(crate) async fn connection<S>(
-    worker: Rc<Worker>,
-    stream: S,
-    admitted: Admitted,
-    tls: Option<&'static str>,
-    h2: bool,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let Limits { idle, client_idle, .. } = worker.shared.limits;
-    let client_idle = worker.shared.guard.idle(client_idle);
-    let stalled = Arc::new(AtomicBool::new(false));
-    let io = TokioIo::new(ClientIo::new(stream, idle, Arc::clone(&stalled)));
-    let mut stop = worker.stop.clone();
-    let peer = admitted.peer;
-    let address = HeaderValue::from_str(&peer.address.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-    let conn = Rc::new(Conn { worker, client: Client { address, peer }, tls, stalled, _admitted: admitted });
-    let service = service_fn(move |request| {
-        let conn = Rc::clone(&conn);
-        async move { Ok::<_, Infallible>(proxy::handle(conn, request).await) }
-    });
-    // How a connection ends is in its requests' lines; nobody else wants to know.
-    if h2 {
-        let streams = Streams::new(idle);
-        let mut connection = pin!(
-            http2::Builder::new(streams.clone())
-                .timer(TokioTimer::new())
-                .max_concurrent_streams(250)
-                .max_header_list_size(256 * 1024)
-                .keep_alive_interval(client_idle / 2)
-                .keep_alive_timeout(client_idle / 2)
-                .serve_connection(io, service)
-        );
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            _ = stop.wait_for(|stop| *stop) => {}
-            () = streams.unused(client_idle) => {}
-        }
-        // Streams that the client opens before it hears of this are served, too.
-        connection.as_mut().graceful_shutdown();
-        tokio::select! {
-            _ = connection => {}
-            () = streams.unused(client_idle) => {}
-        }
-    } else {
-        let mut connection = pin!(
-            http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(client_idle)
-                .max_headers(1000)
-                .max_header_size(256 * 1024)
-                .max_buf_size(256 * 1024)
-                .serve_connection(io, service)
-                .with_upgrades()
-        );
-        tokio::select! {
-            _ = connection.as_mut() => {}
-            _ = stop.wait_for(|stop| *stop) => {
-                connection.as_mut().graceful_shutdown();
-                let _ = connection.await;
-            }
-        }
     }
 }

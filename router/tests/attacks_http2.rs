@@ -35,7 +35,7 @@ struct Place {
 impl Place {
     async fn new(dyno: Dyno, limits: Limits) -> Place {
         let dir = tempfile::tempdir().unwrap();
-        let trusted = tls::certificate(dir.path());
+        let trusted = tls::own(dir.path());
         let mut settings = util::settings(dir.path(), limits);
         settings.https_listen = Listen(Some(([127, 0, 0, 1], 0).into()));
         // The attacker and the visitor are to be on the same one.
@@ -349,7 +349,7 @@ impl Router {
 #[tokio::test]
 async fn the_process_does_not_grow_with_an_attack() {
     let dir = tempfile::tempdir().unwrap();
-    let trusted = tls::certificate(dir.path());
+    let trusted = tls::own(dir.path());
     let daemon = StubDaemon::start(dir.path());
     let dyno = Dyno::text("fine").await;
     daemon.set(serving(1, &[dyno.addr]));

@@ -263,7 +263,7 @@ async fn play(house: &House, addr: SocketAddr, trusted: &Trusted, dyno: &Recorde
 async fn what_http2_brings_is_one_request_of_http1_or_none() {
     let dyno = Recorder::new().await;
     let dir = tempfile::tempdir().unwrap();
-    let trusted = tls::certificate(dir.path());
+    let trusted = tls::own(dir.path());
     let limits = Limits { upstream_fresh: Duration::from_secs(20), ..limits() };
     let mut settings = util::settings(dir.path(), limits);
     settings.https_listen = Listen(Some(([127, 0, 0, 1], 0).into()));

@@ -26,7 +26,7 @@ async fn house(front: Front, limits: Limits) -> (House, Dyno) {
 async fn https_house(front: Front, limits: Limits) -> (House, Dyno, SocketAddr, Trusted) {
     let dyno = Dyno::mirror().await;
     let dir = tempfile::tempdir().unwrap();
-    let trusted = tls::certificate(dir.path());
+    let trusted = tls::own(dir.path());
     let mut settings = Settings { front, ..util::settings(dir.path(), limits) };
     settings.https_listen = Listen(Some(([127, 0, 0, 1], 0).into()));
     let house = House::from(dir, serving(1, &[dyno.addr]), settings).await;

@@ -7,6 +7,7 @@ pub mod backend;
 pub mod client;
 pub mod daemon;
 pub mod h2;
+pub mod process;
 pub mod tls;
 pub mod wire;
 
@@ -86,6 +87,7 @@ pub fn settings(dir: &Path, limits: Limits) -> Settings {
     Settings {
         http_listen: Listen(Some(([127, 0, 0, 1], 0).into())),
         https_listen: Listen(None),
+        https_port: None,
         data_dir: dir.to_owned(),
         tls_cert: None,
         tls_key: None,
