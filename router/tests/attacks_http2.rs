@@ -214,7 +214,8 @@ async fn floods_of_small_frames_keep_nobody_waiting() {
 #[tokio::test]
 async fn questions_whose_answers_are_not_read() {
     // Each ping wants an answer; a client that never reads must not fill our memory with them.
-    let place = Place::new(Dyno::text("fine").await, limits()).await;
+    let limits = Limits { client_idle: Duration::from_secs(1), ..limits() };
+    let place = Place::new(Dyno::text("fine").await, limits).await;
     for one in [frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 255, 255])] {
         let mut client = place.client().await;
         let batch = one.repeat(1000);

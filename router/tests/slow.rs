@@ -110,7 +110,8 @@ async fn a_handshake_that_never_ends_is_given_up() {
 
 #[tokio::test]
 async fn a_body_that_stops_ends_the_request() {
-    let (house, _dyno) = house(Limits { idle: SHORT, ..patient() }).await;
+    let dyno = Dyno::mirror().await;
+    let house = House::with(serving(1, &[dyno.addr]), Limits { idle: SHORT, ..patient() }).await;
     let mut stream = connect(house.addr).await;
     stream
         .write_all(b"POST /up HTTP/1.1\r\nHost: demo.localhost\r\nContent-Length: 1000000\r\n\r\nhello")

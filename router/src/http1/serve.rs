@@ -95,10 +95,20 @@ enum Next {
 
 /// Reads a request and answers it.
 async fn one<S: Stream>(conn: &Conn, side: &mut Http1<S>, alarm: &mut Alarm) -> Next {
-    let deadline = Instant::now() + conn.worker.shared.limits.head;
+    let limits = &conn.worker.shared.limits;
+    let begun = Instant::now();
+    let mut first_byte = None;
     let received = poll_fn(|cx| match poll_request(conn, side, cx) {
         Poll::Ready(received) => Poll::Ready(received),
-        Poll::Pending => alarm.poll(cx, deadline).map(|()| None),
+        Poll::Pending => {
+            // Nothing may have come at all.
+            let deadline = if side.input.is_empty() {
+                begun + limits.client_idle
+            } else {
+                *first_byte.get_or_insert_with(Instant::now) + limits.head
+            };
+            alarm.poll(cx, deadline).map(|()| None)
+        }
     })
     .await;
     match received {

@@ -205,7 +205,9 @@ fn receive(conn: &Conn, parts: &hyper::http::request::Parts, streams: bool) -> R
     if parts.method == Method::CONNECT {
         return Received::Refused(proxy::no_forward_proxy(), None);
     }
-    let host = match (parts.uri.authority(), parts.headers.get(HOST)) {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    let host = match (parts.uri.authority(), first.filter(|_| second.is_none())) {
         // No user name, no password.
         (Some(authority), _) => authority.as_str().rsplit('@').next(),
         (None, Some(host)) => host.to_str().ok(),

@@ -199,7 +199,7 @@ impl Client {
             match frame.kind {
                 GOAWAY if frame.error() != 0 => return End::Gone(frame.error()),
                 RST_STREAM if frame.stream == stream => return End::Reset(frame.error()),
-                HEADERS if frame.stream == stream && status == 0 => status = frame.status(),
+                HEADERS if frame.stream == stream && status < 200 => status = frame.status(),
                 DATA if frame.stream == stream => body.extend(&frame.payload),
                 SETTINGS if frame.flags & ACK == 0 => {
                     self.write(&self::frame(SETTINGS, ACK, 0, &[])).await;
