@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -360,11 +359,6 @@ impl Drop for Flight {
             },
         });
     }
-}
-
-/// An address as logs and headers show it: IPv4 that came through an IPv6 socket is IPv4.
-pub(crate) fn shown(address: IpAddr) -> IpAddr {
-    address.to_canonical()
 }
 
 #[cfg(test)]

@@ -55,6 +55,15 @@ pub struct Status {
     pub log_waiting: usize,
     /// Access lines that were lost since the start.
     pub log_dropped: u64,
+    /// Connections that were closed at once since the start: their client had too many.
+    #[serde(default)]
+    pub connections_refused: u64,
+    /// Handshakes that were given up for newer ones since the start.
+    #[serde(default)]
+    pub handshakes_given_up: u64,
+    /// Connections without the PROXY protocol's header that they had to begin with, since the start.
+    #[serde(default)]
+    pub proxy_headers_refused: u64,
     /// Dynos in the table, and those that left it and still have requests.
     pub backends: Vec<BackendStatus>,
 }
@@ -212,6 +221,9 @@ impl Admin {
             https: self.https.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             log_waiting: self.log_waiting.load(Ordering::Relaxed),
             log_dropped: self.log_dropped.total(),
+            connections_refused: self.shared.guard.refused.count(),
+            handshakes_given_up: self.shared.guard.crowded_out.count(),
+            proxy_headers_refused: self.shared.guard.bad_proxy_headers.count(),
             backends: self.backends(),
         }
     }

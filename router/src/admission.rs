@@ -23,8 +23,14 @@ impl From<Failure> for Refusal {
 }
 
 /// Lets a request in, and counts it for as long as the result lives. `upgrade`: it wants to
-/// become a tunnel.
-pub(crate) fn admit(conn: &Conn, app: &App, words: Option<&Words>, upgrade: bool) -> Result<OnApp, Refusal> {
+/// become a tunnel; `https`: it came so.
+pub(crate) fn admit(
+    conn: &Conn,
+    app: &App,
+    words: Option<&Words>,
+    upgrade: bool,
+    https: bool,
+) -> Result<OnApp, Refusal> {
     let shared = &conn.worker.shared;
     let text =
         |part: fn(&Words) -> &[u8]| words.and_then(|words| std::str::from_utf8(part(words)).ok()).unwrap_or_default();
@@ -34,7 +40,7 @@ pub(crate) fn admit(conn: &Conn, app: &App, words: Option<&Words>, upgrade: bool
     }
     let rules = &app.route.rules;
     if rules.https_only
-        && !conn.client.https
+        && !https
         && applies_to(text(Words::path))
         && let Some(port) = shared.https_port.get(&app.route.name)
     {

@@ -2,28 +2,20 @@
 //! written straight from the parsed one, as HTTP/1.1; a dyno or client of HTTP/2 gets it
 //! from there.
 
-use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::Version;
 
-use crate::access_log::{Seen, shown};
+use crate::access_log::Seen;
 use crate::failure::Failure;
 use crate::framing::{self, Length};
 use crate::http1::write;
 use crate::pages;
+use crate::peer::Peer;
 
 pub(crate) const LONGEST_LINE: usize = 8192;
 const LONGEST_NAME: usize = 1000;
 const LONGEST_METHOD: usize = 127;
-
-/// The front half of a request: what the router found out about the client's connection.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Client {
-    pub(crate) address: IpAddr,
-    pub(crate) port: u16,
-    pub(crate) https: bool,
-}
 
 /// The first line of a request, with the host that it asks for.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +44,8 @@ pub(crate) struct Request {
     /// The client waits to be told to send the body.
     pub(crate) expects: bool,
     pub(crate) upgrades: bool,
+    /// It came by HTTPS, as its client sees it.
+    pub(crate) https: bool,
     /// Answers of our own are to be JSON.
     pub(crate) json: bool,
     /// Where the visitor comes back to, if its app has session affinity.
@@ -136,7 +130,15 @@ enum Name {
     Other,
 }
 
-const OURS: [&str; 5] = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "x-request-id", "x-request-start"];
+const OURS: [&str; 7] = [
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-port",
+    "x-request-id",
+    "x-request-start",
+    "content-length",
+    "transfer-encoding",
+];
 
 impl Name {
     fn of(name: &[u8]) -> Name {
@@ -153,6 +155,7 @@ impl Name {
             10 if is("connection") => Name::Connection,
             10 if is("keep-alive") => Name::Dropped,
             14 if is("content-length") => Name::ContentLength,
+            14 if is("http2-settings") => Name::Dropped,
             16 if is("proxy-connection") => Name::Dropped,
             17 if is("transfer-encoding") => Name::TransferEncoding,
             19 if is("proxy-authorization") => Name::Dropped,
@@ -162,7 +165,7 @@ impl Name {
             16 if is("x-forwarded-port") => Name::Dropped,
             17 if is("x-forwarded-proto") => Name::Dropped,
             // Many servers read `-` and `_` alike: an app couldn't tell it from ours.
-            12 | 15..=17 if name.contains(&b'_') && OURS.iter().any(|ours| is_double(name, ours)) => Name::Dropped,
+            12 | 14..=17 if name.contains(&b'_') && OURS.iter().any(|ours| is_double(name, ours)) => Name::Dropped,
             _ => Name::Other,
         }
     }
@@ -277,7 +280,7 @@ pub(crate) fn request<'l>(
     line: &Line<'l>,
     headers: impl Iterator<Item = (&'l [u8], &'l [u8])> + Clone,
     streams: bool,
-    client: &Client,
+    peer: &Peer,
 ) -> Request {
     let mut found = look(line, headers.clone());
     let multiplexed = line.version == Version::HTTP_2;
@@ -347,14 +350,21 @@ pub(crate) fn request<'l>(
         joined(&mut out, values(Name::XForwardedFor).filter(|value| !value.is_empty()), b", ");
         out.extend_from_slice(b", ");
     }
-    write::address(&mut out, shown(client.address));
+    write::address(&mut out, peer.address);
     let forwarded_for = forwarded_from..out.len();
-    out.extend_from_slice(if client.https {
+    // What others say of it is looked for only where it is believed.
+    let told = |name: &str| {
+        let mut values =
+            headers.clone().filter(|(given, _)| peer.trusted && given.eq_ignore_ascii_case(name.as_bytes()));
+        values.by_ref().last().map(|(_, value)| value)
+    };
+    let outward = peer.outward(told("x-forwarded-proto"), told("x-forwarded-port"));
+    out.extend_from_slice(if outward.https {
         b"\r\nx-forwarded-proto: https\r\nx-forwarded-port: "
     } else {
         b"\r\nx-forwarded-proto: http\r\nx-forwarded-port: ".as_slice()
     });
-    write::decimal(&mut out, client.port.into());
+    write::decimal(&mut out, outward.port.into());
     out.extend_from_slice(b"\r\nx-request-id: ");
     let id_from = out.len();
     match found.request_id.filter(|id| is_request_id(id)) {
@@ -363,8 +373,13 @@ pub(crate) fn request<'l>(
     }
     let request_id = id_from..out.len();
     out.extend_from_slice(b"\r\nx-request-start: ");
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    write::decimal(&mut out, u64::try_from(now.as_millis()).unwrap_or_default());
+    match peer.request_start(told("x-request-start")) {
+        Some(start) => out.extend_from_slice(start),
+        None => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            write::decimal(&mut out, u64::try_from(now.as_millis()).unwrap_or_default());
+        }
+    }
     out.extend_from_slice(b"\r\nvia: ");
     out.extend_from_slice(via(line.version));
     out.extend_from_slice(b"\r\n");
@@ -389,6 +404,7 @@ pub(crate) fn request<'l>(
         is_safe: matches!(line.method, "GET" | "HEAD" | "OPTIONS" | "TRACE"),
         expects: found.expects && line.version != Version::HTTP_10 && length.has_body(),
         upgrades,
+        https: outward.https,
         json: found.accepts.json(),
         sticky: Vec::new(),
         keep_alive: keeps && certain,

@@ -8,6 +8,7 @@
 //! and answers about the router (`admin`). `run` puts all of it together, `doors` opens the
 //! ports, and `handover` lets a new router take over from one that runs.
 
+mod accept;
 mod access_log;
 mod activity;
 mod admin;
@@ -27,6 +28,9 @@ mod exchange;
 mod failure;
 mod flow;
 mod framing;
+#[doc(hidden)]
+pub mod fuzzing;
+mod guard;
 mod handover;
 mod headers;
 mod hold;
@@ -37,9 +41,12 @@ mod https_policy;
 mod listen;
 mod load;
 mod metrics;
+mod networks;
 pub mod notify;
 mod pages;
+mod peer;
 mod proxy;
+mod proxy_protocol;
 mod responses;
 mod run;
 mod settings;
@@ -58,5 +65,6 @@ mod worker;
 pub use admin::{BackendStatus, Status};
 pub use handover::{Handover, HandoverError, Predecessor};
 pub use listen::{Inherited, ListenError};
+pub use networks::Networks;
 pub use run::{Running, StartError, start};
-pub use settings::{Limits, Listen, Settings};
+pub use settings::{Front, Limits, Listen, Settings};

@@ -106,7 +106,7 @@ fn totals(text: &mut Exposition, shared: &Shared, lines: &Lines) {
     one("paas_router_connections_open", gauge, "Client connections and tunnels that are open.", open);
     one("paas_router_connections_total", counter, "Client connections that were taken.", number(&totals.accepted));
     let refused = "Client connections that were turned away over a limit.";
-    one("paas_router_connections_refused_total", counter, refused, number(&totals.refused));
+    one("paas_router_connections_refused_total", counter, refused, shared.guard.refused.count() as f64);
     let failed = "TLS handshakes that failed or took too long.";
     one("paas_router_tls_handshakes_failed_total", counter, failed, number(&totals.handshakes_failed));
     let unknown = "Requests for names that no app has.";

@@ -9,6 +9,7 @@ use hyper::{StatusCode, Version};
 use paas_domain::route::ControlRoute;
 use tokio::net::TcpStream;
 
+use crate::accept::Admitted;
 use crate::access_log::Flight;
 use crate::admission::{self, Refusal};
 use crate::affinity;
@@ -17,7 +18,7 @@ use crate::dispatch::{self, Answer};
 use crate::exchange::{self, Way};
 use crate::failure::Failure;
 use crate::flow::Client as ClientSide;
-use crate::headers::{self, Client, Line, Request};
+use crate::headers::{self, Line, Request};
 use crate::http1::{Http1, head};
 use crate::http2::dyno::Http2Dyno;
 use crate::https_policy;
@@ -33,7 +34,7 @@ use crate::worker::Worker;
 /// A client's connection, as its requests see it.
 pub(crate) struct Conn {
     pub(crate) worker: Rc<Worker>,
-    pub(crate) client: Client,
+    pub(crate) admitted: Admitted,
     /// `tls1.3`, or nothing for plain HTTP.
     pub(crate) tls: Option<&'static str>,
     /// The name that the client gave when it began TLS (SNI).
@@ -67,7 +68,7 @@ pub(crate) fn receive(conn: &Conn, bytes: &[u8]) -> Received {
     };
     let version = if head.old { Version::HTTP_10 } else { Version::HTTP_11 };
     let line = Line { method: head.method, target, host, version };
-    let request = headers::request(&line, headers, true, &conn.client);
+    let request = headers::request(&line, headers, true, &conn.admitted.peer);
     route(conn, Box::new(request), host)
 }
 
@@ -126,12 +127,12 @@ fn before(conn: &Conn, app: &App, request: &mut Request, flight: &Flight) -> Res
     if app.route.rules.affinity {
         request.sticky = affinity::cookies(&request.head);
     }
-    admission::admit(conn, app, flight.words(), request.upgrades)
+    admission::admit(conn, app, flight.words(), request.upgrades, request.https)
 }
 
 /// What is added to a response before the client gets its head.
-fn finish_head(conn: &Conn, app: &App, request: &Request, flight: &Flight, reply: &mut Reply) {
-    let https = conn.client.https;
+fn finish_head(app: &App, request: &Request, flight: &Flight, reply: &mut Reply) {
+    let https = request.https;
     if let Some(on) = &flight.dyno {
         affinity::set_cookie(app, &on.0, &request.sticky, https, &mut reply.head);
     }
@@ -164,7 +165,7 @@ async fn to_app<C: ClientSide, D: Reach>(
     let failure = match answered {
         Ok(mut answer) => {
             if answer.reply.status != 101 || request.upgrades {
-                finish_head(conn, &app, request, &flight, &mut answer.reply);
+                finish_head(&app, request, &flight, &mut answer.reply);
                 return deliver(conn, client, alarm, request, answer, Some(flight), Some(app.limits.idle)).await;
             }
             // It changes a protocol that nobody asked to change.
@@ -179,8 +180,7 @@ async fn to_app<C: ClientSide, D: Reach>(
         return client.abort(failure);
     }
     let mut page = pages::failed(failure, Some(&app.route), &ask);
-    if let Some(hsts) =
-        app.hsts.as_ref().filter(|_| conn.client.https && page.status() != StatusCode::MISDIRECTED_REQUEST)
+    if let Some(hsts) = app.hsts.as_ref().filter(|_| request.https && page.status() != StatusCode::MISDIRECTED_REQUEST)
     {
         page.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }

@@ -18,6 +18,7 @@ use crate::admin::Admin;
 use crate::control::{AdminSocket, Control};
 use crate::doors::{Doors, Https, addresses};
 use crate::ending::Ending;
+use crate::guard::Guard;
 use crate::handover::{Estate, Handover, Predecessor};
 use crate::listen::{Inherited, ListenError, bind};
 use crate::settings::Settings;
@@ -153,6 +154,8 @@ fn begin(
         https_port: Arc::default(),
         totals: Totals::default(),
         sleepers: Arc::default(),
+        guard: Arc::new(Guard::new(settings.front.client_connections, settings.limits.connections)),
+        front: settings.front.clone(),
     });
     if let Some(port) = settings.https_port {
         shared.https_port.set(port);

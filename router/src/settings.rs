@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Args, Parser};
 use paas_domain::route::{Rules, usual};
+
+use crate::networks::Networks;
 
 /// What the command line and the environment say.
 #[derive(Debug, Clone, Parser)]
@@ -40,9 +42,32 @@ pub struct Settings {
     #[arg(long, env = "PAAS_ROUTER_THREADS")]
     pub threads: Option<usize>,
 
+    /// Who may come in.
+    #[command(flatten)]
+    pub front: Front,
+
     /// Time limits; not to be set from outside.
     #[arg(skip)]
     pub limits: Limits,
+}
+
+/// Who may come in, and who is believed what.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Front {
+    /// Addresses and networks whose connections begin with a header of the PROXY protocol
+    /// (version 1 or 2), such as a load balancer's. Only theirs may.
+    #[arg(long, env = "PAAS_PROXY_PROTOCOL_FROM", default_value = "", hide_default_value = true)]
+    pub proxy_protocol_from: Networks,
+
+    /// Addresses and networks of proxies whose X-Forwarded-Proto, X-Forwarded-Port and
+    /// X-Request-Start are believed.
+    #[arg(long, env = "PAAS_TRUSTED_PROXIES", default_value = "", hide_default_value = true)]
+    pub trusted_proxies: Networks,
+
+    /// Connections at once from one client (an IPv4 address or an IPv6 network of 64 bits);
+    /// 0 for any number. This machine and trusted proxies may have more.
+    #[arg(long, env = "PAAS_CLIENT_CONNECTIONS", default_value_t = 1000)]
+    pub client_connections: u32,
 }
 
 /// An address, or nothing.
@@ -118,10 +143,16 @@ pub struct Limits {
     pub upstream_fresh: Duration,
     /// A first attempt that failed later than this is not repeated.
     pub repeat: Duration,
-    /// A client connection without a request, and reading a request's head.
+    /// A client connection without a request.
     pub client_idle: Duration,
-    /// TLS handshake.
+    /// A request's head, from its first byte to its last.
+    pub head: Duration,
+    /// Header of the PROXY protocol and TLS handshake, together.
     pub handshake: Duration,
+    /// Connections of one worker that are in their handshake; the oldest is given up for one more.
+    pub handshakes: usize,
+    /// Client connections at once. None: as many as the limit of open files allows.
+    pub connections: Option<usize>,
     /// What requests in flight get at the end.
     pub drain: Duration,
     /// What requests and tunnels in flight get when another router has taken over.
@@ -192,7 +223,10 @@ impl Default for Limits {
             upstream_fresh: Duration::from_secs(1),
             repeat: Duration::from_secs(1),
             client_idle: Duration::from_secs(60),
+            head: Duration::from_secs(30),
             handshake: Duration::from_secs(10),
+            handshakes: 1024,
+            connections: None,
             drain: Duration::from_secs(30),
             handover_drain: Duration::from_secs(3600),
             handover: Duration::from_secs(10),
@@ -228,6 +262,8 @@ mod tests {
         assert_eq!((limits.quarantine, limits.attempts), (seconds(5), 10));
         assert_eq!((limits.upstream_keepalive, limits.upstream_fresh), (seconds(90), seconds(1)));
         assert_eq!((limits.client_idle, limits.drain, limits.last_lines), (seconds(60), seconds(30), seconds(5)));
+        // Stricter than Heroku, which tells no limit of its own for these.
+        assert_eq!((limits.head, limits.handshake), (seconds(30), seconds(10)));
         assert_eq!((limits.log_queue, limits.log_bytes), (16_384, 8 << 20));
     }
 }

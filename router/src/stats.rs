@@ -293,8 +293,6 @@ impl Counts {
 pub(crate) struct Totals {
     /// Client connections that were taken.
     pub(crate) accepted: AtomicU64,
-    /// Those that were turned away at once, over a limit.
-    pub(crate) refused: AtomicU64,
     /// TLS handshakes that failed or took too long.
     pub(crate) handshakes_failed: AtomicU64,
     /// TLS connections by version.

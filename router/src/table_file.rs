@@ -117,14 +117,11 @@ impl TableFile {
         if !*ours {
             return Ok(());
         }
-        let body = serde_json::to_vec(table)?;
-        let header = serde_json::to_vec(&Header { format: FORMAT, sha256: checksum(&body) })?;
+        let text = encode(&serde_json::to_vec(table)?)?;
         fs::create_dir_all(&self.dir)?;
         let temporary = self.dir.join("table.json.new");
         let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        for part in [&header[..], b"\n", &body[..], b"\n"] {
-            file.write_all(part)?;
-        }
+        file.write_all(&text)?;
         file.sync_all()?;
         self.keep_previous()?;
         fs::rename(&temporary, self.newest())?;
@@ -150,7 +147,17 @@ impl TableFile {
 }
 
 fn read(path: &Path) -> Result<RouteTable, Refused> {
-    let text = fs::read(path)?;
+    decode(&fs::read(path)?)
+}
+
+/// What a file is to hold of a table in JSON.
+pub(crate) fn encode(table: &[u8]) -> io::Result<Vec<u8>> {
+    let header = serde_json::to_vec(&Header { format: FORMAT, sha256: checksum(table) })?;
+    Ok([&header[..], b"\n", table, b"\n"].concat())
+}
+
+/// The table that a file of this text holds.
+pub(crate) fn decode(text: &[u8]) -> Result<RouteTable, Refused> {
     let cut = || Refused::Malformed("there are no two lines".to_owned());
     let end = text.iter().position(|&byte| byte == b'\n').ok_or_else(cut)?;
     let (header, body) = text.split_at(end);

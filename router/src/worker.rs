@@ -2,35 +2,27 @@
 //! own. Workers share the table and counters, and no lock on a request's way.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ProtocolVersion;
-use tokio_rustls::server::TlsStream;
 
+use crate::accept::{self, Handshakes};
 use crate::access_log::AccessLog;
-use crate::challenge;
 use crate::clock::Clock;
 use crate::ending::Ending;
-use crate::headers::Client;
+use crate::guard::Guard;
 use crate::https_policy::HttpsPort;
-use crate::proxy::Conn;
-use crate::settings::Limits;
-use crate::stats::{Totals, count, this_is_worker};
+use crate::settings::{Front, Limits};
+use crate::stats::{Totals, this_is_worker};
 use crate::stopping::Stopping;
 use crate::table::Routes;
 use crate::upstream::Pool;
 use crate::wake::Sleepers;
-use crate::{http1, http2};
 
 /// Bytes that are read at once at most.
 const SCRATCH: usize = 64 * 1024;
@@ -50,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) totals: Totals,
     /// Apps that sleep and are waited for.
     pub(crate) sleepers: Arc<Sleepers>,
+    pub(crate) front: Front,
+    pub(crate) guard: Arc<Guard>,
 }
 
 /// A listener for a worker to take connections from.
@@ -69,8 +63,9 @@ pub(crate) struct Worker {
     /// Where bytes are read into; what can't be used or sent in the same moment is copied.
     pub(crate) scratch: RefCell<Box<[u8]>>,
     pub(crate) stopping: Stopping,
+    pub(crate) handshakes: Handshakes,
+    pub(crate) stop: watch::Receiver<bool>,
     alive: mpsc::Sender<()>,
-    stop: watch::Receiver<bool>,
 }
 
 /// Keeps the worker from ending, and counts as a connection.
@@ -123,8 +118,9 @@ async fn work(
         clock: Clock::new(),
         scratch: RefCell::new(vec![0; SCRATCH].into()),
         stopping: Stopping::default(),
-        alive,
+        handshakes: Handshakes::default(),
         stop: stop.clone(),
+        alive,
     });
     tokio::task::spawn_local(sweep(Rc::clone(&worker.pool), Arc::clone(&worker.shared)));
     {
@@ -133,7 +129,7 @@ async fn work(
         while open {
             tokio::select! {
                 listening = listeners.recv() => match listening {
-                    Some(listening) => { tokio::task::spawn_local(accept(Rc::clone(&worker), listening)); }
+                    Some(listening) => { tokio::task::spawn_local(accept::run(Rc::clone(&worker), listening)); }
                     None => open = false,
                 },
                 _ = &mut stopped => break,
@@ -171,98 +167,4 @@ async fn sweep(pool: Rc<Pool>, shared: Arc<Shared>) {
         };
         pool.sweep(|key| key.0.is_nil() || dynos.contains(key));
     }
-}
-
-async fn accept(worker: Rc<Worker>, listening: Listening) {
-    let Listening { listener, tls, own } = listening;
-    let listener = match TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!("A listener can't be used: {error}"),
-    };
-    let port = listener.local_addr().map_or(0, |addr| addr.port());
-    let mut stop = worker.stop.clone();
-    loop {
-        tokio::select! {
-            biased;
-            _ = stop.wait_for(|stop| *stop) => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => begin(&worker, stream, peer, port, tls.clone()),
-                Err(error) => refused(&error).await,
-            },
-        }
-    }
-    if own && !worker.shared.ending.handed_over() {
-        // What the kernel has queued for us nobody else will take.
-        for _ in 0..4096 {
-            match std::future::poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
-                Poll::Ready(Ok((stream, peer))) => begin(&worker, stream, peer, port, tls.clone()),
-                Poll::Ready(Err(_)) | Poll::Pending => break,
-            }
-        }
-    }
-}
-
-/// Most errors belong to the connection that was not taken; being out of descriptors lasts.
-async fn refused(error: &std::io::Error) {
-    if ![std::io::ErrorKind::ConnectionAborted, std::io::ErrorKind::ConnectionReset].contains(&error.kind()) {
-        tracing::error!("A connection can't be taken: {error}. Is the limit of open files too low?");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16, tls: Option<TlsAcceptor>) {
-    let worker = Rc::clone(worker);
-    let alive = worker.alive();
-    count(&worker.shared.totals.accepted);
-    // Without it only latency suffers.
-    let _ = stream.set_nodelay(true);
-    let client = Client { address: peer.ip(), port, https: tls.is_some() };
-    let conn = Conn { worker, client, tls: None, server_name: None };
-    // Each a task of its own kind, so that one doesn't take the room of the other.
-    match tls {
-        None => tokio::task::spawn_local(async move {
-            http1::serve::serve(conn, stream).await;
-            drop(alive);
-        }),
-        Some(acceptor) => tokio::task::spawn_local(async move {
-            if let Some((conn, stream, http2)) = Box::pin(handshake(conn, stream, acceptor)).await {
-                if http2 {
-                    Box::pin(http2::serve::serve(Rc::new(conn), stream)).await;
-                } else {
-                    http1::serve::serve(conn, stream).await;
-                }
-            }
-            drop(alive);
-        }),
-    };
-}
-
-/// The client's connection in TLS, and whether it speaks HTTP/2. A handshake that fails is the
-/// client's affair.
-async fn handshake(
-    mut conn: Conn,
-    stream: TcpStream,
-    acceptor: TlsAcceptor,
-) -> Option<(Conn, TlsStream<TcpStream>, bool)> {
-    let shared = Arc::clone(&conn.worker.shared);
-    let (limit, totals) = (shared.limits.handshake, &shared.totals);
-    let Ok(Ok(mut stream)) = tokio::time::timeout(limit, acceptor.accept(stream)).await else {
-        count(&totals.handshakes_failed);
-        return None;
-    };
-    if stream.get_ref().1.alpn_protocol() == Some(challenge::ALPN) {
-        // The handshake was all that is asked.
-        let _ = tokio::time::timeout(limit, stream.shutdown()).await;
-        return None;
-    }
-    let session = stream.get_ref().1;
-    let http2 = session.alpn_protocol() == Some(b"h2");
-    conn.server_name = session.server_name().map(Into::into);
-    let (version, counted) = match session.protocol_version() {
-        Some(ProtocolVersion::TLSv1_3) => ("tls1.3", &totals.tls13),
-        Some(_) | None => ("tls1.2", &totals.tls12),
-    };
-    count(counted);
-    conn.tls = Some(version);
-    Some((conn, stream, http2))
 }

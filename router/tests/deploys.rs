@@ -154,7 +154,8 @@ async fn unused_connections_grow_old() {
 
 #[tokio::test]
 async fn silent_clients_are_let_go() {
-    let limits = paas_router::Limits { client_idle: Duration::from_millis(100), ..patient() };
+    let limits =
+        paas_router::Limits { client_idle: Duration::from_millis(100), head: Duration::from_millis(100), ..patient() };
     let house = House::with(table(1, vec![]), limits).await;
     assert_eq!(rest(&mut connect(house.addr).await).await, "");
     let mut slow = connect(house.addr).await;

@@ -62,7 +62,7 @@ async fn comes<S: Stream>(
     served: bool,
 ) -> bool {
     let limits = &conn.worker.shared.limits;
-    let mut deadline = Instant::now() + limits.client_idle;
+    let mut deadline = Instant::now() + conn.worker.shared.guard.idle(limits.client_idle);
     let mut told = false;
     poll_fn(|cx| {
         if side.io.poll_readable(cx).is_ready() {
@@ -95,10 +95,20 @@ enum Next {
 
 /// Reads a request and answers it.
 async fn one<S: Stream>(conn: &Conn, side: &mut Http1<S>, alarm: &mut Alarm) -> Next {
-    let deadline = Instant::now() + conn.worker.shared.limits.client_idle;
+    let limits = &conn.worker.shared.limits;
+    let begun = Instant::now();
+    let mut first_byte = None;
     let received = poll_fn(|cx| match poll_request(conn, side, cx) {
         Poll::Ready(received) => Poll::Ready(received),
-        Poll::Pending => alarm.poll(cx, deadline).map(|()| None),
+        Poll::Pending => {
+            // Nothing may have come at all.
+            let deadline = if side.input.is_empty() {
+                begun + limits.client_idle
+            } else {
+                *first_byte.get_or_insert_with(Instant::now) + limits.head
+            };
+            alarm.poll(cx, deadline).map(|()| None)
+        }
     })
     .await;
     match received {

@@ -64,7 +64,7 @@ impl Drop for Open {
 
 /// Serves until one side has enough.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(conn: Rc<Conn>, io: S) {
-    let time = conn.worker.shared.limits.client_idle;
+    let time = conn.worker.shared.guard.idle(conn.worker.shared.limits.client_idle);
     let handshake = Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -208,7 +208,9 @@ fn receive(conn: &Conn, parts: &hyper::http::request::Parts, streams: bool) -> R
     if parts.method == Method::CONNECT {
         return Received::Refused(proxy::no_forward_proxy(), None);
     }
-    let host = match (parts.uri.authority(), parts.headers.get(HOST)) {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    let host = match (parts.uri.authority(), first.filter(|_| second.is_none())) {
         // No user name, no password.
         (Some(authority), _) => authority.as_str().rsplit('@').next(),
         (None, Some(host)) => host.to_str().ok(),
@@ -224,7 +226,7 @@ fn receive(conn: &Conn, parts: &hyper::http::request::Parts, streams: bool) -> R
     }
     let line = Line { method: parts.method.as_str(), target, host, version: Version::HTTP_2 };
     let fields = pairs(&parts.headers);
-    proxy::route(conn, Box::new(headers::request(&line, fields.iter().copied(), streams, &conn.client)), host)
+    proxy::route(conn, Box::new(headers::request(&line, fields.iter().copied(), streams, &conn.admitted.peer)), host)
 }
 
 /// Sends what is left, unless the client takes it no more.

@@ -7,8 +7,10 @@ pub mod backend;
 pub mod client;
 pub mod daemon;
 pub mod exposition;
+pub mod h2;
 pub mod process;
 pub mod tls;
+pub mod wire;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -16,7 +18,7 @@ use std::time::Duration;
 
 use paas_domain::route::{AppRoute, Backend, ControlRoute, RouteState, RouteTable, Rules};
 use paas_domain::traffic::AppTraffic;
-use paas_router::{Inherited, Limits, Listen, Running, Settings, Status, start};
+use paas_router::{Front, Inherited, Limits, Listen, Running, Settings, Status, start};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -94,6 +96,7 @@ pub fn settings(dir: &Path, limits: Limits) -> Settings {
         tls_cert: None,
         tls_key: None,
         threads: Some(2),
+        front: Front::default(),
         limits,
     }
 }

@@ -81,3 +81,16 @@ pub async fn http2(name: &'static str, addr: &str, trusted: &Trusted) -> SendReq
     tokio::spawn(connection);
     sender
 }
+
+/// The handshake, as demo.localhost, on a connection that is there.
+pub async fn over(stream: TcpStream, trusted: &Trusted, alpn: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.clone()).unwrap();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![alpn.to_vec()];
+    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("demo.localhost").unwrap(), stream).await
+}
