@@ -1,0 +1,69 @@
+"""The Autobahn cases (RFC 6455 and 7692) through the router: a real server as the dyno, a fuzzing client in front.
+
+What the server passes alone, it has to pass behind the router.
+"""
+
+import argparse
+import asyncio
+import logging
+import sys
+import tempfile
+
+import kosoku
+from websockets.asyncio.server import serve
+
+import program
+
+# Binary messages of 16 MB, in one frame and in many; cases of theirs end at 16 MB, too, but each is a second or more.
+LONG = ["9.*", "12.*", "13.*"]
+
+
+async def echo(connection):
+    async for message in connection:
+        await connection.send(message)
+
+
+async def verdicts(port, options):
+    """Those of all cases, by their names."""
+    cases = dict(cases=options.include, exclude_cases=LONG if options.quick else None, concurrency=4)
+    try:
+        results = await kosoku.run_fuzzingclient(f"ws://127.0.0.1:{port}", **cases)
+    except kosoku.FailureError as error:
+        results = error.results
+    return {result.case_id: result for result in results}
+
+
+async def compare(options, dyno, front):
+    async with serve(echo, "127.0.0.1", dyno, max_size=None, ping_interval=None, close_timeout=5):
+        alone, through = await verdicts(dyno, options), await verdicts(front, options)
+    wrong = 0
+    for name, result in through.items():
+        if result.passed != alone[name].passed:
+            wrong += 1
+            got, want = [(one.behavior.value, one.behavior_close.value) for one in (result, alone[name])]
+            print(f"case {name} is {got} through the router, {want} without it: {result.result} {result.result_close}")
+    failed = [name for name, result in through.items() if not result.passed]
+    print(f"{len(through) - wrong} of {len(through)} WebSocket cases end through the router as they end without it"
+          + (f"; the server itself fails {', '.join(failed)}" if failed and not wrong else ""))
+    return wrong == 0 and len(through) > 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("router", help="the program paas-router")
+    parser.add_argument("--include", action="append", help="a case or a glob such as 9.* (all, if there is none)")
+    parser.add_argument("--quick", action="store_true", help="without the big messages and without compression")
+    options = parser.parse_args()
+    # The cases break every rule; the server has nothing to tell of that.
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)
+    with tempfile.TemporaryDirectory(prefix="paas-websocket-") as directory:
+        dyno = program.free_port()
+        router = program.Router(options.router, directory, [program.app(1, ["127.0.0.1"], [("127.0.0.1", dyno)])])
+        try:
+            well = asyncio.run(compare(options, dyno, router.http))
+        finally:
+            router.end()
+    sys.exit(0 if well else 1)
+
+
+main()
