@@ -2,14 +2,17 @@
 lines. For what asks it from outside: the clients of this folder, deploy/nightly and benches/router.
 """
 
+import argparse
 import hashlib
 import json
 import multiprocessing
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -49,7 +52,7 @@ def certificate(directory, names=("localhost", "*.localhost")):
     cert, key = os.path.join(directory, "cert.pem"), os.path.join(directory, "key.pem")
     os.makedirs(directory, exist_ok=True)
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "365",
          "-subj", f"/CN={names[0]}", "-addext", "subjectAltName=" + ",".join(f"DNS:{name}" for name in names),
          "-addext", "extendedKeyUsage=serverAuth", "-keyout", key, "-out", cert],
         check=True, capture_output=True)
@@ -195,3 +198,46 @@ def default_program():
     target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
     places = [os.path.join(ROOT, "dist"), os.path.join(target, "release"), os.path.join(target, "libexec"), os.path.join(target, "debug")]
     return next((path for path in (os.path.join(place, "paas-router") for place in places) if os.access(path, os.X_OK)), None)
+
+
+class Trial:
+    """A router before a backend (`backend.py`), in a directory that goes with it: `with Trial(program) as trial`. It has
+    to end well, whatever was done to it."""
+
+    def __init__(self, program, settings=None, **rules):
+        self.program, self.settings, self.rules = program, settings, rules
+
+    def __enter__(self):
+        from backend import Backend
+        self.scratch = tempfile.TemporaryDirectory(prefix="paas-trial-")
+        self.dir, self.backend = self.scratch.name, Backend()
+        self.router = Router(self.program, os.path.join(self.dir, "data"),
+                             [app(1, ["localhost", "127.0.0.1"], [("127.0.0.1", self.backend.port)], **self.rules)], settings=self.settings)
+        self.http, self.https = f"http://127.0.0.1:{self.router.http}", f"https://localhost:{self.router.https}"
+        return self
+
+    def __exit__(self, kind, error, trace):
+        died = self.router.is_dead()
+        code, said = self.router.end(), self.router.said()
+        self.backend.end()
+        self.scratch.cleanup()
+        if kind is None and (died or code != 0 or re.search("panicked|ERROR", said)):
+            sys.exit(f"The router {'died' if died else 'was ended'} with exit code {code} and said:\n{said[-3000:]}")
+
+    def memory(self):
+        """RSS, MiB."""
+        with open(f"/proc/{self.router.process.pid}/status") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:")) / 1024
+
+
+def arguments(about, *more):
+    """What each of these programs takes: the router's, and --quick. `more` are (name, default, help) of numbers."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("router", nargs="?", default=default_program(), help="the program paas-router (default: dist, then target)")
+    parser.add_argument("--quick", action="store_true", help="what is done in seconds")
+    for name, default, text in more:
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"{text} (default {default})")
+    options = parser.parse_args()
+    if not options.router:
+        parser.error("there is no paas-router: build it, or name it")
+    return options

@@ -1,0 +1,72 @@
+"""h2load for minutes: HTTP/1.1 and HTTP/2, plain and TLS, small and large, connections that stay and that don't. No request
+may fail, each has its access line or is counted as dropped, and memory does not grow from one half to the next."""
+
+import re
+import subprocess
+import sys
+import time
+
+import program
+
+# (name, scheme, path, options)
+KINDS = [
+    ("HTTP/1.1", "http", "/small", ["--h1", "-c64"]),
+    ("HTTP/1.1, 100 KB", "http", "/large", ["--h1", "-c64"]),
+    ("HTTP/1.1, TLS", "https", "/small", ["--h1", "-c64"]),
+    ("HTTP/1.1, 1,000 connections", "http", "/small", ["--h1", "-c1000"]),
+    ("HTTP/2", "https", "/small", ["-c64", "-m10"]),
+    ("HTTP/2, 100 KB", "https", "/large", ["-c16", "-m10"]),
+    ("HTTP/2, 100 streams", "https", "/small", ["-c8", "-m100"]),
+    ("HTTP/2, small windows", "https", "/large", ["-c8", "-m10", "-w12", "-W14"]),
+]
+PLAIN_HTTP2 = ("HTTP/2 without TLS", "http", "/small", ["-c64", "-m10"])
+
+
+def load(trial, kind, seconds):
+    """Requests that succeeded, and what is wrong."""
+    name, scheme, path, options = kind
+    url = f"{trial.http if scheme == 'http' else trial.https}{path}"
+    done = subprocess.run(["h2load", "-t1", f"-D{seconds}", *options, url], capture_output=True, text=True, timeout=seconds + 120)
+    counts = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", done.stdout)
+    if not counts or int(counts.group(1)) == 0:
+        return 0, f"h2load did nothing: {done.stdout[-500:]}{done.stderr[-500:]}"
+    succeeded, *others = map(int, counts.groups())
+    bad = re.search(r"status codes: (.*)", done.stdout).group(1)
+    if any(others) or not re.match(r"\d+ 2xx, 0 3xx, 0 4xx, 0 5xx", bad):
+        return succeeded, f"{counts.group()}; {bad}"
+    return succeeded, ""
+
+
+def soak(trial, kinds, seconds):
+    wrong = 0
+    for kind in kinds:
+        seen, total, why = [], 0, ""
+        # A short one first, so that buffers, pools and the table of streams are there.
+        for part in (1, seconds / 2, seconds / 2):
+            count, why = load(trial, kind, max(1, int(part)))
+            total += count
+            if why:
+                break
+            program.until("the router is at rest", lambda: trial.router.status()["connections"] == 0, 90)
+            seen.append(trial.memory())
+        grown = seen[-1] - seen[-2] if len(seen) == 3 else 0
+        # Allocators round and keep; a leak of 100 bytes a request is more than this.
+        if not why and grown > 4 + total / 2 * 20 / (1 << 20):
+            why = f"memory has grown by {grown:.1f} MiB over {total // 2} requests: {', '.join(f'{mib:.1f}' for mib in seen)}"
+        print(f"{kind[0]}: {total} requests, memory {' '.join(f'{mib:.1f}' for mib in seen)} MiB{': ' + why if why else ''}", flush=True)
+        wrong += bool(why)
+    return wrong
+
+
+def main():
+    options = program.arguments(__doc__, ("seconds", 0, "of each kind; 0: 60, or 2 with --quick"))
+    seconds = options.seconds or (2 if options.quick else 60)
+    with program.Trial(options.router, concurrency=100_000) as trial:
+        h2c = subprocess.run(["curl", "-s", "--noproxy", "*", "-o", "/dev/null", "--http2-prior-knowledge", f"{trial.http}/small"]).returncode == 0
+        begin = time.monotonic()
+        wrong = soak(trial, KINDS + ([PLAIN_HTTP2] if h2c else []), seconds)
+        print(f"{trial.router.daemon.lines()} access lines in {time.monotonic() - begin:.0f} s")
+    sys.exit(1 if wrong else 0)
+
+
+main()
