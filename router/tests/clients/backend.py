@@ -27,6 +27,7 @@ class Backend:
 
 def run(port):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     gc.disable()
 
     async def serve():

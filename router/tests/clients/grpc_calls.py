@@ -179,6 +179,7 @@ def try_all(channel, service):
 
 
 def main():
+    program.end_well()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("router", nargs="?", help="the program paas-router; without it the server is called directly")
     options = parser.parse_args()

@@ -20,6 +20,11 @@ import uuid
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 
+def end_well():
+    """SIGTERM is an end like any other: what was started is ended, too. For the main program, before it starts others."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -97,6 +102,7 @@ class Daemon:
 
     def serve(self):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         while True:
             connection, _ = self.listener.accept()
             threading.Thread(target=self.answer, args=(connection,), daemon=True).start()
@@ -232,6 +238,7 @@ class Trial:
 
 def arguments(about, *more):
     """What each of these programs takes: the router's, and --quick. `more` are (name, default, help) of numbers."""
+    end_well()
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("router", nargs="?", default=default_program(), help="the program paas-router (default: dist, then target)")
     parser.add_argument("--quick", action="store_true", help="what is done in seconds")

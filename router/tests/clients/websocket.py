@@ -71,6 +71,7 @@ async def compare(options, dyno, router):
 
 
 def main():
+    program.end_well()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("router", help="the program paas-router")
     parser.add_argument("--include", action="append", help="a case or a glob such as 9.* (all, if there is none)")
