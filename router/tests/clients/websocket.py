@@ -28,11 +28,10 @@ async def echo(connection):
         await connection.send(message)
 
 
-async def verdicts(port, options):
+async def verdicts(port, include, exclude=None, concurrency=4):
     """Those of all cases, by their names."""
-    cases = dict(cases=options.include, exclude_cases=LONG if options.quick else None, concurrency=4)
     try:
-        results = await kosoku.run_fuzzingclient(f"ws://127.0.0.1:{port}", **cases)
+        results = await kosoku.run_fuzzingclient(f"ws://127.0.0.1:{port}", include, exclude, concurrency)
     except kosoku.FailureError as error:
         results = error.results
     return {result.case_id: result for result in results}
@@ -57,16 +56,21 @@ async def over_tls(router):
 
 async def compare(options, dyno, router):
     async with serve(echo, "127.0.0.1", dyno, max_size=None, ping_interval=None, close_timeout=5):
-        alone, through, well = await verdicts(dyno, options), await verdicts(router.http, options), await over_tls(router)
+        exclude = LONG if options.quick else None
+        alone, through = await verdicts(dyno, options.include, exclude), await verdicts(router.http, options.include, exclude)
+        # Some have a limit of time, which a busy machine may miss: alone, they have no excuse.
+        doubtful = [name for name, result in through.items() if alone[name].passed and not result.passed]
+        again = await verdicts(router.http, doubtful, concurrency=1) if doubtful else {}
+        well = await over_tls(router)
     wrong = 0
-    for name, result in through.items():
-        if result.passed != alone[name].passed:
+    for name, result in again.items():
+        if not result.passed:
             wrong += 1
-            got, want = [(one.behavior.value, one.behavior_close.value) for one in (result, alone[name])]
-            print(f"case {name} is {got} through the router, {want} without it: {result.result} {result.result_close}")
-    failed = [name for name, result in through.items() if not result.passed]
-    print(f"{len(through) - wrong} of {len(through)} WebSocket cases end through the router as they end without it"
-          + (f"; the server itself fails {', '.join(failed)}" if failed and not wrong else ""))
+            print(f"case {name} passes without the router, and is {result.behavior.value}, {result.behavior_close.value} through it: "
+                  f"{result.result} {result.result_close}")
+    failed = [name for name, result in alone.items() if not result.passed]
+    print(f"{len(through) - wrong} of {len(through)} WebSocket cases pass through the router or fail without it, too"
+          + (f"; the server itself fails {', '.join(failed)}" if failed else ""))
     return well and wrong == 0 and len(through) > 0
 
 
