@@ -4,30 +4,27 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use hyper::header::HeaderValue;
-use hyper::{Method, StatusCode, Uri, Version};
+use hyper::{StatusCode, Version};
 use paas_domain::route::LogLine;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::failure::{Facts, Failure};
+use crate::headers::Words;
+use crate::load::OnApp;
 use crate::table::OnDyno;
 
 /// What a request was, for its line.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) app: Uuid,
-    pub(crate) method: Method,
-    pub(crate) uri: Uri,
-    pub(crate) host: HeaderValue,
-    pub(crate) request_id: HeaderValue,
-    pub(crate) forwarded_for: HeaderValue,
+    pub(crate) words: Words,
     pub(crate) version: Version,
-    /// `1.3`, `1.2`, or nothing for plain HTTP.
+    /// `tls1.3`, `tls1.2`, or nothing for plain HTTP.
     pub(crate) tls: Option<&'static str>,
 }
 
@@ -52,22 +49,101 @@ pub(crate) struct Entry {
 
 /// Where requests leave their entries; never blocks, counts what doesn't fit.
 #[derive(Debug, Clone)]
-pub(crate) struct AccessLog {
-    sender: mpsc::Sender<Entry>,
-    dropped: Arc<Dropped>,
+pub(crate) struct AccessLog(Arc<Closing>);
+
+/// The entries' way to the formatter, which is told of the first that waits, not of each.
+#[derive(Debug)]
+struct Queue {
+    waiting: Mutex<Vec<Entry>>,
+    most: usize,
+    closed: AtomicBool,
+    /// The time of the last requests is over.
+    over: AtomicBool,
+    some: Notify,
 }
 
+/// Closes the queue when the last worker has ended.
+#[derive(Debug)]
+struct Closing(Arc<Queue>, Arc<Dropped>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.closed.store(true, Ordering::Release);
+        self.0.some.notify_one();
+    }
+}
+
+/// The formatter's end.
+#[derive(Debug)]
+pub(crate) struct Entries(Arc<Queue>);
+
 impl AccessLog {
-    pub(crate) fn new(queue: usize) -> (AccessLog, mpsc::Receiver<Entry>, Arc<Dropped>) {
-        let (sender, receiver) = mpsc::channel(queue);
+    /// `most`: entries that wait; more are dropped.
+    pub(crate) fn new(most: usize) -> (AccessLog, Entries, Arc<Dropped>) {
         let dropped = Arc::new(Dropped::default());
-        (AccessLog { sender, dropped: Arc::clone(&dropped) }, receiver, dropped)
+        let queue = Arc::new(Queue {
+            waiting: Mutex::default(),
+            most,
+            closed: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+            some: Notify::new(),
+        });
+        (AccessLog(Arc::new(Closing(Arc::clone(&queue), Arc::clone(&dropped)))), Entries(queue), dropped)
+    }
+
+    /// What has not ended yet is cut off now: it is the router that ends it (H24).
+    pub(crate) fn cut_off(&self) {
+        self.0.0.over.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn push(&self, entry: Entry) {
-        if let Err(error) = self.sender.try_send(entry) {
-            self.dropped.count(error.into_inner().seen.app);
+        let Closing(queue, dropped) = &*self.0;
+        let mut waiting = queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() >= queue.most {
+            let app = entry.seen.app;
+            drop(waiting);
+            dropped.count(app);
+            return;
         }
+        let first = waiting.is_empty();
+        waiting.push(entry);
+        drop(waiting);
+        if first {
+            queue.some.notify_one();
+        }
+    }
+}
+
+impl Entries {
+    /// How long others are waited for once there is an entry: a thread that is woken for
+    /// each costs the workers more than the entries do.
+    const GATHER: Duration = Duration::from_millis(5);
+
+    /// All that wait, as soon as there are some; nothing when there will be none any more.
+    pub(crate) async fn recv(&mut self, pause: Duration) -> Option<Vec<Entry>> {
+        loop {
+            // Before the look, so that what comes after it is known to be the end.
+            let closed = self.0.closed.load(Ordering::Acquire);
+            if !self.is_empty() {
+                if !closed {
+                    tokio::time::sleep(pause.min(Entries::GATHER)).await;
+                }
+                return Some(self.take());
+            }
+            if closed {
+                return None;
+            }
+            self.0.some.notified().await;
+        }
+    }
+
+    /// All that wait now.
+    pub(crate) fn take(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut *self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 }
 
@@ -122,17 +198,18 @@ pub(crate) fn line(entry: &Entry) -> LogLine {
             }
         }
     }
-    put(&mut line, format_args!(" method={} path=\"", seen.method));
-    quoted(&mut line, seen.uri.path_and_query().map_or("*", |path| path.as_str()));
+    let words = &seen.words;
+    put(&mut line, format_args!(" method={} path=\"", String::from_utf8_lossy(words.method())));
+    quoted(&mut line, &String::from_utf8_lossy(words.path()));
     put(
         &mut line,
         format_args!(
             "\" host={} request_id={} fwd=\"",
-            String::from_utf8_lossy(seen.host.as_bytes()),
-            String::from_utf8_lossy(seen.request_id.as_bytes()),
+            String::from_utf8_lossy(words.host()),
+            String::from_utf8_lossy(words.request_id()),
         ),
     );
-    quoted(&mut line, &String::from_utf8_lossy(seen.forwarded_for.as_bytes()));
+    quoted(&mut line, &String::from_utf8_lossy(words.forwarded_for()));
     put(&mut line, format_args!("\" dyno={} connect=", ended.dyno.as_deref().unwrap_or_default()));
     if let Some(connect) = ended.connect {
         put(&mut line, format_args!("{}ms", connect.as_millis()));
@@ -175,11 +252,13 @@ fn quoted(line: &mut String, text: &str) {
 }
 
 /// A request's record. It is written when it is dropped, whatever way the request ends:
-/// hyper drops the handler of a client that went away, so only a drop sees every end.
+/// only a drop sees every end.
 #[derive(Debug)]
 pub(crate) struct Flight {
     seen: Option<Seen>,
     log: AccessLog,
+    /// Counts it as one of its app's.
+    pub(crate) app: Option<OnApp>,
     pub(crate) dyno: Option<OnDyno>,
     pub(crate) connect: Option<Duration>,
     /// From the moment the request could be sent.
@@ -195,6 +274,7 @@ impl Flight {
         Flight {
             seen: Some(seen),
             log,
+            app: None,
             dyno: None,
             connect: None,
             service: None,
@@ -202,6 +282,11 @@ impl Flight {
             bytes: 0,
             failure: Some(Failure::ClientInterrupted),
         }
+    }
+
+    /// What the request says of itself.
+    pub(crate) fn words(&self) -> Option<&Words> {
+        self.seen.as_ref().map(|seen| &seen.words)
     }
 
     /// It failed; the line says so.
@@ -220,6 +305,11 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         let Some(seen) = self.seen.take() else { return };
+        // Who reads of its end finds its place free.
+        self.app = None;
+        if self.failure == Some(Failure::ClientInterrupted) && self.log.0.0.over.load(Ordering::Relaxed) {
+            self.fail(Failure::ForcedClose);
+        }
         self.log.push(Entry {
             seen,
             ended: Ended {
@@ -248,11 +338,13 @@ mod tests {
         Entry {
             seen: Seen {
                 app: Uuid::from_u128(7),
-                method: Method::GET,
-                uri: Uri::from_static("/a?b=c"),
-                host: HeaderValue::from_static("example.com"),
-                request_id: HeaderValue::from_static("8601b555-6a83-4c12-8269-97c8e32cdb22"),
-                forwarded_for: HeaderValue::from_static("204.204.204.204, 1.2.3.4"),
+                words: Words::new([
+                    b"GET",
+                    b"/a?b=c",
+                    b"example.com",
+                    b"8601b555-6a83-4c12-8269-97c8e32cdb22",
+                    b"204.204.204.204, 1.2.3.4",
+                ]),
                 version: Version::HTTP_11,
                 tls: None,
             },

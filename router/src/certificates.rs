@@ -3,12 +3,24 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use paas_domain::route::Certificate;
+use paas_domain::route::{Certificate, host_name};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use uuid::Uuid;
+
+/// Whether a request is on a connection that was made for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// The connection's certificate is the one that the request's host is served with, or is
+    /// for that host as well.
+    Right,
+    /// The host has another certificate.
+    Another,
+    /// The host has none of its own, and this one is for others.
+    None,
+}
 
 /// Certificates made ready, as of one table.
 #[derive(Debug, Default)]
@@ -59,6 +71,32 @@ impl AppCertificates {
         }
         let (first, parent) = name.split_once('.')?;
         self.below.get(parent).filter(|_| !first.is_empty()).cloned()
+    }
+
+    /// How a request for `host` (the value of a `Host` header) fits a connection that was made
+    /// to `asked` (SNI). Two names that are served with the router's own certificate fit, whatever
+    /// names are in it: visitors who take it for one take it for the other.
+    pub(crate) fn fit(&self, asked: &str, host: &str) -> Fit {
+        let host = host_name(host);
+        if asked.eq_ignore_ascii_case(host) {
+            return Fit::Right;
+        }
+        match (self.find(asked), self.find(host)) {
+            (None, None) => Fit::Right,
+            (None, Some(_)) => Fit::Another,
+            (Some(shown), other) if other.as_ref().is_some_and(|other| Arc::ptr_eq(&shown, other)) => Fit::Right,
+            // Browsers use a connection for every name that its certificate is for.
+            (Some(shown), _) if self.is_for(&shown, host) => Fit::Right,
+            (Some(_), Some(_)) => Fit::Another,
+            (Some(_), None) => Fit::None,
+        }
+    }
+
+    /// Whether the app names `host` for this certificate, be it that another one comes first.
+    fn is_for(&self, key: &Arc<CertifiedKey>, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let below = host.split_once('.').and_then(|(_, parent)| self.below.get(parent));
+        [self.exact.get(&host), below].into_iter().flatten().any(|other| Arc::ptr_eq(key, other))
     }
 }
 

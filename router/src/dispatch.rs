@@ -2,76 +2,103 @@
 //! and time limits.
 
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
-use hyper::http::request::Parts;
-use hyper::{Request, Response};
-use tokio::time::Instant as TimerInstant;
+use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use crate::access_log::Flight;
-use crate::body::{Turn, UpBody, Upload, io_kind};
-use crate::choose::{choose, current, wait_for_dyno};
+use crate::affinity;
+use crate::alarm::Alarm;
+use crate::choose::{Choice, choose, current, wait_for_dyno};
+use crate::exchange::{self, Unanswered, Upload, unless_gone};
 use crate::failure::Failure;
-use crate::settings::{AppLimits, Limits};
-use crate::table::{App, OnDyno};
-use crate::upstream::{Key, Lease, connect};
-use crate::worker::Worker;
+use crate::flow::{Client, Dyno as _};
+use crate::headers::Request;
+use crate::http1::Http1;
+use crate::proxy::Conn;
+use crate::responses::Reply;
+use crate::settings::Limits;
+use crate::table::{App, OnDyno, Upstream};
+use crate::upstream::{Key, Reach};
 
 /// The head of a response, with the connection that brings its body.
-pub(crate) struct Answer {
-    pub(crate) response: Response<Incoming>,
-    pub(crate) lease: Lease,
+pub(crate) struct Answer<D> {
+    pub(crate) reply: Reply,
+    pub(crate) dyno: D,
+    pub(crate) upload: Upload,
+    key: Key,
+    /// Nothing for the daemon.
+    upstream: Option<Arc<Upstream>>,
+}
+
+impl<D: Reach> Answer<D> {
+    /// The response has ended: the connection is kept for others, if it may be.
+    pub(crate) fn finish(self, conn: &Conn) {
+        let wanted = self.upstream.is_none_or(|upstream| conn.worker.shared.routes.load().has(&upstream));
+        if wanted && self.reply.keep_alive && self.upload.is_done() {
+            self.dyno.give_back(&conn.worker, self.key);
+        }
+    }
 }
 
 /// Finds a dyno of `app` that answers `request`, waiting for one to come up if need be.
-pub(crate) async fn to_app(
-    worker: &Rc<Worker>,
+pub(crate) async fn to_app<C: Client, D: Reach>(
+    conn: &Conn,
+    client: &mut C,
+    alarm: &mut Alarm,
     mut app: Arc<App>,
-    mut request: Request<UpBody>,
-    upload: &Rc<Upload>,
+    request: &mut Request,
     started: Instant,
     flight: &mut Flight,
-) -> Result<Answer, Failure> {
+) -> Result<Answer<D>, Failure> {
+    let worker = &conn.worker;
     let shared = &worker.shared;
     let limits = &shared.limits;
     let mut tried: Vec<Uuid> = Vec::new();
     let mut last_failure = None;
+    // Whether a dyno was tried that was not in quarantine.
+    let mut any_good = false;
     let mut connecting = Duration::ZERO;
     let mut repeated = false;
+    let mut upload = Upload::new(request);
     loop {
-        let Some(upstream) = choose(&app, &tried, shared.started) else {
+        let wanted = affinity::wanted(&app, &request.sticky);
+        let Some(Choice { upstream, last_try }) = choose(&app, &tried, wanted, shared.started) else {
             if let Some(failure) = last_failure.filter(|_| !app.backends.is_empty()) {
                 return Err(failure);
             }
             flight.dyno = None;
-            app = wait_for_dyno(worker, app, started).await?;
+            app = unless_gone(conn, client, Box::pin(wait_for_dyno(worker, app, started))).await??;
             continue;
         };
+        any_good |= !last_try;
         // From here on the dyno is busy with this request, whatever comes of it: the daemon stops a
         // dyno that left the table when nothing is on it.
         flight.dyno = Some(OnDyno::new(Arc::clone(&upstream)));
         let key: Key = (upstream.backend.id, upstream.backend.addr);
-        let unused = if repeated { None } else { worker.pool.take(key, request.method(), limits.upstream_fresh).await };
-        let (mut sender, reused) = match unused {
-            Some(sender) => (sender, true),
+        let unused = if repeated { None } else { D::unused(worker, key, request) };
+        let reused = unused.is_some();
+        let mut dyno = match unused {
+            Some(dyno) => dyno,
             None => {
                 let from = Instant::now();
                 let left = app.limits.queue.saturating_sub(started.elapsed());
-                let connected = connect(key.1, app.limits.connect.min(left)).await;
+                let connect = Box::pin(D::connect(worker, key, app.limits.connect.min(left)));
+                let connected = unless_gone(conn, client, connect).await?;
                 connecting += from.elapsed();
                 match connected {
-                    Ok(sender) => (sender, false),
+                    Ok(dyno) => dyno,
                     Err(failure) => {
+                        let failure = not_connected(failure, any_good);
                         upstream.quarantine(shared.started, limits.quarantine);
                         tried.push(upstream.backend.id);
                         last_failure = Some(failure);
                         flight.connect = Some(connecting);
-                        if tried.len() >= limits.attempts || started.elapsed() >= app.limits.queue {
+                        // One that hangs is no reason to wait for the others that did.
+                        let hangs = last_try && from.elapsed() >= app.limits.connect;
+                        if hangs || tried.len() >= limits.attempts || started.elapsed() >= app.limits.queue {
                             return Err(failure);
                         }
                         app = current(worker, app);
@@ -87,145 +114,83 @@ pub(crate) async fn to_app(
         if !repeated {
             upload.restart();
         }
-        let (head, body) = request.into_parts();
-        let copy = (reused && matches!(body, UpBody::Empty) && head.method.is_safe()).then(|| copy(&head));
-        request = match send(&mut sender, Request::from_parts(head, body), upload, &app.limits).await {
-            Ok(response) => {
-                let routes = Arc::clone(&shared.routes);
-                let still_wanted = Box::new(move || routes.load().has(&upstream));
-                let lease = Lease { pool: Rc::clone(&worker.pool), key, sender, still_wanted };
-                return Ok(Answer { response, lease });
-            }
-            // The dyno had closed an unused connection: nothing was sent, so nothing is done twice.
-            Err(Unsent::Untouched(request)) if reused => *request,
-            Err(Unsent::Untouched(_)) => return Err(Failure::ClosedWithoutResponse),
-            // It closed it while the request was on its way. Asking again does no harm where
-            // asking is all that the request does. But only once, and not what was worked on: that
-            // may be what the dyno dies of.
-            Err(Unsent::Lost(failure)) => match copy {
-                Some(head) if failure == Failure::ClosedWithoutResponse && sent.elapsed() < limits.repeat => {
-                    repeated = true;
-                    Request::from_parts(head, UpBody::Empty)
-                }
-                Some(_) | None => return Err(failure),
-            },
+        dyno.ask(request);
+        let asked = exchange::ask(conn, client, alarm, &mut dyno, request, &mut upload, Some(&app.limits)).await;
+        let Unanswered { failure, closed } = match asked {
+            Ok(reply) => return Ok(Answer { reply, dyno, upload, key, upstream: Some(upstream) }),
+            Err(unanswered) => unanswered,
         };
+        let untouched = closed && !dyno.has_sent();
+        if untouched && !reused {
+            return Err(Failure::ClosedWithoutResponse);
+        }
+        // The dyno had closed an unused connection: nothing was sent, so nothing is done twice. Or it
+        // closed it while the request was on its way: asking again does no harm where asking is all that
+        // the request does. But only once, and not what was worked on: that may be what the dyno dies of.
+        let harmless = closed && reused && request.is_safe && !request.length.has_body() && !repeated;
+        let again = untouched || (harmless && sent.elapsed() < limits.repeat);
+        if !again || !dyno.take_back(request) {
+            return Err(failure);
+        }
+        repeated |= !untouched;
+        upload.again();
         flight.service = None;
         app = current(worker, app);
     }
 }
 
-fn copy(head: &Parts) -> Parts {
-    let (mut copy, ()) = Request::new(()).into_parts();
-    copy.method = head.method.clone();
-    copy.uri = head.uri.clone();
-    copy.version = head.version;
-    copy.headers = head.headers.clone();
-    copy
-}
-
-/// A request without a response.
-enum Unsent {
-    /// Not a byte of it was sent.
-    Untouched(Box<Request<UpBody>>),
-    /// It was sent, or part of it.
-    Lost(Failure),
-}
-
-async fn send(
-    sender: &mut SendRequest<UpBody>,
-    request: Request<UpBody>,
-    upload: &Rc<Upload>,
-    limits: &AppLimits,
-) -> Result<Response<Incoming>, Unsent> {
-    let response = sender.try_send_request(request);
-    tokio::pin!(response);
-    let sleep = tokio::time::sleep_until(deadline(upload, limits).0);
-    tokio::pin!(sleep);
-    loop {
-        tokio::select! {
-            biased;
-            result = &mut response => return match (result, upload.error()) {
-                // Whatever the dyno makes of a request that was cut off.
-                (Ok(_), Some(failure)) => Err(Unsent::Lost(failure)),
-                (Ok(response), None) => Ok(response),
-                (Err(mut error), _) => Err(match error.take_message() {
-                    Some(request) => Unsent::Untouched(Box::new(request)),
-                    None => Unsent::Lost(lost(error.error(), upload)),
-                }),
-            },
-            () = &mut sleep => {
-                let (at, failure) = deadline(upload, limits);
-                if at <= TimerInstant::now() {
-                    return Err(Unsent::Lost(failure));
-                }
-                sleep.as_mut().reset(at);
-            }
-        }
-    }
-}
-
-/// When a response is late, and whose fault that would be.
-fn deadline(upload: &Upload, limits: &AppLimits) -> (TimerInstant, Failure) {
-    let (turn, since) = upload.turn();
-    match turn {
-        Turn::Client => (since + limits.idle, Failure::ClientIdle),
-        Turn::Dyno | Turn::Nobody => (since + limits.first_byte, Failure::RequestTimeout),
-    }
-}
-
-/// What it means that a connection broke before there was a response.
-fn lost(error: &hyper::Error, upload: &Upload) -> Failure {
-    if let Some(failure) = upload.error() {
-        failure
-    } else if error.is_parse_too_large() {
-        Failure::Restriction("oversized header")
-    } else if error.is_parse() {
-        Failure::BadResponse
-    } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() || io_kind(error).is_some() {
-        if upload.is_done() { Failure::ClosedWithoutResponse } else { Failure::ServerInterrupted }
-    } else {
-        tracing::error!("A request failed in a way that has no name: {error:?}");
-        Failure::Platform
-    }
+/// What it means that no dyno could be connected to.
+fn not_connected(failure: Failure, any_good: bool) -> Failure {
+    let dynos_fault = matches!(failure, Failure::ConnectTimeout | Failure::ConnectRefused);
+    if dynos_fault && !any_good { Failure::Quarantined } else { failure }
 }
 
 /// Reaches the daemon, for a while also one that is only being restarted.
-pub(crate) async fn to_control(
-    worker: &Rc<Worker>,
+pub(crate) async fn to_control<C: Client>(
+    conn: &Conn,
+    client: &mut C,
+    alarm: &mut Alarm,
     addr: SocketAddr,
-    mut request: Request<UpBody>,
-) -> Result<Answer, Failure> {
-    let limits = &worker.shared.limits;
+    request: &mut Request,
+) -> Result<Answer<Http1<TcpStream>>, Failure> {
+    let limits = &conn.worker.shared.limits;
     let started = Instant::now();
     let key: Key = (Uuid::nil(), addr);
+    let mut upload = Upload::new(request);
     loop {
-        let (mut sender, reused) = match worker.pool.take(key, request.method(), limits.upstream_fresh).await {
-            Some(sender) => (sender, true),
-            None => (connect_to_control(addr, started, limits).await?, false),
-        };
-        match sender.try_send_request(request).await {
-            Ok(response) => {
-                let lease = Lease { pool: Rc::clone(&worker.pool), key, sender, still_wanted: Box::new(|| true) };
-                return Ok(Answer { response, lease });
+        let unused = Http1::unused(&conn.worker, key, request);
+        let reused = unused.is_some();
+        let mut dyno = match unused {
+            Some(dyno) => dyno,
+            None => {
+                let connect = Box::pin(connect_to_control(conn, key, started, limits));
+                unless_gone(conn, client, connect).await??
             }
-            Err(mut error) => match error.take_message() {
-                Some(again) if reused => request = again,
-                Some(_) | None => return Err(Failure::Platform),
-            },
+        };
+        dyno.ask(request);
+        match exchange::ask(conn, client, alarm, &mut dyno, request, &mut upload, None).await {
+            Ok(reply) => return Ok(Answer { reply, dyno, upload, key, upstream: None }),
+            Err(unanswered) => {
+                let again = unanswered.closed && reused && (request.is_safe || !dyno.has_sent());
+                if !again || !dyno.take_back(request) {
+                    return Err(unanswered.failure);
+                }
+                upload.again();
+            }
         }
     }
 }
 
 async fn connect_to_control(
-    addr: SocketAddr,
+    conn: &Conn,
+    key: Key,
     started: Instant,
     limits: &Limits,
-) -> Result<SendRequest<UpBody>, Failure> {
+) -> Result<Http1<TcpStream>, Failure> {
     let mut pause = Duration::from_millis(20);
     loop {
-        match connect(addr, limits.connect).await {
-            Ok(sender) => return Ok(sender),
+        match Http1::connect(&conn.worker, key, limits.connect).await {
+            Ok(dyno) => return Ok(dyno),
             Err(failure) if started.elapsed() + pause >= limits.control_connect => return Err(failure),
             Err(_) => tokio::time::sleep(pause).await,
         }

@@ -7,6 +7,8 @@ use hyper::StatusCode;
 pub(crate) enum Failure {
     /// H10: every web dyno crashed.
     Crashed,
+    /// H11: more requests at once than the app's dynos may have.
+    Backlog,
     /// H12: no first byte in time.
     RequestTimeout,
     /// H13: the dyno closed the connection without a byte.
@@ -25,6 +27,10 @@ pub(crate) enum Failure {
     BootTimeout,
     /// H21: the dyno refused the connection.
     ConnectRefused,
+    /// H22: more tunnels at once than one app may have.
+    ConnectionLimit,
+    /// H24: the router ended before the request did.
+    ForcedClose,
     /// H25: the response breaks a limit, named here.
     Restriction(&'static str),
     /// H26: the request's `Expect` asks for something unknown.
@@ -37,6 +43,14 @@ pub(crate) enum Failure {
     ClientInterrupted,
     /// H28: the client went silent.
     ClientIdle,
+    /// H31: the request's host has a certificate, but the connection was made with another.
+    Misdirected,
+    /// H32: the connection's certificate is another host's, and this one has none.
+    CertificateMismatch,
+    /// H33: the client broke the rules of HTTP/2 in its stream.
+    StreamBroken,
+    /// H34: every dyno was in quarantine, and still none could be connected to.
+    Quarantined,
     /// H80: maintenance mode.
     Maintenance,
     /// H81: nothing was released yet.
@@ -90,6 +104,7 @@ impl Failure {
     pub(crate) const fn facts(self) -> Facts {
         match self {
             Failure::Crashed => Facts::new("H10", "App crashed"),
+            Failure::Backlog => Facts::new("H11", "Backlog too deep"),
             Failure::RequestTimeout => Facts::new("H12", "Request timeout"),
             Failure::ClosedWithoutResponse => Facts::new("H13", "Connection closed without response"),
             Failure::NoWeb => Facts::new("H14", "No web processes running"),
@@ -99,6 +114,8 @@ impl Failure {
             Failure::ConnectTimeout => Facts::new("H19", "Backend connection timeout"),
             Failure::BootTimeout => Facts::new("H20", "App boot timeout"),
             Failure::ConnectRefused => Facts::new("H21", "Backend connection refused"),
+            Failure::ConnectionLimit => Facts::new("H22", "Connection limit reached"),
+            Failure::ForcedClose => Facts::new("H24", "Forced close"),
             Failure::Restriction(cause) => {
                 Facts::new("H25", "HTTP Restriction").cause(cause).status(StatusCode::BAD_GATEWAY)
             }
@@ -113,6 +130,12 @@ impl Failure {
                 Facts::new("H27", "Client Request Interrupted").level("warning").socket("client").status(CLIENT_CLOSED)
             }
             Failure::ClientIdle => Facts::new("H28", "Client Connection Idle").level("warning").status(CLIENT_CLOSED),
+            Failure::Misdirected => Facts::new("H31", "Misdirected Request").status(StatusCode::MISDIRECTED_REQUEST),
+            Failure::CertificateMismatch => {
+                Facts::new("H32", "TLS Certificate Mismatch").status(StatusCode::MISDIRECTED_REQUEST)
+            }
+            Failure::StreamBroken => Facts::new("H33", "HTTP/2 Stream Broken").status(StatusCode::BAD_REQUEST),
+            Failure::Quarantined => Facts::new("H34", "All up dynos are quarantined"),
             Failure::Maintenance => Facts::new("H80", "Maintenance mode").level("info"),
             Failure::Blank => Facts::new("H81", "Blank app").level("info"),
             Failure::Platform => Facts::new("H99", "Platform error"),

@@ -1,263 +1,448 @@
-//! What changes in the headers of a request and of its response on the way through.
+//! What changes in the head of a request on its way through. The head that the dyno gets is
+//! written straight from the parsed one, as HTTP/1.1; a dyno or client of HTTP/2 gets it
+//! from there.
 
+use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::http::request::Parts;
-use hyper::{Method, StatusCode, Uri, Version};
+use hyper::Version;
 
+use crate::access_log::{Seen, shown};
 use crate::failure::Failure;
+use crate::framing::{self, Length};
+use crate::http1::write;
+use crate::pages;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-
-const LONGEST_LINE: usize = 8192;
+pub(crate) const LONGEST_LINE: usize = 8192;
 const LONGEST_NAME: usize = 1000;
 const LONGEST_METHOD: usize = 127;
 
 /// The front half of a request: what the router found out about the client's connection.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Client {
-    pub(crate) address: HeaderValue,
-    pub(crate) port: HeaderValue,
+    pub(crate) address: IpAddr,
+    pub(crate) port: u16,
     pub(crate) https: bool,
 }
 
-/// What was put into the request and what the log wants to know of it.
+/// The first line of a request, with the host that it asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Line<'l> {
+    pub(crate) method: &'l str,
+    /// Path and query, or `*`.
+    pub(crate) target: &'l str,
+    pub(crate) host: &'l str,
+    pub(crate) version: Version,
+}
+
+/// A request as the dyno gets it, and what the router needs to know of it.
 #[derive(Debug)]
-pub(crate) struct Marks {
-    pub(crate) request_id: HeaderValue,
-    pub(crate) forwarded_for: HeaderValue,
-    /// The protocol that the client wants to change to.
-    pub(crate) upgrade: Option<HeaderValue>,
+pub(crate) struct Request {
+    /// The whole head, as HTTP/1.1.
+    pub(crate) head: Vec<u8>,
+    pub(crate) words: Words,
+    pub(crate) version: Version,
+    pub(crate) length: Length,
+    /// Why it must not go on, if so.
+    pub(crate) refused: Option<Failure>,
+    /// It asks for nothing but the head.
+    pub(crate) is_head: bool,
+    /// It may be asked twice (RFC 9110, 9.2.1).
+    pub(crate) is_safe: bool,
+    /// The client waits to be told to send the body.
+    pub(crate) expects: bool,
+    pub(crate) upgrades: bool,
+    /// Answers of our own are to be JSON.
+    pub(crate) json: bool,
+    /// Where the visitor comes back to, if its app has session affinity.
+    pub(crate) sticky: Vec<String>,
+    /// The client's connection may have another request after this.
+    pub(crate) keep_alive: bool,
 }
 
-/// The host that a request asks for; from the target where it is there (HTTP/2, or a client
-/// that thinks it talks to a proxy), else from `Host`. The error is a status to refuse with.
-pub(crate) fn host(parts: &Parts) -> Result<HeaderValue, StatusCode> {
-    let mut given = parts.headers.get_all(header::HOST).iter();
-    let (first, second) = (given.next(), given.next());
+impl Request {
+    /// What its access line is to tell.
+    pub(crate) fn seen(&mut self, app: uuid::Uuid, tls: Option<&'static str>) -> Seen {
+        Seen { app, words: std::mem::take(&mut self.words), version: self.version, tls }
+    }
+}
+
+/// Method, path, host, request id and forwarded-for of a request, in one piece of memory.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    bytes: Box<[u8]>,
+    ends: [u32; 4],
+}
+
+impl Words {
+    pub(crate) fn new(parts: [&[u8]; 5]) -> Words {
+        let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+        let mut ends = [0; 4];
+        for (at, part) in parts.iter().enumerate() {
+            bytes.extend_from_slice(part);
+            if let Some(end) = ends.get_mut(at) {
+                *end = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            }
+        }
+        Words { bytes: bytes.into(), ends }
+    }
+
+    fn part(&self, at: usize) -> &[u8] {
+        let edge = |at: usize| self.ends.get(at).map_or(self.bytes.len(), |&end| end as usize);
+        let from = if at == 0 { 0 } else { edge(at - 1) };
+        self.bytes.get(from..edge(at)).unwrap_or_default()
+    }
+
+    pub(crate) fn method(&self) -> &[u8] {
+        self.part(0)
+    }
+
+    pub(crate) fn path(&self) -> &[u8] {
+        self.part(1)
+    }
+
+    pub(crate) fn host(&self) -> &[u8] {
+        self.part(2)
+    }
+
+    pub(crate) fn request_id(&self) -> &[u8] {
+        self.part(3)
+    }
+
+    pub(crate) fn forwarded_for(&self) -> &[u8] {
+        self.part(4)
+    }
+}
+
+/// The headers that the router has something to do with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Host,
+    Connection,
+    ContentLength,
+    TransferEncoding,
+    Expect,
+    Te,
+    Upgrade,
+    Cookie,
+    Accept,
+    Via,
+    XForwardedFor,
+    XRequestId,
+    /// Of one connection only, or written by us alone.
+    Dropped,
+    /// It describes the message, whatever `Connection` says of it.
+    Trailer,
+    Other,
+}
+
+const OURS: [&str; 5] = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "x-request-id", "x-request-start"];
+
+impl Name {
+    fn of(name: &[u8]) -> Name {
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        match name.len() {
+            2 if is("te") => Name::Te,
+            3 if is("via") => Name::Via,
+            4 if is("host") => Name::Host,
+            6 if is("expect") => Name::Expect,
+            6 if is("cookie") => Name::Cookie,
+            6 if is("accept") => Name::Accept,
+            7 if is("upgrade") => Name::Upgrade,
+            7 if is("trailer") => Name::Trailer,
+            10 if is("connection") => Name::Connection,
+            10 if is("keep-alive") => Name::Dropped,
+            14 if is("content-length") => Name::ContentLength,
+            16 if is("proxy-connection") => Name::Dropped,
+            17 if is("transfer-encoding") => Name::TransferEncoding,
+            19 if is("proxy-authorization") => Name::Dropped,
+            12 if is("x-request-id") => Name::XRequestId,
+            15 if is("x-forwarded-for") => Name::XForwardedFor,
+            15 if is("x-request-start") => Name::Dropped,
+            16 if is("x-forwarded-port") => Name::Dropped,
+            17 if is("x-forwarded-proto") => Name::Dropped,
+            // Many servers read `-` and `_` alike: an app couldn't tell it from ours.
+            12 | 15..=17 if name.contains(&b'_') && OURS.iter().any(|ours| is_double(name, ours)) => Name::Dropped,
+            _ => Name::Other,
+        }
+    }
+}
+
+fn is_double(name: &[u8], ours: &str) -> bool {
+    let plain = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == ours.len() && name.iter().map(plain).eq(ours.bytes())
+}
+
+/// The host that a request of HTTP/1 asks for: from the target where it is there (a client
+/// that thinks it talks to a proxy), else from `Host`. Nothing if there is no usable one.
+pub(crate) fn host_and_target<'l>(
+    target: &'l str,
+    old: bool,
+    mut hosts: impl Iterator<Item = &'l [u8]>,
+) -> Option<(&'l str, &'l str)> {
+    let (first, second) = (hosts.next(), hosts.next());
     if second.is_some() {
-        return Err(StatusCode::BAD_REQUEST);
-    }
-    let host = match (parts.uri.authority(), first) {
-        (Some(authority), _) => {
-            // No user name, no password.
-            let host = authority.as_str().rsplit('@').next().unwrap_or_default();
-            HeaderValue::from_str(host).map_err(|_| StatusCode::BAD_REQUEST)?
-        }
-        (None, Some(host)) => host.clone(),
-        // HTTP/1.0 didn't know Host; no app can be found without it.
-        (None, None) if parts.version == Version::HTTP_10 => HeaderValue::from_static(""),
-        (None, None) => return Err(StatusCode::BAD_REQUEST),
-    };
-    let fine = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte);
-    if host.as_bytes().iter().all(fine) { Ok(host) } else { Err(StatusCode::BAD_REQUEST) }
-}
-
-/// Heroku's limits on a request's head, beyond those that hyper keeps.
-pub(crate) fn check(parts: &Parts) -> Result<(), Failure> {
-    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    if parts.method.as_str().len() > LONGEST_METHOD || target > LONGEST_LINE {
-        return Err(Failure::BadHeader);
-    }
-    for (name, value) in &parts.headers {
-        if name.as_str().len() > LONGEST_NAME || name.as_str().len() + value.len() + 2 > LONGEST_LINE {
-            return Err(Failure::BadHeader);
-        }
-    }
-    match parts.headers.get(header::EXPECT) {
-        Some(expect) if !expect.as_bytes().eq_ignore_ascii_case(b"100-continue") => Err(Failure::BadExpect),
-        // hyper answers 100 when the dyno begins to read.
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// Makes the client's request the one that the dyno gets.
-pub(crate) fn request(parts: &mut Parts, host: &HeaderValue, client: &Client) -> Marks {
-    let upgrade = wanted_upgrade(parts);
-    let wants_trailers = list(&parts.headers, &header::TE).any(|token| token.eq_ignore_ascii_case("trailers"));
-    strip(&mut parts.headers);
-    let headers = &mut parts.headers;
-    headers.remove(header::EXPECT);
-    if let Some(protocol) = &upgrade {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(header::UPGRADE, protocol.clone());
-    }
-    if wants_trailers {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    }
-    headers.insert(header::HOST, host.clone());
-    drop_doubles(headers);
-    if parts.version == Version::HTTP_2 {
-        join_cookies(headers);
-    }
-    let forwarded_for = match join(headers, &X_FORWARDED_FOR) {
-        Some(before) => {
-            let mut all = before;
-            all.extend_from_slice(b", ");
-            all.extend_from_slice(client.address.as_bytes());
-            HeaderValue::from_bytes(&all).unwrap_or_else(|_| client.address.clone())
-        }
-        None => client.address.clone(),
-    };
-    headers.insert(X_FORWARDED_FOR, forwarded_for.clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(if client.https { "https" } else { "http" }));
-    headers.insert(X_FORWARDED_PORT, client.port.clone());
-    let request_id = match headers.get(X_REQUEST_ID) {
-        Some(id) if valid_request_id(id.as_bytes()) => id.clone(),
-        Some(_) | None => new_request_id(),
-    };
-    // In the place of all that there were.
-    headers.insert(X_REQUEST_ID, request_id.clone());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    if let Ok(now) = HeaderValue::from_str(&now.to_string()) {
-        headers.insert(X_REQUEST_START, now);
-    }
-    headers.append(header::VIA, via(parts.version));
-    parts.version = Version::HTTP_11;
-    parts.uri = origin_form(&parts.uri);
-    Marks { request_id, forwarded_for, upgrade }
-}
-
-/// Makes the dyno's response the one that the client gets. The error is a limit that it
-/// breaks.
-pub(crate) fn response(parts: &mut hyper::http::response::Parts) -> Result<(), Failure> {
-    for cookie in parts.headers.get_all(header::SET_COOKIE) {
-        if cookie.len() > LONGEST_LINE {
-            return Err(Failure::Restriction("oversized cookie"));
-        }
-    }
-    let upgrade = parts.headers.get(header::UPGRADE).cloned();
-    let version = parts.version;
-    strip(&mut parts.headers);
-    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        if let Some(upgrade) = upgrade {
-            parts.headers.insert(header::UPGRADE, upgrade);
-        }
-    }
-    parts.headers.append(header::VIA, via(version));
-    parts.version = Version::HTTP_11;
-    Ok(())
-}
-
-fn via(version: Version) -> HeaderValue {
-    if version == Version::HTTP_10 {
-        HeaderValue::from_static("1.0 paas-router")
-    } else if version == Version::HTTP_2 {
-        HeaderValue::from_static("2.0 paas-router")
-    } else {
-        HeaderValue::from_static("1.1 paas-router")
-    }
-}
-
-fn wanted_upgrade(parts: &Parts) -> Option<HeaderValue> {
-    if parts.version != Version::HTTP_11 || parts.method == Method::CONNECT {
         return None;
     }
-    let upgrade = parts.headers.get(header::UPGRADE)?;
-    // HTTP/2 without TLS would take every later request past the router: nobody has to agree to it.
-    let passes = list(&parts.headers, &header::CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"))
-        && !list(&parts.headers, &header::UPGRADE).any(|protocol| protocol.eq_ignore_ascii_case("h2c"));
-    passes.then(|| upgrade.clone())
-}
-
-/// Takes away what an app can't tell from a header of ours: many read `-` and `_` alike.
-fn drop_doubles(headers: &mut HeaderMap) {
-    let ours = [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_PORT, X_REQUEST_ID, X_REQUEST_START];
-    let doubles: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().contains('_'))
-        .filter(|name| ours.iter().any(|our| name.as_str().replace('_', "-") == our.as_str()))
-        .cloned()
-        .collect();
-    for name in doubles {
-        headers.remove(name);
-    }
-}
-
-/// Takes away what is meant for one connection only. `Trailer` stays: what it names is on
-/// its way.
-fn strip(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        let named: Vec<HeaderName> = list(headers, &header::CONNECTION)
-            .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
-            // These describe the message, whoever says otherwise.
-            .filter(|name| *name != header::CONTENT_LENGTH && *name != header::HOST && *name != header::TRAILER)
-            .collect();
-        for name in named {
-            headers.remove(name);
+    let (host, target) = match target.split_once("://") {
+        Some((scheme, rest)) if !target.starts_with('/') => {
+            if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+                return None;
+            }
+            let path = rest.find(['/', '?']).unwrap_or(rest.len());
+            // No user name, no password.
+            let host = rest[..path].rsplit('@').next()?;
+            (host, &rest[path..])
         }
-        headers.remove(header::CONNECTION);
+        Some(_) | None => match first {
+            Some(host) => (std::str::from_utf8(host).ok()?.trim_matches([' ', '\t']), target),
+            // HTTP/1.0 didn't know Host; no app can be found without it.
+            None if old => ("", target),
+            None => return None,
+        },
+    };
+    is_host(host).then_some((host, target))
+}
+
+/// Whether these are the letters of a host name with a port.
+pub(crate) fn is_host(host: &str) -> bool {
+    host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
+}
+
+/// What a first look at the headers finds.
+#[derive(Default)]
+struct Found<'l> {
+    upgrade: Option<&'l [u8]>,
+    upgrade_named: bool,
+    h2c: bool,
+    wants_trailers: bool,
+    named: bool,
+    close: bool,
+    keep: bool,
+    cookies: usize,
+    accepts: pages::Accepts,
+    request_id: Option<&'l [u8]>,
+    expects: bool,
+    refused: Option<Failure>,
+    size: usize,
+    framing: framing::Declared,
+}
+
+fn look<'l>(line: &Line<'l>, headers: impl Iterator<Item = (&'l [u8], &'l [u8])>) -> Found<'l> {
+    let mut found = Found::default();
+    if line.method.len() > LONGEST_METHOD || line.target.len() > LONGEST_LINE {
+        found.refused = Some(Failure::BadHeader);
     }
-    if headers.remove(header::TRANSFER_ENCODING).is_some() {
-        headers.remove(header::CONTENT_LENGTH);
+    for (name, value) in headers {
+        found.size += name.len() + value.len() + 4;
+        if name.len() > LONGEST_NAME || name.len() + value.len() + 2 > LONGEST_LINE {
+            found.refused = Some(Failure::BadHeader);
+        }
+        match Name::of(name) {
+            Name::Connection => {
+                for word in words(value) {
+                    let is = |other: &str| word.eq_ignore_ascii_case(other.as_bytes());
+                    if is("close") {
+                        found.close = true;
+                    } else if is("keep-alive") {
+                        found.keep = true;
+                    } else if is("upgrade") {
+                        found.upgrade_named = true;
+                    } else {
+                        found.named = true;
+                    }
+                }
+            }
+            Name::Upgrade => {
+                found.upgrade = found.upgrade.or(Some(value));
+                found.h2c |= words(value).any(|word| word.eq_ignore_ascii_case(b"h2c"));
+            }
+            Name::Te => found.wants_trailers |= words(value).any(|word| word.eq_ignore_ascii_case(b"trailers")),
+            Name::Expect if value.eq_ignore_ascii_case(b"100-continue") => found.expects = true,
+            Name::Expect => found.refused = found.refused.or(Some(Failure::BadExpect)),
+            Name::ContentLength => found.framing.length(value),
+            Name::TransferEncoding => found.framing.coding(value),
+            Name::Cookie => found.cookies += 1,
+            Name::Accept => found.accepts.add(value),
+            Name::XRequestId => found.request_id = found.request_id.or(Some(value)),
+            Name::Host | Name::Via | Name::XForwardedFor | Name::Dropped | Name::Trailer | Name::Other => {}
+        }
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, header::PROXY_AUTHORIZATION, header::TE, header::UPGRADE] {
-        headers.remove(name);
+    found
+}
+
+/// Makes the client's request the one that the dyno gets. In HTTP/2 `streams` says that a
+/// body follows; in HTTP/1 the headers do.
+pub(crate) fn request<'l>(
+    line: &Line<'l>,
+    headers: impl Iterator<Item = (&'l [u8], &'l [u8])> + Clone,
+    streams: bool,
+    client: &Client,
+) -> Request {
+    let mut found = look(line, headers.clone());
+    let multiplexed = line.version == Version::HTTP_2;
+    let (length, certain) = if multiplexed {
+        found.framing.of_stream(streams)
+    } else {
+        found.framing.of_request(line.version == Version::HTTP_10)
+    }
+    .unwrap_or_else(|_| {
+        found.refused = Some(Failure::BadHeader);
+        (Length::None, false)
+    });
+    // HTTP/2 without TLS would take every later request past the router: nobody has to agree to it.
+    let upgrades = line.version == Version::HTTP_11 && found.upgrade_named && found.upgrade.is_some() && !found.h2c;
+
+    let mut out = Vec::with_capacity(line.method.len() + line.target.len() + found.size + 384);
+    for part in [line.method, " ", if line.target.starts_with('?') { "/" } else { "" }] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    let target = if line.target.is_empty() { "/" } else { line.target };
+    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    write::header(&mut out, b"host", line.host.as_bytes());
+    let named = |name: &[u8]| found.named && is_named(headers.clone(), name);
+    let mut forwarded = false;
+    for (name, value) in headers.clone() {
+        match Name::of(name) {
+            Name::Other | Name::Accept | Name::Via if !named(name) => write::header(&mut out, name, value),
+            Name::Trailer => write::header(&mut out, name, value),
+            Name::Cookie if found.cookies == 1 && !named(name) => write::header(&mut out, name, value),
+            Name::XForwardedFor => forwarded |= !value.is_empty() && !named(name),
+            Name::Cookie
+            | Name::Other
+            | Name::Accept
+            | Name::Via
+            | Name::Host
+            | Name::Connection
+            | Name::ContentLength
+            | Name::TransferEncoding
+            | Name::Expect
+            | Name::Te
+            | Name::Upgrade
+            | Name::XRequestId
+            | Name::Dropped => {}
+        }
+    }
+    let values = |wanted: Name| {
+        let headers = headers.clone();
+        headers.filter(move |(name, _)| Name::of(name) == wanted).map(|(_, value)| value)
+    };
+    if found.cookies > 1 && !named(b"cookie") {
+        // HTTP/2 sends each cookie by itself; HTTP/1.1 wants one line.
+        out.extend_from_slice(b"cookie: ");
+        joined(&mut out, values(Name::Cookie), b"; ");
+        out.extend_from_slice(b"\r\n");
+    }
+    if upgrades {
+        out.extend_from_slice(b"connection: upgrade\r\n");
+        write::header(&mut out, b"upgrade", found.upgrade.unwrap_or_default());
+    }
+    if found.wants_trailers {
+        out.extend_from_slice(b"te: trailers\r\n");
+    }
+    out.extend_from_slice(b"x-forwarded-for: ");
+    let forwarded_from = out.len();
+    if forwarded {
+        joined(&mut out, values(Name::XForwardedFor).filter(|value| !value.is_empty()), b", ");
+        out.extend_from_slice(b", ");
+    }
+    write::address(&mut out, shown(client.address));
+    let forwarded_for = forwarded_from..out.len();
+    out.extend_from_slice(if client.https {
+        b"\r\nx-forwarded-proto: https\r\nx-forwarded-port: "
+    } else {
+        b"\r\nx-forwarded-proto: http\r\nx-forwarded-port: ".as_slice()
+    });
+    write::decimal(&mut out, client.port.into());
+    out.extend_from_slice(b"\r\nx-request-id: ");
+    let id_from = out.len();
+    match found.request_id.filter(|id| is_request_id(id)) {
+        Some(id) if !named(b"x-request-id") => out.extend_from_slice(id),
+        Some(_) | None => new_request_id(&mut out),
+    }
+    let request_id = id_from..out.len();
+    out.extend_from_slice(b"\r\nx-request-start: ");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    write::decimal(&mut out, u64::try_from(now.as_millis()).unwrap_or_default());
+    out.extend_from_slice(b"\r\nvia: ");
+    out.extend_from_slice(via(line.version));
+    out.extend_from_slice(b"\r\n");
+    framing::write(&mut out, length);
+    out.extend_from_slice(b"\r\n");
+
+    let words = Words::new([
+        line.method.as_bytes(),
+        target.as_bytes(),
+        line.host.as_bytes(),
+        &out[request_id],
+        &out[forwarded_for],
+    ]);
+    let keeps = if line.version == Version::HTTP_10 { found.keep && !found.close } else { !found.close };
+    Request {
+        head: out,
+        words,
+        version: line.version,
+        length,
+        refused: found.refused,
+        is_head: line.method == "HEAD",
+        is_safe: matches!(line.method, "GET" | "HEAD" | "OPTIONS" | "TRACE"),
+        expects: found.expects && line.version != Version::HTTP_10 && length.has_body(),
+        upgrades,
+        json: found.accepts.json(),
+        sticky: Vec::new(),
+        keep_alive: keeps && certain,
+    }
+}
+
+/// Whether `Connection` names this header, so that it goes no further.
+pub(crate) fn is_named<'l>(headers: impl Iterator<Item = (&'l [u8], &'l [u8])>, name: &[u8]) -> bool {
+    headers
+        .filter(|(name, _)| name.eq_ignore_ascii_case(b"connection"))
+        .any(|(_, value)| words(value).any(|word| word.eq_ignore_ascii_case(name)))
+}
+
+/// The values of a header in a head that is written already. `name` is in lower case.
+pub(crate) fn lines<'l>(head: &'l [u8], name: &'l [u8]) -> impl Iterator<Item = &'l [u8]> {
+    head.split(|byte| *byte == b'\n').filter_map(move |line| {
+        let value = line.get(name.len()..)?.strip_prefix(b":")?;
+        line[..name.len()].eq_ignore_ascii_case(name).then(|| value.trim_ascii())
+    })
+}
+
+/// How this hop is told of.
+pub(crate) fn via(version: Version) -> &'static [u8] {
+    if version == Version::HTTP_10 {
+        b"1.0 paas-router"
+    } else if version == Version::HTTP_2 {
+        b"2.0 paas-router"
+    } else {
+        b"1.1 paas-router"
     }
 }
 
 /// The comma-separated words of a header.
-fn list<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
-    headers
-        .get_all(name)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .filter(|word| !word.is_empty())
+pub(crate) fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|word| !word.is_empty())
 }
 
-fn join(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
-    let mut all: Option<Vec<u8>> = None;
-    for value in headers.get_all(name) {
-        match &mut all {
-            Some(all) => {
-                all.extend_from_slice(b", ");
-                all.extend_from_slice(value.as_bytes());
-            }
-            None => all = Some(value.as_bytes().to_vec()),
+fn joined<'l>(out: &mut Vec<u8>, values: impl Iterator<Item = &'l [u8]>, between: &[u8]) {
+    for (at, value) in values.enumerate() {
+        if at > 0 {
+            out.extend_from_slice(between);
         }
+        out.extend_from_slice(value);
     }
-    all.filter(|all| !all.is_empty())
-}
-
-/// HTTP/2 sends each cookie by itself; HTTP/1.1 wants one line.
-fn join_cookies(headers: &mut HeaderMap) {
-    let mut cookies = headers.get_all(header::COOKIE).iter();
-    let (Some(first), Some(_)) = (cookies.next(), cookies.next()) else { return };
-    let mut all = first.as_bytes().to_vec();
-    for cookie in headers.get_all(header::COOKIE).iter().skip(1) {
-        all.extend_from_slice(b"; ");
-        all.extend_from_slice(cookie.as_bytes());
-    }
-    if let Ok(all) = HeaderValue::from_bytes(&all) {
-        headers.insert(header::COOKIE, all);
-    }
-}
-
-fn origin_form(uri: &Uri) -> Uri {
-    if uri.authority().is_none() {
-        return uri.clone();
-    }
-    uri.path_and_query().and_then(|target| Uri::try_from(target.as_str()).ok()).unwrap_or_default()
 }
 
 /// Heroku keeps a client's id of 20 to 200 of these letters.
-fn valid_request_id(id: &[u8]) -> bool {
+fn is_request_id(id: &[u8]) -> bool {
     (20..=200).contains(&id.len()) && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-".contains(byte))
 }
 
 /// An id in the form of a random UUID. It names a request and guards nothing.
-fn new_request_id() -> HeaderValue {
+fn new_request_id(out: &mut Vec<u8>) {
     let id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes()).into_uuid();
     let mut buffer = uuid::Uuid::encode_buffer();
-    HeaderValue::from_str(id.hyphenated().encode_lower(&mut buffer)).unwrap_or(HeaderValue::from_static("-"))
+    out.extend_from_slice(id.hyphenated().encode_lower(&mut buffer).as_bytes());
 }

@@ -1,27 +1,33 @@
-//! A request's way: whose host it asks for, what the dyno gets to see, and what the client
-//! gets back. Choosing and reaching the dyno is `dispatch`'s work.
+//! A request's way: whose host it asks for, what it gets before a dyno is asked, and what
+//! becomes of the dyno's response. Choosing and reaching the dyno is `dispatch`'s work.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use hyper::body::{Body, Incoming};
-use hyper::header::{self, HeaderValue};
-use hyper::http::request::Parts;
-use hyper::upgrade::OnUpgrade;
-use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper::header::STRICT_TRANSPORT_SECURITY;
+use hyper::{StatusCode, Version};
 use paas_domain::route::ControlRoute;
+use tokio::net::TcpStream;
 
-use crate::access_log::{Flight, Seen};
-use crate::body::{DownBody, Download, UpBody, Upload};
+use crate::access_log::Flight;
+use crate::admission::{self, Refusal};
+use crate::affinity;
+use crate::alarm::Alarm;
 use crate::dispatch::{self, Answer};
+use crate::exchange::{self, Way};
 use crate::failure::Failure;
-use crate::headers::{self, Client, Marks};
-use crate::pages;
+use crate::flow::Client as ClientSide;
+use crate::headers::{self, Client, Line, Request};
+use crate::http1::{Http1, head};
+use crate::http2::dyno::Http2Dyno;
+use crate::https_policy;
+use crate::load::OnApp;
+use crate::pages::{self, Ask, Page};
+use crate::responses::Reply;
 use crate::table::{App, Destination};
 use crate::upgrade;
+use crate::upstream::Reach;
 use crate::worker::Worker;
 
 /// A client's connection, as its requests see it.
@@ -30,152 +36,222 @@ pub(crate) struct Conn {
     pub(crate) client: Client,
     /// `tls1.3`, or nothing for plain HTTP.
     pub(crate) tls: Option<&'static str>,
-    /// Set when the client takes nothing any more.
-    pub(crate) stalled: Arc<AtomicBool>,
+    /// The name that the client gave when it began TLS (SNI).
+    pub(crate) server_name: Option<Box<str>>,
+}
+
+/// A request whose head was read.
+pub(crate) enum Received {
+    /// It gets this answer. The request is there if it was one.
+    Refused(Page, Option<Box<Request>>),
+    /// It is for somebody.
+    Accepted(Box<Request>, Destination),
+}
+
+/// Takes the head of a request of HTTP/1.
+pub(crate) fn receive(conn: &Conn, bytes: &[u8]) -> Received {
+    let mut slots = head::slots();
+    let Ok(head) = head::request(bytes, &mut slots) else { return Received::Refused(pages::bad_request(), None) };
+    if head.method == "CONNECT" {
+        return Received::Refused(no_forward_proxy(), None);
+    }
+    let asterisk = head.target == "*" && head.method == "OPTIONS";
+    let is_target = head.target.starts_with('/') || asterisk || head.target.contains("://");
+    if !is_target || head.target.contains('#') {
+        return Received::Refused(pages::bad_request(), None);
+    }
+    let headers = head.headers.iter().map(|header| (header.name.as_bytes(), header.value));
+    let hosts = headers.clone().filter(|(name, _)| name.eq_ignore_ascii_case(b"host")).map(|(_, value)| value);
+    let Some((host, target)) = headers::host_and_target(head.target, head.old, hosts) else {
+        return Received::Refused(no_host(), None);
+    };
+    let version = if head.old { Version::HTTP_10 } else { Version::HTTP_11 };
+    let line = Line { method: head.method, target, host, version };
+    let request = headers::request(&line, headers, true, &conn.client);
+    route(conn, Box::new(request), host)
+}
+
+/// Finds out whom a request is for.
+pub(crate) fn route(conn: &Conn, request: Box<Request>, host: &str) -> Received {
+    let table = conn.worker.shared.routes.load();
+    match table.find(host) {
+        Some(destination) => Received::Accepted(request, destination),
+        None if table.known => Received::Refused(pages::no_such_app(request.json), Some(request)),
+        None => Received::Refused(pages::no_table(request.json), Some(request)),
+    }
+}
+
+pub(crate) fn no_forward_proxy() -> Page {
+    pages::text(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not done here: this is no forward proxy.\n")
+}
+
+pub(crate) fn no_host() -> Page {
+    pages::text(StatusCode::BAD_REQUEST, "The request needs one Host header with the name of a host.\n")
 }
 
 /// Answers one request, whatever happens.
-pub(crate) async fn handle(conn: Rc<Conn>, request: Request<Incoming>) -> Response<DownBody> {
-    let (parts, body) = request.into_parts();
-    if parts.method == Method::CONNECT {
-        let refusal = "CONNECT is not done here: this is no forward proxy.\n";
-        let mut response = pages::text(StatusCode::METHOD_NOT_ALLOWED, refusal);
-        if parts.version != Version::HTTP_2 {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        return response;
-    }
-    let host = match headers::host(&parts) {
-        Ok(host) => host,
-        Err(status) => return pages::text(status, "The request needs one Host header with the name of a host.\n"),
-    };
-    let destination = {
-        let table = conn.worker.shared.routes.load();
-        match table.find(host.to_str().unwrap_or_default()) {
-            Some(destination) => destination,
-            None if table.known => return pages::no_such_app(),
-            None => return pages::no_table(),
-        }
-    };
+pub(crate) async fn handle<C: ClientSide>(
+    conn: &Conn,
+    client: &mut C,
+    alarm: &mut Alarm,
+    request: &mut Request,
+    destination: Destination,
+) {
     match destination {
-        Destination::App(app) => to_app(&conn, app, host, parts, body).await,
-        Destination::Control(route) => to_control(&conn, &route, host, parts, body).await,
+        Destination::App(app) => {
+            let flight = Flight::new(request.seen(app.route.id, conn.tls), conn.worker.log.clone());
+            if app.route.rules.http2 {
+                request.upgrades = false;
+                to_app::<C, Http2Dyno>(conn, client, alarm, request, app, flight).await;
+            } else {
+                to_app::<C, Http1<TcpStream>>(conn, client, alarm, request, app, flight).await;
+            }
+        }
+        Destination::Control(route) => to_control(conn, client, alarm, request, &route).await,
     }
 }
 
-async fn to_app(
-    conn: &Rc<Conn>,
+/// What a request gets before a dyno is chosen for it.
+fn before(conn: &Conn, app: &App, request: &mut Request, flight: &Flight) -> Result<OnApp, Refusal> {
+    if let Some(failure) = request.refused {
+        return Err(failure.into());
+    }
+    if app.route.rules.affinity {
+        request.sticky = affinity::cookies(&request.head);
+    }
+    admission::admit(conn, app, flight.words(), request.upgrades)
+}
+
+/// What is added to a response before the client gets its head.
+fn finish_head(conn: &Conn, app: &App, request: &Request, flight: &Flight, reply: &mut Reply) {
+    let https = conn.client.https;
+    if let Some(on) = &flight.dyno {
+        affinity::set_cookie(app, &on.0, &request.sticky, https, &mut reply.head);
+    }
+    if let Some(hsts) = app.hsts.as_ref().filter(|_| https) {
+        https_policy::remember(hsts, &mut reply.head);
+    }
+}
+
+async fn to_app<C: ClientSide, D: Reach>(
+    conn: &Conn,
+    client: &mut C,
+    alarm: &mut Alarm,
+    request: &mut Request,
     app: Arc<App>,
-    host: HeaderValue,
-    mut parts: Parts,
-    body: Incoming,
-) -> Response<DownBody> {
+    mut flight: Flight,
+) {
     let started = Instant::now();
-    let checked = headers::check(&parts);
-    let (method, uri, version) = (parts.method.clone(), parts.uri.clone(), parts.version);
-    let client_upgrade = parts.extensions.remove::<OnUpgrade>();
-    let Marks { request_id, forwarded_for, upgrade } = headers::request(&mut parts, &host, &conn.client);
-    let seen = Seen { app: app.route.id, method, uri, host, request_id, forwarded_for, version, tls: conn.tls };
-    let mut flight = Flight::new(seen, conn.worker.log.clone());
-    if let Err(failure) = checked {
-        return failed(&mut flight, failure, &app);
-    }
-    if app.route.maintenance {
-        return failed(&mut flight, Failure::Maintenance, &app);
-    }
-    let (request, upload) = outgoing(parts, body);
-    match dispatch::to_app(&conn.worker, Arc::clone(&app), request, &upload, started, &mut flight).await {
-        Ok(answer) => {
-            let client_upgrade = client_upgrade.filter(|_| upgrade.is_some());
-            deliver(conn, &app, answer, upload, client_upgrade, flight)
-                .unwrap_or_else(|(mut flight, failure)| failed(&mut flight, failure, &app))
+    let answered = match before(conn, &app, request, &flight) {
+        Ok(on_app) => {
+            flight.app = Some(on_app);
+            dispatch::to_app::<C, D>(conn, client, alarm, Arc::clone(&app), request, started, &mut flight).await
         }
-        Err(failure) => failed(&mut flight, failure, &app),
-    }
-}
-
-fn failed(flight: &mut Flight, failure: Failure, app: &App) -> Response<DownBody> {
+        Err(Refusal::Failure(failure)) => Err(failure),
+        Err(Refusal::Redirect(page)) => {
+            flight.done(page.status());
+            drop(flight);
+            return client.answer(&page, Some(request), keeps(conn, request));
+        }
+    };
+    let failure = match answered {
+        Ok(mut answer) => {
+            if answer.reply.status != 101 || request.upgrades {
+                finish_head(conn, &app, request, &flight, &mut answer.reply);
+                return deliver(conn, client, alarm, request, answer, Some(flight), Some(app.limits.idle)).await;
+            }
+            // It changes a protocol that nobody asked to change.
+            Failure::BadResponse
+        }
+        Err(failure) => failure,
+    };
+    let ask = Ask::new(request.json, flight.words());
     flight.fail(failure);
-    pages::failed(failure, Some(&app.route))
+    drop(flight);
+    if failure == Failure::ClientInterrupted {
+        return client.abort(failure);
+    }
+    let mut page = pages::failed(failure, Some(&app.route), &ask);
+    if let Some(hsts) =
+        app.hsts.as_ref().filter(|_| conn.client.https && page.status() != StatusCode::MISDIRECTED_REQUEST)
+    {
+        page.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+    }
+    client.answer(&page, Some(request), keeps(conn, request));
 }
 
-fn outgoing(mut parts: Parts, body: Incoming) -> (Request<UpBody>, Rc<Upload>) {
-    parts.extensions = hyper::http::Extensions::new();
-    let has_body = !body.is_end_stream();
-    if has_body && !parts.headers.contains_key(header::CONTENT_LENGTH) {
-        // Without it hyper leaves out the body of a GET, and of other methods that seldom have one.
-        parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
-    let upload = Upload::new(has_body);
-    let body = if has_body { UpBody::Stream(body, Rc::clone(&upload)) } else { UpBody::Empty };
-    (Request::from_parts(parts, body), upload)
+/// Whether the client's connection may have another request after an answer of ours.
+fn keeps(conn: &Conn, request: &Request) -> bool {
+    !request.length.has_body() && request.refused.is_none() && !conn.worker.stopping.is_set()
 }
 
-/// Hands the dyno's response to the client, or joins the two when both change protocols.
-#[allow(clippy::result_large_err, reason = "the record goes back to its owner, who writes the failure into it")]
-fn deliver(
-    conn: &Rc<Conn>,
-    app: &App,
-    answer: Answer,
-    upload: Rc<Upload>,
-    client_upgrade: Option<OnUpgrade>,
-    flight: Flight,
-) -> Result<Response<DownBody>, (Flight, Failure)> {
-    let Answer { mut response, lease } = answer;
-    let dyno_upgrade =
-        (response.status() == StatusCode::SWITCHING_PROTOCOLS).then(|| hyper::upgrade::on(&mut response));
-    let (mut parts, body) = response.into_parts();
-    if let Err(failure) = headers::response(&mut parts) {
-        return Err((flight, failure));
-    }
-    let limits = &app.limits;
-    match (dyno_upgrade, client_upgrade) {
-        (None, _) => {
-            let status = parts.status;
-            let stalled = Arc::clone(&conn.stalled);
-            let body = Download::start(body, status, Some(flight), lease, upload, stalled, Some(limits.idle));
-            Ok(Response::from_parts(parts, body))
+/// Hands the response to the client, or joins the two when both change protocols.
+async fn deliver<C: ClientSide, D: Reach>(
+    conn: &Conn,
+    client: &mut C,
+    alarm: &mut Alarm,
+    request: &Request,
+    mut answer: Answer<D>,
+    mut flight: Option<Flight>,
+    idle: Option<std::time::Duration>,
+) {
+    let (status, length) = (answer.reply.status, answer.reply.length);
+    let head = std::mem::take(&mut answer.reply.head);
+    let reply = Reply { head, ..answer.reply };
+    client.begin(reply, request, !conn.worker.stopping.is_set());
+    let ended = if status == 101 {
+        let joined = Box::pin(upgrade::join(conn, client, &mut answer.dyno, alarm, idle, &mut flight)).await;
+        answer.reply.keep_alive = false;
+        joined
+    } else {
+        let Answer { dyno, upload, .. } = &mut answer;
+        exchange::relay(conn, client, alarm, Way { dyno, upload, length, idle }, &mut flight).await
+    };
+    match ended {
+        Ok(()) => {
+            if let Some(flight) = &mut flight {
+                flight.done(StatusCode::from_u16(status).unwrap_or(StatusCode::OK));
+            }
+            answer.finish(conn);
+            if status == 101 {
+                client.abort(Failure::ClientInterrupted);
+            }
         }
-        (Some(dyno), Some(client)) => {
-            upgrade::join(&conn.worker, client, dyno, Some(flight), Some(limits.idle));
-            Ok(Response::from_parts(parts, DownBody::Full(None)))
+        Err(failure) => {
+            if let Some(flight) = &mut flight {
+                flight.fail(failure);
+            }
+            client.abort(failure);
         }
-        // It changes a protocol that nobody asked to change.
-        (Some(_), None) => Err((flight, Failure::BadResponse)),
     }
 }
 
 /// The daemon's own API and git: no time limits, no access line, any size.
-async fn to_control(
-    conn: &Rc<Conn>,
+async fn to_control<C: ClientSide>(
+    conn: &Conn,
+    client: &mut C,
+    alarm: &mut Alarm,
+    request: &mut Request,
     route: &ControlRoute,
-    host: HeaderValue,
-    mut parts: Parts,
-    body: Incoming,
-) -> Response<DownBody> {
-    let client_upgrade = parts.extensions.remove::<OnUpgrade>();
-    headers::request(&mut parts, &host, &conn.client);
-    let (request, upload) = outgoing(parts, body);
-    let addr: SocketAddr = route.addr;
-    let Ok(Answer { mut response, lease }) = dispatch::to_control(&conn.worker, addr, request).await else {
-        return pages::control_away();
+) {
+    let refused = request.refused;
+    let answered = match refused {
+        None => dispatch::to_control(conn, client, alarm, route.addr, request).await,
+        Some(failure) => Err(failure),
     };
-    let daemon_upgrade =
-        (response.status() == StatusCode::SWITCHING_PROTOCOLS).then(|| hyper::upgrade::on(&mut response));
-    let (mut parts, body) = response.into_parts();
-    if headers::response(&mut parts).is_err() {
-        return pages::control_away();
-    }
-    match (daemon_upgrade, client_upgrade) {
-        (Some(daemon), Some(client)) => {
-            upgrade::join(&conn.worker, client, daemon, None, None);
-            Response::from_parts(parts, DownBody::Full(None))
+    let failure = match answered {
+        Ok(answer) if answer.reply.status != 101 || request.upgrades => {
+            return deliver(conn, client, alarm, request, answer, None, None).await;
         }
-        (Some(_), None) => pages::control_away(),
-        (None, _) => {
-            let status = parts.status;
-            let body = Download::start(body, status, None, lease, upload, Arc::clone(&conn.stalled), None);
-            Response::from_parts(parts, body)
-        }
+        Ok(_) => Failure::BadResponse,
+        Err(failure) => failure,
+    };
+    if failure == Failure::ClientInterrupted {
+        return client.abort(failure);
     }
+    let keep = !request.length.has_body() && refused.is_none();
+    let clients_fault = refused.is_some() || [Failure::BadChunk, Failure::StreamBroken].contains(&failure);
+    let ask = Ask::new(request.json, Some(&request.words));
+    let page = if clients_fault { pages::failed(failure, None, &ask) } else { pages::control_away() };
+    client.answer(&page, Some(request), keep);
 }

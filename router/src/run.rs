@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::access_log::AccessLog;
 use crate::admin::Admin;
+use crate::https_policy::HttpsPort;
 use crate::listen::{Inherited, ListenError, bind};
 use crate::settings::Settings;
 use crate::ship::Shipper;
@@ -119,7 +120,11 @@ pub fn start(settings: Settings, inherited: Inherited) -> Result<Running, StartE
         started: Instant::now(),
         connections: AtomicUsize::new(0),
         waiting: AtomicUsize::new(0),
+        https_port: HttpsPort::default(),
     });
+    if let Some(port) = settings.https_port {
+        shared.https_port.set(port);
+    }
     let (log, entries, dropped) = AccessLog::new(settings.limits.log_queue);
     let (stop, stopped) = watch::channel(false);
 
@@ -131,6 +136,8 @@ pub fn start(settings: Settings, inherited: Inherited) -> Result<Running, StartE
         certificates,
         acceptor,
         addr: settings.https_listen.0,
+        visitors: settings.https_port,
+        shared: Arc::clone(&shared),
         inherited: inherited.https,
         open: Arc::default(),
         threads,
@@ -290,6 +297,9 @@ struct Https {
     certificates: Arc<Certificates>,
     acceptor: TlsAcceptor,
     addr: Option<SocketAddr>,
+    /// The port by which visitors come, if it is another.
+    visitors: Option<u16>,
+    shared: Arc<Shared>,
     inherited: Vec<TcpListener>,
     open: Arc<Mutex<Vec<String>>>,
     threads: usize,
@@ -335,7 +345,11 @@ impl Control {
             Some(addr) if own => bind(addr, https.threads, "PAAS_HTTPS_LISTEN")?,
             Some(_) | None => std::mem::take(&mut https.inherited),
         };
-        let addrs: Vec<String> = addresses(&listeners).iter().map(ToString::to_string).collect();
+        let addrs = addresses(&listeners);
+        if let (None, Some(addr)) = (https.visitors, addrs.first()) {
+            https.shared.https_port.set(addr.port());
+        }
+        let addrs: Vec<String> = addrs.iter().map(ToString::to_string).collect();
         self.share(listeners, Some(&self.https.acceptor), own)?;
         for addr in &addrs {
             tracing::info!("HTTPS is taken at {addr}");

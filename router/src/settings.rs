@@ -19,6 +19,10 @@ pub struct Settings {
     #[arg(long, env = "PAAS_HTTPS_LISTEN", default_value = "0.0.0.0:443", value_parser = listen_address)]
     pub https_listen: Listen,
 
+    /// The port by which visitors reach HTTPS, where it is another than that of the address: redirects name it.
+    #[arg(long, env = "PAAS_HTTPS_PORT")]
+    pub https_port: Option<u16>,
+
     /// Directory that the router shares with the daemon.
     #[arg(long, env = "PAAS_DATA_DIR", default_value = "/var/lib/paas")]
     pub data_dir: PathBuf,
@@ -98,6 +102,8 @@ pub struct Limits {
     pub queue: Duration,
     /// Requests at once for each dyno of an app that is up (H11).
     pub concurrency: u32,
+    /// WebSockets and other tunnels of one app at once (H22).
+    pub tunnels: u32,
     /// From the last byte of the request to the first of the response (H12).
     pub first_byte: Duration,
     /// Silence in both directions after that (H15, H28).
@@ -169,6 +175,7 @@ impl Default for Limits {
             attempts: 10,
             queue: Duration::from_secs(75),
             concurrency: 200,
+            tunnels: 10_000,
             first_byte: Duration::from_secs(30),
             idle: Duration::from_secs(55),
             upstream_keepalive: Duration::from_secs(90),
@@ -204,6 +211,7 @@ mod tests {
         assert_eq!(limits.idle, seconds(55), "H15, H28");
         assert_eq!(limits.queue, seconds(75), "H20");
         assert_eq!(limits.connect, seconds(5), "H19");
+        assert_eq!(limits.concurrency, 200, "H11");
         assert_eq!((limits.quarantine, limits.attempts), (seconds(5), 10));
         assert_eq!((limits.upstream_keepalive, limits.upstream_fresh), (seconds(90), seconds(1)));
         assert_eq!((limits.client_idle, limits.drain, limits.last_lines), (seconds(60), seconds(30), seconds(5)));

@@ -11,10 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use paas_domain::route::{LogBatch, LogLine};
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::access_log::{Dropped, Entry, line};
+use crate::access_log::{Dropped, Entries, Entry, line};
 use crate::daemon_client::ask;
 use crate::settings::Limits;
 
@@ -22,7 +21,7 @@ use crate::settings::Limits;
 pub(crate) struct Shipper {
     pub(crate) socket: PathBuf,
     pub(crate) router: Uuid,
-    pub(crate) entries: mpsc::Receiver<Entry>,
+    pub(crate) entries: Entries,
     pub(crate) dropped: Arc<Dropped>,
     pub(crate) limits: Limits,
     /// Lines that wait, for `/status`.
@@ -66,11 +65,12 @@ impl Shipper {
         let mut open = true;
         while open || !waiting.lines.is_empty() {
             if waiting.lines.is_empty() {
-                open = self.gather_one(&mut waiting).await;
+                open = self.gather_some(&mut waiting).await;
                 // Others are likely to follow: one batch for all of them.
                 tokio::time::timeout(self.limits.log_pause, self.gather(&mut waiting)).await.unwrap_or(());
             }
-            self.gather_ready(&mut waiting);
+            let entries = self.entries.take();
+            self.keep(&entries, &mut waiting);
             for line in self.dropped.take() {
                 // Not counted against the limit: it is what tells that there is one.
                 waiting.bytes += line.line.len() + LINE_COST;
@@ -88,29 +88,25 @@ impl Shipper {
         }
     }
 
-    async fn gather_one(&mut self, waiting: &mut Waiting) -> bool {
-        match self.entries.recv().await {
-            Some(entry) => {
-                self.keep(&entry, waiting);
+    async fn gather_some(&mut self, waiting: &mut Waiting) -> bool {
+        match self.entries.recv(self.limits.log_pause).await {
+            Some(entries) => {
+                self.keep(&entries, waiting);
                 true
             }
             None => false,
         }
     }
 
-    /// Until the channel is closed, or dropped.
+    /// Until the workers have ended, or dropped.
     async fn gather(&mut self, waiting: &mut Waiting) {
-        while self.gather_one(waiting).await {}
+        while self.gather_some(waiting).await {}
     }
 
-    fn gather_ready(&mut self, waiting: &mut Waiting) {
-        while let Ok(entry) = self.entries.try_recv() {
-            self.keep(&entry, waiting);
+    fn keep(&self, entries: &[Entry], waiting: &mut Waiting) {
+        for entry in entries {
+            waiting.push(line(entry), self.limits.log_bytes, &self.dropped);
         }
-    }
-
-    fn keep(&self, entry: &Entry, waiting: &mut Waiting) {
-        waiting.push(line(entry), self.limits.log_bytes, &self.dropped);
         self.count(waiting);
     }
 
@@ -153,15 +149,15 @@ impl Shipper {
         }
     }
 
-    /// Awaits `work` and keeps taking entries, so that the channel stays free.
+    /// Awaits `work` and keeps taking entries, so that the queue stays free.
     async fn meanwhile<T>(&mut self, work: impl Future<Output = T>, waiting: &mut Waiting) -> T {
         tokio::pin!(work);
         loop {
             tokio::select! {
                 biased;
                 result = &mut work => return result,
-                entry = self.entries.recv() => match entry {
-                    Some(entry) => self.keep(&entry, waiting),
+                entries = self.entries.recv(self.limits.log_pause) => match entries {
+                    Some(entries) => self.keep(&entries, waiting),
                     None => return work.await,
                 },
             }

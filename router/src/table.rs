@@ -6,11 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use hyper::header::HeaderValue;
 use paas_domain::route::{AppRoute, Backend, ControlRoute, HostIndex, RouteTable, Target};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::affinity;
 use crate::certificates::AppCertificates;
+use crate::https_policy;
+use crate::load::Load;
 use crate::settings::{AppLimits, Limits};
 
 /// A table made ready for requests.
@@ -33,6 +37,19 @@ pub(crate) struct App {
     pub(crate) route: AppRoute,
     pub(crate) backends: Vec<Arc<Upstream>>,
     pub(crate) limits: AppLimits,
+    /// What it has going on.
+    pub(crate) load: Arc<Load>,
+    /// What its responses say of HTTPS.
+    pub(crate) hsts: Option<HeaderValue>,
+}
+
+impl App {
+    /// Requests that it may have going on at once (H11); those that wait for its first dyno may
+    /// be as many as for one.
+    pub(crate) fn most_requests(&self) -> u32 {
+        let dynos = u32::try_from(self.backends.len()).unwrap_or(u32::MAX).max(1);
+        self.limits.concurrency.saturating_mul(dynos)
+    }
 }
 
 /// A dyno as all workers see it. It stays the same object from table to table.
@@ -42,6 +59,8 @@ pub(crate) struct Upstream {
     /// Shared with every request's record.
     pub(crate) dyno: Arc<str>,
     pub(crate) app: Uuid,
+    /// Its value in the cookie of session affinity.
+    pub(crate) token: String,
     in_flight: AtomicU32,
     quarantined_until: AtomicU64,
 }
@@ -52,6 +71,7 @@ impl Upstream {
             backend: backend.clone(),
             dyno: backend.dyno.as_str().into(),
             app,
+            token: affinity::token(app, backend.id),
             in_flight: AtomicU32::new(0),
             quarantined_until: AtomicU64::new(0),
         }
@@ -63,8 +83,13 @@ impl Upstream {
     }
 
     pub(crate) fn quarantined(&self, clock: Instant) -> bool {
+        self.quarantined_until(clock).is_some()
+    }
+
+    /// Until when it is left alone, if it is: the more, the later.
+    pub(crate) fn quarantined_until(&self, clock: Instant) -> Option<u64> {
         let until = self.quarantined_until.load(Ordering::Relaxed);
-        until != 0 && micros(clock.elapsed()) < until
+        (until != 0 && micros(clock.elapsed()) < until).then_some(until)
     }
 
     /// Leaves the dyno alone for a while. `clock` is when the router started.
@@ -102,13 +127,7 @@ pub(crate) enum Destination {
 }
 
 impl Snapshot {
-    fn new(
-        table: RouteTable,
-        limits: &Limits,
-        known: bool,
-        upstreams: &mut HashMap<(Uuid, Uuid), Weak<Upstream>>,
-        before: &AppCertificates,
-    ) -> Snapshot {
+    fn new(table: RouteTable, limits: &Limits, known: bool, kept: &mut Kept, before: &AppCertificates) -> Snapshot {
         let certificates = AppCertificates::new(&table.certificates, before);
         let index = HostIndex::new(&table);
         let mut apps = Vec::with_capacity(table.apps.len());
@@ -118,17 +137,23 @@ impl Snapshot {
                 .backends
                 .iter()
                 .map(|backend| {
-                    let before = upstreams.get(&(route.id, backend.id)).and_then(Weak::upgrade);
+                    let before = kept.upstreams.get(&(route.id, backend.id)).and_then(Weak::upgrade);
                     before.filter(|before| before.backend == *backend).unwrap_or_else(|| {
                         let new = Arc::new(Upstream::new(backend, route.id));
-                        upstreams.insert((route.id, backend.id), Arc::downgrade(&new));
+                        kept.upstreams.insert((route.id, backend.id), Arc::downgrade(&new));
                         new
                     })
                 })
                 .collect();
             by_id.insert(route.id, apps.len());
             let limits = AppLimits::new(limits, &route.rules);
-            apps.push(Arc::new(App { route, backends, limits }));
+            let load = kept.loads.get(&route.id).and_then(Weak::upgrade).unwrap_or_else(|| {
+                let new = Arc::default();
+                kept.loads.insert(route.id, Arc::downgrade(&new));
+                new
+            });
+            let hsts = route.rules.hsts.as_ref().and_then(https_policy::hsts);
+            apps.push(Arc::new(App { route, backends, limits, load, hsts }));
         }
         Snapshot {
             instance: table.instance,
@@ -173,25 +198,33 @@ impl Snapshot {
     }
 }
 
+/// What stays the same object from table to table, for as long as somebody has it.
+#[derive(Debug, Default)]
+struct Kept {
+    /// By app and dyno.
+    upstreams: HashMap<(Uuid, Uuid), Weak<Upstream>>,
+    /// By app.
+    loads: HashMap<Uuid, Weak<Load>>,
+}
+
 /// The current table, and word of its changes.
 #[derive(Debug)]
 pub(crate) struct Routes {
     current: ArcSwap<Snapshot>,
     changed: watch::Sender<u64>,
-    upstreams: Mutex<HashMap<(Uuid, Uuid), Weak<Upstream>>>,
+    kept: Mutex<Kept>,
     limits: Limits,
 }
 
 impl Routes {
     pub(crate) fn new(table: Option<RouteTable>, limits: Limits) -> Routes {
-        let mut upstreams = HashMap::new();
+        let mut kept = Kept::default();
         let known = table.is_some();
-        let snapshot =
-            Snapshot::new(table.unwrap_or_default(), &limits, known, &mut upstreams, &AppCertificates::default());
+        let snapshot = Snapshot::new(table.unwrap_or_default(), &limits, known, &mut kept, &AppCertificates::default());
         Routes {
             current: ArcSwap::from_pointee(snapshot),
             changed: watch::Sender::new(0),
-            upstreams: Mutex::new(upstreams),
+            kept: Mutex::new(kept),
             limits,
         }
     }
@@ -207,11 +240,12 @@ impl Routes {
 
     /// Replaces the table.
     pub(crate) fn publish(&self, table: RouteTable) {
-        let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = Snapshot::new(table, &self.limits, true, &mut upstreams, &self.current.load().certificates);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = Snapshot::new(table, &self.limits, true, &mut kept, &self.current.load().certificates);
         self.current.store(Arc::new(snapshot));
-        upstreams.retain(|_, upstream| upstream.strong_count() > 0);
-        drop(upstreams);
+        kept.upstreams.retain(|_, upstream| upstream.strong_count() > 0);
+        kept.loads.retain(|_, load| load.strong_count() > 0);
+        drop(kept);
         self.changed.send_modify(|count| *count += 1);
     }
 
@@ -222,7 +256,7 @@ impl Routes {
 
     /// Every dyno that is in the table or still busy.
     pub(crate) fn upstreams(&self) -> Vec<Arc<Upstream>> {
-        let upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
-        upstreams.values().filter_map(Weak::upgrade).collect()
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.upstreams.values().filter_map(Weak::upgrade).collect()
     }
 }

@@ -1,130 +1,74 @@
 //! WebSockets and whatever else begins with `Upgrade`: once both sides have agreed, bytes
 //! go both ways until one side ends or both are silent for too long.
 
-use std::cell::Cell;
-use std::io;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
-use hyper::StatusCode;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Instant;
 
 use crate::access_log::Flight;
+use crate::alarm::Alarm;
 use crate::failure::Failure;
-use crate::worker::Worker;
+use crate::flow::{Client, Dyno, Pulled};
+use crate::proxy::Conn;
 
-/// Goes on until the tunnel ends; its line is written then.
-pub(crate) fn join(
-    worker: &Rc<Worker>,
-    client: OnUpgrade,
-    dyno: OnUpgrade,
-    mut flight: Option<Flight>,
+/// Goes on until the tunnel ends. The error is that of both being silent.
+pub(crate) async fn join<C: Client, D: Dyno>(
+    conn: &Conn,
+    client: &mut C,
+    dyno: &mut D,
+    alarm: &mut Alarm,
     idle: Option<Duration>,
-) {
-    let alive = worker.alive();
-    tokio::task::spawn_local(async move {
-        let end = tunnel(client, dyno, idle, &mut flight).await;
-        if let Some(mut flight) = flight {
-            match end {
-                End::Closed => flight.done(StatusCode::SWITCHING_PROTOCOLS),
-                End::Idle => flight.fail(Failure::IdleConnection),
-                End::ClientGone => flight.fail(Failure::ClientInterrupted),
-                End::DynoGone => flight.fail(Failure::ServerInterrupted),
+    flight: &mut Option<Flight>,
+) -> Result<(), Failure> {
+    if let Some(on_app) = flight.as_mut().and_then(|flight| flight.app.as_mut()) {
+        on_app.becomes_tunnel();
+    }
+    client.go_raw();
+    dyno.go_raw();
+    let mut last = Instant::now();
+    let (mut sent, mut said) = (false, false);
+    poll_fn(|cx| {
+        let mut scratch = conn.worker.scratch.borrow_mut();
+        // Down: when the dyno has said all, it will hear no more, either. How it ended makes no difference.
+        loop {
+            match client.poll_flush(cx) {
+                Poll::Ready(Ok(())) if !said => {}
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => break,
             }
-        }
-        drop(alive);
-    });
-}
-
-enum End {
-    Closed,
-    Idle,
-    ClientGone,
-    DynoGone,
-}
-
-async fn tunnel(client: OnUpgrade, dyno: OnUpgrade, idle: Option<Duration>, flight: &mut Option<Flight>) -> End {
-    let Ok(dyno) = dyno.await else { return End::DynoGone };
-    let Ok(client) = client.await else { return End::ClientGone };
-    let last = Rc::new(Cell::new(Instant::now()));
-    let bytes = Rc::new(Cell::new(0));
-    let client = Watched { io: TokioIo::new(client), last: Rc::clone(&last), read: Rc::default() };
-    let dyno = Watched { io: TokioIo::new(dyno), last: Rc::clone(&last), read: Rc::clone(&bytes) };
-    let (mut from_client, mut to_client) = tokio::io::split(client);
-    let (mut from_dyno, mut to_dyno) = tokio::io::split(dyno);
-    let up = async {
-        let copied = tokio::io::copy(&mut from_client, &mut to_dyno).await;
-        let _ = to_dyno.shutdown().await;
-        copied
-    };
-    let down = async {
-        let copied = tokio::io::copy(&mut from_dyno, &mut to_client).await;
-        let _ = to_client.shutdown().await;
-        copied
-    };
-    tokio::pin!(up);
-    tokio::pin!(down);
-    let mut sending = true;
-    let end = loop {
-        let idle_at = last.get() + idle.unwrap_or(Duration::from_secs(3600));
-        tokio::select! {
-            biased;
-            // When the dyno has said all, it will hear no more, either. How it ended makes no difference.
-            _ = &mut down => break End::Closed,
-            // A client that has said all still wants to hear.
-            sent = &mut up, if sending => match sent {
-                Ok(_) => sending = false,
-                Err(_) => break End::Closed,
-            },
-            () = tokio::time::sleep_until(idle_at) => {
-                if idle.is_some_and(|idle| last.get() + idle <= Instant::now()) {
-                    break End::Idle;
+            match dyno.poll_pull(cx, &mut scratch, client) {
+                Poll::Ready(Ok(pulled)) => {
+                    let (Pulled::More(count) | Pulled::End(count)) = pulled;
+                    said = matches!(pulled, Pulled::End(_));
+                    last = Instant::now();
+                    if let Some(flight) = flight.as_mut() {
+                        flight.bytes += count;
+                    }
                 }
+                Poll::Ready(Err(_)) => return Poll::Ready(Ok(())),
+                Poll::Pending => break,
             }
         }
-    };
-    if let Some(flight) = flight {
-        flight.bytes = bytes.get();
-    }
-    end
-}
-
-/// Notes when bytes last came, and how many.
-struct Watched {
-    io: TokioIo<Upgraded>,
-    last: Rc<Cell<Instant>>,
-    read: Rc<Cell<u64>>,
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut this.io).poll_read(cx, buf);
-        let count = buf.filled().len() - before;
-        if count > 0 {
-            this.last.set(Instant::now());
-            this.read.set(this.read.get() + count as u64);
+        // Up: a client that has said all still wants to hear.
+        loop {
+            match dyno.poll_flush(cx) {
+                Poll::Ready(Ok(())) if !sent => {}
+                Poll::Ready(Err(_)) if !said => return Poll::Ready(Ok(())),
+                Poll::Ready(_) | Poll::Pending => break,
+            }
+            match client.poll_pull(cx, &mut scratch, dyno) {
+                Poll::Ready(Ok(pulled)) => {
+                    sent = matches!(pulled, Pulled::End(_));
+                    last = Instant::now();
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Ok(())),
+                Poll::Pending => break,
+            }
         }
-        polled
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, data)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
-    }
+        let Some(idle) = idle else { return Poll::Pending };
+        alarm.poll(cx, last + idle).map(|()| Err(Failure::IdleConnection))
+    })
+    .await
 }

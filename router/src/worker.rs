@@ -1,33 +1,34 @@
 //! One core's share: a thread with a runtime, listeners and upstream connections of its
 //! own. Workers share the table and counters, and no lock on a request's way.
 
-use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use hyper::header::HeaderValue;
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ProtocolVersion;
+use tokio_rustls::server::TlsStream;
 
-use crate::access_log::{AccessLog, shown};
-use crate::client_io::ClientIo;
+use crate::access_log::AccessLog;
+use crate::clock::Clock;
 use crate::headers::Client;
-use crate::proxy::{self, Conn};
+use crate::https_policy::HttpsPort;
+use crate::proxy::Conn;
 use crate::settings::Limits;
-use crate::streams::Streams;
+use crate::stopping::Stopping;
 use crate::table::Routes;
 use crate::upstream::Pool;
+use crate::{http1, http2};
+
+/// Bytes that are read at once at most.
+const SCRATCH: usize = 64 * 1024;
 
 /// What all workers share.
 pub(crate) struct Shared {
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicUsize,
     /// Requests that wait for a dyno to come up.
     pub(crate) waiting: AtomicUsize,
+    pub(crate) https_port: HttpsPort,
 }
 
 /// A listener for a worker to take connections from.
@@ -53,6 +55,10 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Rc<Pool>,
     pub(crate) log: AccessLog,
+    pub(crate) clock: Clock,
+    /// Where bytes are read into; what can't be used or sent in the same moment is copied.
+    pub(crate) scratch: RefCell<Box<[u8]>>,
+    pub(crate) stopping: Stopping,
     alive: mpsc::Sender<()>,
     stop: watch::Receiver<bool>,
 }
@@ -97,7 +103,16 @@ async fn work(
     let (alive, mut all_gone) = mpsc::channel(1);
     let limits = shared.limits.clone();
     let pool = Rc::new(Pool::new(limits.upstream_keepalive, limits.upstream_idle_max));
-    let worker = Rc::new(Worker { shared, pool, log, alive, stop: stop.clone() });
+    let worker = Rc::new(Worker {
+        shared,
+        pool,
+        log,
+        clock: Clock::new(),
+        scratch: RefCell::new(vec![0; SCRATCH].into()),
+        stopping: Stopping::default(),
+        alive,
+        stop: stop.clone(),
+    });
     tokio::task::spawn_local(sweep(Rc::clone(&worker.pool), Arc::clone(&worker.shared)));
     {
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
@@ -115,8 +130,11 @@ async fn work(
             let _ = stopped.await;
         }
     }
+    worker.stopping.set();
+    let log = worker.log.clone();
     drop(worker);
     if tokio::time::timeout(limits.drain, all_gone.recv()).await.is_err() {
+        log.cut_off();
         tracing::warn!("Some requests did not end within {:?}; they are cut off", limits.drain);
     }
 }
@@ -124,7 +142,7 @@ async fn work(
 /// Closes unused connections that are old, or lead to a dyno that has left.
 async fn sweep(pool: Rc<Pool>, shared: Arc<Shared>) {
     let mut changes = shared.routes.changes();
-    let period = (shared.limits.upstream_keepalive / 4).max(Duration::from_millis(10));
+    let period = (shared.limits.upstream_keepalive / 4).clamp(Duration::from_millis(10), Duration::from_secs(5));
     loop {
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
@@ -178,84 +196,44 @@ async fn refused(error: &std::io::Error) {
 fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16, tls: Option<TlsAcceptor>) {
     let worker = Rc::clone(worker);
     let alive = worker.alive();
-    tokio::task::spawn_local(async move {
-        // Without it only latency suffers.
-        let _ = stream.set_nodelay(true);
-        match tls {
-            None => connection(worker, stream, peer.ip(), port, None, false).await,
-            Some(acceptor) => {
-                let limit = worker.shared.limits.handshake;
-                // A handshake that fails is the client's affair.
-                if let Ok(Ok(stream)) = tokio::time::timeout(limit, acceptor.accept(stream)).await {
-                    let session = stream.get_ref().1;
-                    let http2 = session.alpn_protocol() == Some(b"h2");
-                    let version = match session.protocol_version() {
-                        Some(ProtocolVersion::TLSv1_3) => "tls1.3",
-                        Some(_) | None => "tls1.2",
-                    };
-                    connection(worker, stream, peer.ip(), port, Some(version), http2).await;
+    // Without it only latency suffers.
+    let _ = stream.set_nodelay(true);
+    let client = Client { address: peer.ip(), port, https: tls.is_some() };
+    let conn = Conn { worker, client, tls: None, server_name: None };
+    // Each a task of its own kind, so that one doesn't take the room of the other.
+    match tls {
+        None => tokio::task::spawn_local(async move {
+            http1::serve::serve(conn, stream).await;
+            drop(alive);
+        }),
+        Some(acceptor) => tokio::task::spawn_local(async move {
+            if let Some((conn, stream, http2)) = Box::pin(handshake(conn, stream, acceptor)).await {
+                if http2 {
+                    Box::pin(http2::serve::serve(Rc::new(conn), stream)).await;
+                } else {
+                    http1::serve::serve(conn, stream).await;
                 }
             }
-        }
-        drop(alive);
-    });
+            drop(alive);
+        }),
+    };
 }
 
-async fn connection<S>(worker: Rc<Worker>, stream: S, peer: IpAddr, port: u16, tls: Option<&'static str>, h2: bool)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let Limits { idle, client_idle, .. } = worker.shared.limits;
-    let stalled = Arc::new(AtomicBool::new(false));
-    let io = TokioIo::new(ClientIo::new(stream, idle, Arc::clone(&stalled)));
-    let mut stop = worker.stop.clone();
-    let address = HeaderValue::from_str(&shown(peer).to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-    let client = Client { address, port: HeaderValue::from(port), https: tls.is_some() };
-    let conn = Rc::new(Conn { worker, client, tls, stalled });
-    let service = service_fn(move |request| {
-        let conn = Rc::clone(&conn);
-        async move { Ok::<_, Infallible>(proxy::handle(conn, request).await) }
+/// The client's connection in TLS, and whether it speaks HTTP/2. A handshake that fails is the
+/// client's affair.
+async fn handshake(
+    mut conn: Conn,
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+) -> Option<(Conn, TlsStream<TcpStream>, bool)> {
+    let limit = conn.worker.shared.limits.handshake;
+    let stream = tokio::time::timeout(limit, acceptor.accept(stream)).await.ok()?.ok()?;
+    let session = stream.get_ref().1;
+    let http2 = session.alpn_protocol() == Some(b"h2");
+    conn.server_name = session.server_name().map(Into::into);
+    conn.tls = Some(match session.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => "tls1.3",
+        Some(_) | None => "tls1.2",
     });
-    // How a connection ends is in its requests' lines; nobody else wants to know.
-    if h2 {
-        let streams = Streams::new(idle);
-        let mut connection = pin!(
-            http2::Builder::new(streams.clone())
-                .timer(TokioTimer::new())
-                .max_concurrent_streams(250)
-                .max_header_list_size(256 * 1024)
-                .keep_alive_interval(client_idle / 2)
-                .keep_alive_timeout(client_idle / 2)
-                .serve_connection(io, service)
-        );
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            _ = stop.wait_for(|stop| *stop) => {}
-            () = streams.unused(client_idle) => {}
-        }
-        // Streams that the client opens before it hears of this are served, too.
-        connection.as_mut().graceful_shutdown();
-        tokio::select! {
-            _ = connection => {}
-            () = streams.unused(client_idle) => {}
-        }
-    } else {
-        let mut connection = pin!(
-            http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(client_idle)
-                .max_headers(1000)
-                .max_header_size(256 * 1024)
-                .max_buf_size(256 * 1024)
-                .serve_connection(io, service)
-                .with_upgrades()
-        );
-        tokio::select! {
-            _ = connection.as_mut() => {}
-            _ = stop.wait_for(|stop| *stop) => {
-                connection.as_mut().graceful_shutdown();
-                let _ = connection.await;
-            }
-        }
-    }
+    Some((conn, stream, http2))
 }

@@ -65,11 +65,13 @@ async fn pages_of_the_apps_own() {
     let house = House::new(table(1, vec![down.clone()])).await;
     let answer = send(house.addr, &get("/a", "")).await;
     assert_eq!(status_of(&answer), 503);
-    assert!(answer.contains("<iframe src=\"https://cdn.example/error.html?a=1&amp;b=&quot;2\">"), "{answer}");
+    assert!(answer.contains("<iframe src=\"https://cdn.example/error.html?a=1&amp;b=&quot;2\" "), "{answer}");
+    assert!(answer.contains("<title>Application error</title>"), "{answer}");
     down.maintenance = true;
     house.set(table(2, vec![down.clone()])).await;
     let answer = send(house.addr, &get("/a", "")).await;
-    assert!(answer.contains("<iframe src=\"https://cdn.example/maintenance.html\">"), "{answer}");
+    assert!(answer.contains("<iframe src=\"https://cdn.example/maintenance.html\" "), "{answer}");
+    assert!(answer.contains("<title>Down for maintenance</title>"), "{answer}");
     down.maintenance_page_url = Some("javascript:alert(1)".to_owned());
     house.set(table(3, vec![down])).await;
     let answer = send(house.addr, &get("/a", "")).await;

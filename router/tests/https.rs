@@ -175,7 +175,7 @@ async fn the_certificate_is_chosen_by_the_name_and_swapped_while_connections_go_
     house.set(with(3, &[new, all])).await;
     dial_as("shop.example.com", &addr, &new_trusted, b"http/1.1").await.unwrap();
     dial_as("shop.example.com", &addr, &shop_trusted, b"http/1.1").await.unwrap_err();
-    before.write_all(get("/a", "").as_bytes()).await.unwrap();
+    before.write_all(get("/a", "").replace("demo.localhost", "shop.example.com").as_bytes()).await.unwrap();
     read_to(&mut before, "\r\n\r\nhello").await;
 
     // The keys are on the disk for the next start, and for nobody else.

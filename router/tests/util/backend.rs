@@ -13,7 +13,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 pub struct Dyno {
@@ -84,6 +84,19 @@ impl Dyno {
             stream.write_all(answer.as_bytes()).await.unwrap();
             // Until the router gives up.
             let _ = stream.read_to_end(&mut Vec::new()).await;
+        })
+        .await
+    }
+
+    /// Answers each request with `text` when `gate` lets it: with one permit for each.
+    pub async fn gated(text: &'static str, gate: &Arc<Semaphore>) -> Dyno {
+        let gate = Arc::clone(gate);
+        Dyno::http(move |_| {
+            let gate = Arc::clone(&gate);
+            async move {
+                gate.acquire().await.unwrap().forget();
+                Response::new(Full::from(text))
+            }
         })
         .await
     }

@@ -6,6 +6,7 @@
 pub mod backend;
 pub mod client;
 pub mod daemon;
+pub mod tls;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -83,6 +84,7 @@ pub fn settings(dir: &Path, limits: Limits) -> Settings {
     Settings {
         http_listen: Listen(Some(([127, 0, 0, 1], 0).into())),
         https_listen: Listen(None),
+        https_port: None,
         data_dir: dir.to_owned(),
         tls_cert: None,
         tls_key: None,

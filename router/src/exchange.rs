@@ -1,0 +1,279 @@
+//! One request on a dyno's connection: its head and body go there while the response is
+//! awaited, then both bodies go their ways. Every poll looks at both sides; whose turn it is
+//! decides which time limit runs, and whose fault it is when it is over.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::Version;
+use tokio::time::Instant;
+
+use crate::access_log::Flight;
+use crate::alarm::Alarm;
+use crate::failure::Failure;
+use crate::flow::{Broken, Client, Dyno, Pulled, Silence};
+use crate::framing::Length;
+use crate::headers::Request;
+use crate::proxy::Conn;
+use crate::responses::Reply;
+use crate::settings::AppLimits;
+
+/// What is kept of a response for a client that reads slowly, bytes: as on Heroku, a dyno is
+/// free for others when it has said so much.
+const RESPONSE_BUFFER: u64 = 1024 * 1024;
+
+/// Whose turn it is in an upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// The client's: we wait for bytes.
+    Client,
+    /// The dyno's: it doesn't take what we have.
+    Dyno,
+    /// Nobody's: the whole request was handed on.
+    Nobody,
+}
+
+/// How the request's way to the dyno fares.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    turn: Turn,
+    last: Instant,
+    error: Option<Failure>,
+    /// What a body is that breaks the rules.
+    malformed: Failure,
+    /// The dyno's connection takes nothing any more.
+    stuck: bool,
+    proceeded: bool,
+}
+
+impl Upload {
+    pub(crate) fn new(request: &Request) -> Upload {
+        Upload {
+            turn: if request.length.has_body() { Turn::Dyno } else { Turn::Nobody },
+            last: Instant::now(),
+            error: None,
+            malformed: if request.version == Version::HTTP_2 { Failure::StreamBroken } else { Failure::BadChunk },
+            stuck: false,
+            proceeded: !request.expects,
+        }
+    }
+
+    /// The request's clock begins when it leaves.
+    pub(crate) fn restart(&mut self) {
+        self.last = Instant::now();
+    }
+
+    pub(crate) fn again(&mut self) {
+        self.stuck = false;
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.turn == Turn::Nobody
+    }
+
+    fn poll<C: Client, D: Dyno>(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], client: &mut C, dyno: &mut D) {
+        while !self.stuck && self.error.is_none() {
+            match dyno.poll_flush(cx) {
+                Poll::Ready(Ok(())) => {}
+                // What it has to say is read all the same.
+                Poll::Ready(Err(_)) => {
+                    self.stuck = true;
+                    return;
+                }
+                Poll::Pending => {
+                    if self.turn == Turn::Client {
+                        self.turn = Turn::Dyno;
+                    }
+                    return;
+                }
+            }
+            if self.is_done() {
+                return;
+            }
+            if !self.proceeded {
+                self.proceeded = true;
+                client.proceed();
+            }
+            match client.poll_pull(cx, scratch, dyno) {
+                Poll::Ready(Ok(Pulled::More(_))) => self.set(Turn::Dyno),
+                Poll::Ready(Ok(Pulled::End(_))) => self.set(Turn::Nobody),
+                Poll::Ready(Err(Broken::Gone)) => self.error = Some(Failure::ClientInterrupted),
+                Poll::Ready(Err(Broken::Malformed)) => self.error = Some(self.malformed),
+                Poll::Pending => {
+                    self.turn = Turn::Client;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn set(&mut self, turn: Turn) {
+        self.turn = turn;
+        self.last = Instant::now();
+    }
+}
+
+/// A request without a response.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unanswered {
+    pub(crate) failure: Failure,
+    /// The connection ended without a word.
+    pub(crate) closed: bool,
+}
+
+impl From<Failure> for Unanswered {
+    fn from(failure: Failure) -> Unanswered {
+        Unanswered { failure, closed: false }
+    }
+}
+
+/// Sends what `dyno` was asked, and waits for the head of its response.
+pub(crate) async fn ask<C: Client, D: Dyno>(
+    conn: &Conn,
+    client: &mut C,
+    alarm: &mut Alarm,
+    dyno: &mut D,
+    request: &Request,
+    upload: &mut Upload,
+    limits: Option<&AppLimits>,
+) -> Result<Reply, Unanswered> {
+    poll_fn(|cx| {
+        let mut scratch = conn.worker.scratch.borrow_mut();
+        upload.poll(cx, &mut scratch, client, dyno);
+        // A word to go on; who can't be told it is gone, which is noticed below.
+        if client.waiting() > 0 {
+            let _ = client.poll_flush(cx);
+        }
+        let replied = dyno.poll_reply(cx, &mut scratch, request, &conn.worker.clock);
+        if let Some(failure) = upload.error {
+            return Poll::Ready(Err(failure.into()));
+        }
+        if let Poll::Ready(replied) = replied {
+            return Poll::Ready(replied.map_err(|silence| unanswered(silence, upload)));
+        }
+        if upload.is_done() && client.poll_gone(cx, &mut scratch).is_ready() {
+            return Poll::Ready(Err(Failure::ClientInterrupted.into()));
+        }
+        let Some(limits) = limits else { return Poll::Pending };
+        let (limit, failure) = match upload.turn {
+            Turn::Client => (limits.idle, Failure::ClientIdle),
+            Turn::Dyno | Turn::Nobody => (limits.first_byte, Failure::RequestTimeout),
+        };
+        alarm.poll(cx, upload.last + limit).map(|()| Err(failure.into()))
+    })
+    .await
+}
+
+fn unanswered(silence: Silence, upload: &Upload) -> Unanswered {
+    match silence {
+        Silence::Closed if upload.is_done() => Unanswered { failure: Failure::ClosedWithoutResponse, closed: true },
+        Silence::Closed => Unanswered { failure: Failure::ServerInterrupted, closed: true },
+        Silence::Interrupted => Failure::ServerInterrupted.into(),
+        Silence::Failed(failure) => failure.into(),
+    }
+}
+
+/// What is under way once a dyno has answered.
+pub(crate) struct Way<'w, D> {
+    pub(crate) dyno: &'w mut D,
+    pub(crate) upload: &'w mut Upload,
+    pub(crate) length: Length,
+    /// How long both sides may be silent.
+    pub(crate) idle: Option<Duration>,
+}
+
+/// Hands the response's body on, and what is left of the request's, until the response has
+/// ended. What of it the client has not taken by then is at most what is kept for it.
+pub(crate) async fn relay<C: Client, D: Dyno>(
+    conn: &Conn,
+    client: &mut C,
+    alarm: &mut Alarm,
+    way: Way<'_, D>,
+    flight: &mut Option<Flight>,
+) -> Result<(), Failure> {
+    let Way { dyno, upload, length, idle } = way;
+    let small = matches!(length, Length::Exact(length) if length <= RESPONSE_BUFFER);
+    let client_idle = idle.unwrap_or(conn.worker.shared.limits.idle);
+    let mut last: Option<Instant> = None;
+    let mut blocked: Option<Instant> = None;
+    poll_fn(|cx| {
+        let mut scratch = conn.worker.scratch.borrow_mut();
+        if !upload.is_done() {
+            upload.poll(cx, &mut scratch, client, dyno);
+            if let Some(failure) = upload.error {
+                return Poll::Ready(Err(failure));
+            }
+        }
+        loop {
+            let mut ended = false;
+            let mut starved = false;
+            if blocked.is_none() || small {
+                let (count, end) = match dyno.poll_pull(cx, &mut scratch, client) {
+                    Poll::Ready(Ok(Pulled::More(count))) => (count, false),
+                    Poll::Ready(Ok(Pulled::End(count))) => (count, true),
+                    Poll::Ready(Err(broken)) => {
+                        // What did arrive is the client's.
+                        let _ = client.poll_flush(cx);
+                        return Poll::Ready(Err(match broken {
+                            Broken::Gone => Failure::ServerInterrupted,
+                            Broken::Malformed => Failure::BadResponse,
+                        }));
+                    }
+                    Poll::Pending => {
+                        starved = true;
+                        (0, false)
+                    }
+                };
+                ended = end;
+                if let Some(flight) = flight.as_mut() {
+                    flight.bytes += count;
+                }
+                if !starved && !ended {
+                    last = Some(Instant::now());
+                }
+            }
+            let waiting = client.waiting();
+            match client.poll_flush(cx) {
+                Poll::Ready(Ok(())) => blocked = None,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Failure::ClientInterrupted)),
+                Poll::Pending if blocked.is_none() || client.waiting() < waiting => blocked = Some(Instant::now()),
+                Poll::Pending => {}
+            }
+            if ended {
+                return Poll::Ready(Ok(()));
+            }
+            if starved || (blocked.is_some() && !small) {
+                break;
+            }
+        }
+        if let Some(since) = blocked {
+            return alarm.poll(cx, since + client_idle).map(|()| Err(Failure::ClientIdle));
+        }
+        if upload.is_done() && client.poll_gone(cx, &mut scratch).is_ready() {
+            return Poll::Ready(Err(Failure::ClientInterrupted));
+        }
+        let Some(idle) = idle else { return Poll::Pending };
+        let moved = last.get_or_insert_with(Instant::now);
+        let failure = if upload.turn == Turn::Client { Failure::ClientIdle } else { Failure::IdleConnection };
+        alarm.poll(cx, upload.last.max(*moved) + idle).map(|()| Err(failure))
+    })
+    .await
+}
+
+/// Awaits `work`, or the client's going away.
+pub(crate) async fn unless_gone<C: Client, T>(
+    conn: &Conn,
+    client: &mut C,
+    work: impl Future<Output = T>,
+) -> Result<T, Failure> {
+    let mut work = std::pin::pin!(work);
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Ok(done));
+        }
+        let mut scratch = conn.worker.scratch.borrow_mut();
+        client.poll_gone(cx, &mut scratch).map(|()| Err(Failure::ClientInterrupted))
+    })
+    .await
+}

@@ -1,0 +1,40 @@
+//! HTTP/2 on a connection: `serve` is a client's, `upstream` has those to dynos that speak
+//! it, and `client` and `dyno` are one stream of each as an exchange sees it. Heads go
+//! through the form that they have in HTTP/1, so that each rule is written once.
+
+pub(crate) mod client;
+pub(crate) mod dyno;
+pub(crate) mod serve;
+mod stream;
+pub(crate) mod upstream;
+
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+
+/// What one stream may have under way unread, bytes.
+const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// What all streams of a connection may, bytes.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// What one stream may have written that its connection has not sent yet, bytes.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Headers of HTTP/1 as those of HTTP/2, but for what only frames a message there.
+fn fields(headers: &[httparse::Header<'_>], skipped: &[&str]) -> HeaderMap {
+    let mut fields = HeaderMap::with_capacity(headers.len());
+    for header in headers {
+        if skipped.iter().any(|skipped| header.name.eq_ignore_ascii_case(skipped)) {
+            continue;
+        }
+        let name = HeaderName::from_bytes(header.name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(header.value)) {
+            fields.append(name, value);
+        }
+    }
+    fields
+}
+
+/// Headers as the rules read them.
+fn pairs(headers: &HeaderMap) -> Vec<(&[u8], &[u8])> {
+    headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect()
+}

@@ -1,0 +1,107 @@
+//! Connections to dynos that speak HTTP/2 by prior knowledge: one for each worker and dyno,
+//! and another only when its streams are used up.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::client::{Builder, SendRequest};
+
+use super::dyno::Http2Dyno;
+use super::{CONNECTION_WINDOW, SEND_BUFFER, STREAM_WINDOW};
+use crate::failure::Failure;
+use crate::upstream::{Key, connect};
+
+/// Streams at once on one connection, if the dyno allows as many.
+const MOST_STREAMS: usize = 100;
+
+/// What the streams of one connection know of each other.
+#[derive(Debug)]
+pub(super) struct Shared {
+    open: Cell<usize>,
+    /// When the last one began or ended.
+    used: Cell<Instant>,
+    closed: Cell<bool>,
+}
+
+impl Shared {
+    pub(super) fn begin(&self) {
+        self.open.set(self.open.get() + 1);
+        self.used.set(Instant::now());
+    }
+
+    pub(super) fn end(&self) {
+        self.open.set(self.open.get() - 1);
+        self.used.set(Instant::now());
+    }
+}
+
+struct Connection {
+    sender: SendRequest<Bytes>,
+    shared: Rc<Shared>,
+}
+
+/// A worker's connections of this kind.
+#[derive(Default)]
+pub(crate) struct Multiplexed {
+    connections: RefCell<HashMap<Key, Vec<Connection>>>,
+}
+
+impl Multiplexed {
+    /// A stream on a connection that has room for it.
+    pub(super) fn stream(&self, key: Key) -> Option<Http2Dyno> {
+        let mut connections = self.connections.borrow_mut();
+        let connections = connections.get_mut(&key)?;
+        connections.retain(|connection| !connection.shared.closed.get());
+        let mut cx = Context::from_waker(Waker::noop());
+        connections.iter_mut().find_map(|connection| {
+            let most = connection.sender.current_max_send_streams().min(MOST_STREAMS);
+            let ready = connection.shared.open.get() < most
+                && matches!(connection.sender.poll_ready(&mut cx), Poll::Ready(Ok(())));
+            ready.then(|| Http2Dyno::new(connection.sender.clone(), Rc::clone(&connection.shared)))
+        })
+    }
+
+    /// A stream on a new connection.
+    pub(super) async fn connect(&self, key: Key, limit: Duration) -> Result<Http2Dyno, Failure> {
+        let stream = connect(key.1, limit).await?;
+        let handshake = Builder::new()
+            .enable_push(false)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_max_send_streams(MOST_STREAMS)
+            .max_header_list_size(64 * 1024)
+            .max_send_buffer_size(SEND_BUFFER)
+            .handshake::<_, Bytes>(stream);
+        let (sender, connection) = match tokio::time::timeout(limit, handshake).await {
+            Ok(Ok(made)) => made,
+            Ok(Err(_)) => return Err(Failure::ConnectRefused),
+            Err(_) => return Err(Failure::ConnectTimeout),
+        };
+        let shared = Rc::new(Shared { open: Cell::new(0), used: Cell::new(Instant::now()), closed: Cell::new(false) });
+        let of_task = Rc::clone(&shared);
+        tokio::task::spawn_local(async move {
+            // What breaks here reaches the requests that are on the connection.
+            let _ = connection.await;
+            of_task.closed.set(true);
+        });
+        let dyno = Http2Dyno::new(sender.clone(), Rc::clone(&shared));
+        self.connections.borrow_mut().entry(key).or_default().push(Connection { sender, shared });
+        Ok(dyno)
+    }
+
+    /// Closes what has been unused for long, or leads to a dyno that `keep` doesn't know, once
+    /// its streams have ended.
+    pub(crate) fn sweep(&self, keep: impl Fn(&Key) -> bool, keepalive: Duration) {
+        self.connections.borrow_mut().retain(|key, connections| {
+            connections.retain(|Connection { shared, .. }| {
+                let unused = shared.open.get() == 0 && shared.used.get().elapsed() >= keepalive;
+                !shared.closed.get() && !unused
+            });
+            keep(key) && !connections.is_empty()
+        });
+    }
+}
