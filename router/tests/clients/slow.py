@@ -76,7 +76,8 @@ def main():
     options = program.arguments(__doc__, ("seconds", 0, "of each attack; 0: 100, or 8 with --quick"), ("connections", 800, "slow visitors at once"))
     seconds = options.seconds or (8 if options.quick else 100)
     count, wrong = options.connections, 0
-    with program.Trial(options.router) as trial:
+    # Else slow bodies are as many requests at once as the app's one dyno may have (H11), and the trial is over.
+    with program.Trial(options.router, concurrency=100_000) as trial:
         url, post = ["-u", f"{trial.http}/megabytes/1"], ["-u", f"{trial.http}/digest"]
         wrong += attack(trial, "slow heads", seconds, count, "-H", "-i", "5", "-x", "24", "-t", "GET", *url)
         wrong += attack(trial, "slow bodies", seconds, count, "-B", "-i", "5", "-x", "10", "-s", "8192", "-t", "POST", *post)
