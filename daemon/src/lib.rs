@@ -5,9 +5,11 @@
 //!
 //! 4. [`api`], [`git`], [`streams`], [`web`], [`tasks`]: front doors and background tasks
 //! 3. [`ops`]: one function per use case
-//! 2. [`store`], [`engine`], [`logs`], [`slugs`], [`addons`], [`outbound`], [`repos`]: adapters
+//! 2. [`store`], [`engine`], [`logs`], [`slugs`], [`addons`], [`outbound`], [`repos`],
+//!    [`acme`]: adapters
 //! 1. [`context`], [`config`], [`secret`], [`error`]: the ground
 
+pub mod acme;
 pub mod addons;
 pub mod api;
 pub mod config;

@@ -179,6 +179,7 @@ impl Daemon {
         let reconciler = Reconciler::new(platform.clone(), routes.clone(), drained);
         jobs.spawn(tasks::collect::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::control::serve(control, routes.clone(), platform.logs.clone(), stopped.clone()));
+        jobs.spawn(tasks::acm::run(platform.clone(), routes.clone(), stopped.clone()));
         jobs.spawn(tasks::routes::run(routes, stopped.clone()));
         jobs.spawn(prepare_engine(platform.clone(), stopped.clone()));
         jobs.spawn(reconciler.run(stopped.clone()));

@@ -12,7 +12,7 @@ use std::{
 /// Modules by floor, lowest first. Those on top put the others together.
 const FLOORS: [&[&str]; 5] = [
     &["context", "config", "secret", "error"],
-    &["store", "engine", "logs", "slugs", "addons", "outbound", "repos"],
+    &["store", "engine", "logs", "slugs", "addons", "outbound", "repos", "acme"],
     &["ops"],
     &["api", "git", "streams", "web", "tasks"],
     &["serve", "doctor", "main", "lib"],
@@ -25,6 +25,7 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("context.rs", "secret", "and the sealer"),
     ("addons/", "engine", "a provider brings its services up on the engine it is given"),
     ("repos/", "outbound", "what drains and webhooks may not reach, repositories may not either"),
+    ("acme/", "outbound", "names of users are tried only where users may have things sent"),
     ("tasks/control.rs", "api", "the control socket answers in the API's form of an error"),
     ("tasks/webhooks/", "api", "webhooks are told of things as the API shows them"),
     ("doctor/", "serve", "the doctor looks at what serve would use, made by the same functions"),

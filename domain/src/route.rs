@@ -35,6 +35,45 @@ pub struct RouteTable {
     /// with the router's own.
     #[serde(default)]
     pub certificates: Vec<Certificate>,
+    /// What certificate authorities will ask for, and the answers.
+    #[serde(default)]
+    pub challenges: Vec<Challenge>,
+}
+
+/// How a host name proves to a certificate authority that it leads here (ACME, RFC 8555 §8.3
+/// and RFC 8737). The router answers by itself, whatever state the app is in.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Challenge {
+    /// The name, exact and lower-case.
+    pub host: String,
+    /// Asked for as `/.well-known/acme-challenge/TOKEN`.
+    pub token: String,
+    /// The answer to that: the key authorization.
+    pub answer: String,
+    /// A certificate that carries the answer, for who speaks `acme-tls/1` only.
+    #[serde(default)]
+    pub certificate: Option<ChallengeCertificate>,
+}
+
+/// A certificate that nobody but the asking authority gets to see.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChallengeCertificate {
+    /// PEM.
+    pub chain: String,
+    /// Its key, PEM.
+    pub key: String,
+}
+
+impl std::fmt::Debug for Challenge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Challenge").field("host", &self.host).field("token", &self.token).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for ChallengeCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ChallengeCertificate(..)")
+    }
 }
 
 /// A certificate with its key, and the names that are served with it.

@@ -75,7 +75,11 @@ impl Drop for Closing {
 
 /// The formatter's end.
 #[derive(Debug)]
-pub(crate) struct Entries(Arc<Queue>);
+pub(crate) struct Entries {
+    queue: Arc<Queue>,
+    /// The memory of the last batch, for the next.
+    spare: Vec<Entry>,
+}
 
 impl AccessLog {
     /// `most`: entries that wait; more are dropped.
@@ -88,7 +92,11 @@ impl AccessLog {
             over: AtomicBool::new(false),
             some: Notify::new(),
         });
-        (AccessLog(Arc::new(Closing(Arc::clone(&queue), Arc::clone(&dropped)))), Entries(queue), dropped)
+        (
+            AccessLog(Arc::new(Closing(Arc::clone(&queue), Arc::clone(&dropped)))),
+            Entries { queue, spare: Vec::new() },
+            dropped,
+        )
     }
 
     /// What has not ended yet is cut off now: it is the router that ends it (H24).
@@ -123,7 +131,7 @@ impl Entries {
     pub(crate) async fn recv(&mut self, pause: Duration) -> Option<Vec<Entry>> {
         loop {
             // Before the look, so that what comes after it is known to be the end.
-            let closed = self.0.closed.load(Ordering::Acquire);
+            let closed = self.queue.closed.load(Ordering::Acquire);
             if !self.is_empty() {
                 if !closed {
                     tokio::time::sleep(pause.min(Entries::GATHER)).await;
@@ -133,17 +141,26 @@ impl Entries {
             if closed {
                 return None;
             }
-            self.0.some.notified().await;
+            self.queue.some.notified().await;
         }
     }
 
     /// All that wait now.
     pub(crate) fn take(&mut self) -> Vec<Entry> {
-        std::mem::take(&mut *self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+        let spare = std::mem::take(&mut self.spare);
+        std::mem::replace(&mut *self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner), spare)
+    }
+
+    /// Takes back what a batch was in, unless that is more than is usually needed.
+    pub(crate) fn reuse(&mut self, mut batch: Vec<Entry>) {
+        batch.clear();
+        if batch.capacity() <= 2048 {
+            self.spare = batch;
+        }
     }
 
     fn is_empty(&self) -> bool {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 }
 

@@ -2,8 +2,8 @@
 //! is already running, and learns when a dyno has had its last request.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -67,7 +67,7 @@ pub struct BackendStatus {
     pub current: bool,
     /// Whether it is left alone for a while since it couldn't be connected to.
     pub quarantined: bool,
-    /// Requests and tunnels on it now.
+    /// Requests and tunnels on it now, those of a router that has handed over to this one too.
     pub in_flight: u32,
 }
 
@@ -77,15 +77,17 @@ pub(crate) struct Admin {
     pub(crate) router: Uuid,
     pub(crate) connected: Arc<AtomicBool>,
     pub(crate) http: Vec<String>,
-    pub(crate) https: Arc<std::sync::Mutex<Vec<String>>>,
+    pub(crate) https: Arc<Mutex<Vec<String>>>,
+    /// What the router that was here before still has requests on.
+    pub(crate) older: Arc<Mutex<Vec<BackendStatus>>>,
     pub(crate) log_waiting: Arc<AtomicUsize>,
     pub(crate) log_dropped: Arc<Dropped>,
 }
 
 impl Admin {
     /// Never ends.
-    pub(crate) async fn run(self, listener: UnixListener) {
-        let admin = Arc::new(self);
+    pub(crate) async fn run(self: Arc<Self>, listener: UnixListener) {
+        let admin = self;
         loop {
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
@@ -119,10 +121,12 @@ impl Admin {
         response
     }
 
-    fn status(&self) -> Status {
+    /// The dynos of the table, and those that have requests: of this router, or of one that
+    /// has handed over to it and still has some.
+    pub(crate) fn backends(&self) -> Vec<BackendStatus> {
         let table = self.shared.routes.load_full();
         let started = self.shared.started;
-        let backends = self
+        let mut backends: Vec<BackendStatus> = self
             .shared
             .routes
             .upstreams()
@@ -137,6 +141,18 @@ impl Admin {
             })
             .filter(|backend| backend.current || backend.in_flight > 0)
             .collect();
+        for older in self.older.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            match backends.iter_mut().find(|backend| backend.id == older.id) {
+                Some(backend) => backend.in_flight += older.in_flight,
+                None => backends.push(BackendStatus { current: false, ..older.clone() }),
+            }
+        }
+        backends
+    }
+
+    fn status(&self) -> Status {
+        let table = self.shared.routes.load_full();
+        let started = self.shared.started;
         Status {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -149,10 +165,10 @@ impl Admin {
             waiting: self.shared.waiting.load(Ordering::Relaxed),
             uptime_seconds: started.elapsed().as_secs(),
             http: self.http.clone(),
-            https: self.https.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone(),
+            https: self.https.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             log_waiting: self.log_waiting.load(Ordering::Relaxed),
             log_dropped: self.log_dropped.total(),
-            backends,
+            backends: self.backends(),
         }
     }
 }

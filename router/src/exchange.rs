@@ -193,7 +193,7 @@ pub(crate) async fn relay<C: Client, D: Dyno>(
     flight: &mut Option<Flight>,
 ) -> Result<(), Failure> {
     let Way { dyno, upload, length, idle } = way;
-    let small = matches!(length, Length::Exact(length) if length <= RESPONSE_BUFFER);
+    let small = C::TAKES_AHEAD && matches!(length, Length::Exact(length) if length <= RESPONSE_BUFFER);
     let client_idle = idle.unwrap_or(conn.worker.shared.limits.idle);
     let mut last: Option<Instant> = None;
     let mut blocked: Option<Instant> = None;

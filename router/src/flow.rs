@@ -57,6 +57,10 @@ pub(crate) trait Sink {
 
 /// The side that asks.
 pub(crate) trait Client: Source + Sink + Tunnel {
+    /// Whether a small response is taken from the dyno ahead of the client. Not where a
+    /// client has many of them at once: its connection would hold that much for each.
+    const TAKES_AHEAD: bool;
+
     /// Ready when the client has gone away. What it sends meanwhile is kept, within bounds.
     fn poll_gone(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<()>;
 

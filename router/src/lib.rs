@@ -1,11 +1,12 @@
 //! The front door of paas: takes the world's requests and sends them to web dynos.
 //!
 //! A process of its own, so that requests go on whatever the daemon does. A request touches
-//! `worker` (its connection), `proxy` (whose it is), `dispatch` (which dyno), `upstream`
-//! (the connection there), `body` or `upgrade` (its bytes), and leaves an entry in
-//! `access_log`. Beside the workers one control thread follows the daemon's table (`sync`,
+//! `worker` (its connection), `http1` or `http2` (its head), `proxy` (whose it is), `dispatch`
+//! (which dyno), `upstream` (the connection there), `exchange` or `upgrade` (its bytes), and
+//! leaves an entry in `access_log`. Beside the workers one control thread follows the daemon's table (`sync`,
 //! `table_file`), takes access lines to the daemon (`ship`), watches the certificate (`tls`)
-//! and answers about the router (`admin`).
+//! and answers about the router (`admin`). `run` puts all of it together, `doors` opens the
+//! ports, and `handover` lets a new router take over from one that runs.
 
 mod access_log;
 mod admin;
@@ -13,14 +14,19 @@ mod admission;
 mod affinity;
 mod alarm;
 mod certificates;
+mod challenge;
 mod choose;
 mod clock;
+mod control;
 mod daemon_client;
 mod dispatch;
+mod doors;
+mod ending;
 mod exchange;
 mod failure;
 mod flow;
 mod framing;
+mod handover;
 mod headers;
 mod holder;
 mod http1;
@@ -28,6 +34,7 @@ mod http2;
 mod https_policy;
 mod listen;
 mod load;
+pub mod notify;
 mod pages;
 mod proxy;
 mod responses;
@@ -44,6 +51,7 @@ mod upstream;
 mod worker;
 
 pub use admin::{BackendStatus, Status};
+pub use handover::{Handover, HandoverError, Predecessor};
 pub use listen::{Inherited, ListenError};
 pub use run::{Running, StartError, start};
 pub use settings::{Limits, Listen, Settings};

@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use listenfd::ListenFd;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::handover::{Named, Predecessor};
 use crate::holder;
 
 const BACKLOG: i32 = 4096;
@@ -52,19 +53,43 @@ pub enum ListenError {
     Inherited(String, io::Error),
 }
 
-/// Sockets that were handed over (`LISTEN_FDS`), by their names (`LISTEN_FDNAMES`).
+/// Sockets that were handed over: by systemd (`LISTEN_FDS`, with their names in
+/// `LISTEN_FDNAMES`), or by the router that this one takes over from.
 #[derive(Debug, Default)]
 pub struct Inherited {
     /// Named `http`, or not named at all.
     pub http: Vec<TcpListener>,
     /// Named `https`.
     pub https: Vec<TcpListener>,
+    /// Whether those for HTTP were bound by a router: nobody else takes what waits in them.
+    pub http_own: bool,
+    /// The same for HTTPS.
+    pub https_own: bool,
+    /// The router that has them still.
+    pub predecessor: Option<Predecessor>,
 }
 
 impl Inherited {
     /// Takes what this process was started with. To be called once, before anything else
     /// opens files.
     pub fn take() -> Result<Inherited, ListenError> {
+        let announced = Predecessor::meet();
+        let announced = announced.map_err(|error| ListenError::Inherited("of the router before".to_owned(), error))?;
+        let Some((predecessor, sockets)) = announced else { return Inherited::of_systemd() };
+        let mut inherited = Inherited { predecessor: Some(predecessor), ..Inherited::default() };
+        for (Named { tls, own }, listener) in sockets {
+            let (listeners, all_own) = if tls {
+                (&mut inherited.https, &mut inherited.https_own)
+            } else {
+                (&mut inherited.http, &mut inherited.http_own)
+            };
+            listeners.push(listener);
+            *all_own = own;
+        }
+        Ok(inherited)
+    }
+
+    fn of_systemd() -> Result<Inherited, ListenError> {
         #[allow(clippy::disallowed_methods, reason = "systemd's variable is no setting; it is read here only, once")]
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut names = names.split(':');

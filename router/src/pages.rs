@@ -219,6 +219,11 @@ pub(crate) fn text(status: StatusCode, body: &'static str) -> Page {
     respond(status, "text/plain; charset=utf-8", Bytes::from_static(body.as_bytes()))
 }
 
+/// What a certificate authority is answered.
+pub(crate) fn challenge(answer: &str) -> Page {
+    respond(StatusCode::OK, "text/plain; charset=utf-8", Bytes::copy_from_slice(answer.as_bytes()))
+}
+
 /// Only a head.
 pub(crate) fn empty(status: StatusCode) -> Page {
     let mut response = Response::new(Bytes::new());

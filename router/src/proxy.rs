@@ -74,6 +74,9 @@ pub(crate) fn receive(conn: &Conn, bytes: &[u8]) -> Received {
 /// Finds out whom a request is for.
 pub(crate) fn route(conn: &Conn, request: Box<Request>, host: &str) -> Received {
     let table = conn.worker.shared.routes.load();
+    if let Some(answer) = table.challenges.answer(&request.head, host) {
+        return Received::Refused(pages::challenge(answer), Some(request));
+    }
     match table.find(host) {
         Some(destination) => Received::Accepted(request, destination),
         None if table.known => Received::Refused(pages::no_such_app(request.json), Some(request)),

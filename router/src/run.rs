@@ -1,22 +1,24 @@
-//! Putting a router together, and taking it down so that nobody notices.
+//! Putting a router together.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio::sync::{mpsc, watch};
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use crate::access_log::AccessLog;
 use crate::admin::Admin;
-use crate::https_policy::HttpsPort;
+use crate::control::{AdminSocket, Control};
+use crate::doors::{Doors, Https, addresses};
+use crate::ending::Ending;
+use crate::handover::{Estate, Handover, Predecessor};
 use crate::listen::{Inherited, ListenError, bind};
 use crate::settings::Settings;
 use crate::ship::Shipper;
@@ -24,7 +26,7 @@ use crate::sync::Sync;
 use crate::table::Routes;
 use crate::table_file::TableFile;
 use crate::tls::{self, Certificates};
-use crate::worker::{self, Listening, Shared};
+use crate::worker::{self, Shared};
 
 /// Why a router doesn't start.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +65,7 @@ pub enum StartError {
 pub struct Running {
     http: Vec<SocketAddr>,
     https: Arc<Mutex<Vec<String>>>,
-    stop: watch::Sender<bool>,
+    handover: Handover,
     control: JoinHandle<()>,
 }
 
@@ -80,9 +82,15 @@ impl Running {
         self.https.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What lets another router take over, or ends this one, from any thread.
+    #[must_use]
+    pub fn handover(&self) -> Handover {
+        self.handover.clone()
+    }
+
     /// Takes no more connections and lets what was begun come to its end.
     pub fn stop(&self) {
-        self.stop.send_replace(true);
+        self.handover.stop();
     }
 
     /// Waits until it has ended.
@@ -92,19 +100,37 @@ impl Running {
     }
 }
 
-/// Starts a router. Its ports are open when this returns.
-pub fn start(settings: Settings, inherited: Inherited) -> Result<Running, StartError> {
-    let lock = lock(&settings)?;
+/// Starts a router. Its ports are open when this returns. Where it takes over from another one,
+/// that one has let go then, or serves on if this fails.
+pub fn start(settings: Settings, mut inherited: Inherited) -> Result<Running, StartError> {
+    let mut predecessor = inherited.predecessor.take();
+    let started = begin(settings, inherited, &mut predecessor);
+    if let (Err(error), Some(predecessor)) = (&started, predecessor) {
+        predecessor.refuse(&error.to_string());
+    }
+    started
+}
+
+fn begin(
+    settings: Settings,
+    inherited: Inherited,
+    predecessor: &mut Option<Predecessor>,
+) -> Result<Running, StartError> {
+    let system = |what: &str, error: io::Error| StartError::System(format!("{what}: {error}"));
+    let lock = match predecessor.as_mut().and_then(Predecessor::lock) {
+        Some(lock) => lock,
+        None => lock(&settings)?,
+    };
     let threads =
         settings.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
-    let http_own = inherited.http.is_empty();
-    let http = match settings.http_listen.0 {
-        Some(addr) if http_own => bind(addr, threads, "PAAS_HTTP_LISTEN")?,
-        Some(_) | None => inherited.http,
+    let (http, http_own) = match settings.http_listen.0 {
+        Some(addr) if inherited.http.is_empty() => (bind(addr, threads, "PAAS_HTTP_LISTEN")?, true),
+        Some(_) | None => (inherited.http, inherited.http_own),
     };
     let http_addrs = addresses(&http);
 
     let file = TableFile::new(settings.router_dir());
+    let loaded = file.mark();
     let table = file.load();
     match &table {
         Some(table) => tracing::info!(
@@ -114,13 +140,15 @@ pub fn start(settings: Settings, inherited: Inherited) -> Result<Running, StartE
         ),
         None => tracing::info!("There is no routing table yet; the daemon will send one"),
     }
+    let ending = Arc::new(Ending::default());
     let shared = Arc::new(Shared {
         routes: Arc::new(Routes::new(table, settings.limits.clone())),
         limits: settings.limits.clone(),
         started: Instant::now(),
+        ending: Arc::clone(&ending),
         connections: AtomicUsize::new(0),
         waiting: AtomicUsize::new(0),
-        https_port: HttpsPort::default(),
+        https_port: Arc::default(),
     });
     if let Some(port) = settings.https_port {
         shared.https_port.set(port);
@@ -137,8 +165,9 @@ pub fn start(settings: Settings, inherited: Inherited) -> Result<Running, StartE
         acceptor,
         addr: settings.https_listen.0,
         visitors: settings.https_port,
-        shared: Arc::clone(&shared),
+        port: Arc::clone(&shared.https_port),
         inherited: inherited.https,
+        inherited_own: inherited.https_own,
         open: Arc::default(),
         threads,
     };
@@ -146,11 +175,12 @@ pub fn start(settings: Settings, inherited: Inherited) -> Result<Running, StartE
         return Err(StartError::Nowhere);
     }
 
+    // Whatever fails from here on ends them: `stop` is gone then.
     let mut workers = Vec::new();
-    let mut doors = Vec::new();
+    let mut inlets = Vec::new();
     for number in 0..threads {
-        let (door, listeners) = mpsc::unbounded_channel();
-        doors.push(door);
+        let (inlet, listeners) = mpsc::unbounded_channel();
+        inlets.push(inlet);
         let (shared, log, stopped) = (Arc::clone(&shared), log.clone(), stopped.clone());
         let run = move || {
             if let Err(error) = worker::run(shared, log, listeners, stopped) {
@@ -158,35 +188,33 @@ pub fn start(settings: Settings, inherited: Inherited) -> Result<Running, StartE
             }
         };
         let worker = std::thread::Builder::new().name(format!("worker-{number}")).spawn(run);
-        workers.push(worker.map_err(|error| StartError::System(format!("no thread: {error}")))?);
+        workers.push(worker.map_err(|error| system("no thread", error))?);
     }
     drop(log);
-    let mut control = Control { https, doors };
-    control.share(http, None, http_own)?;
-    let opened = control.open_https(true);
-    let https_open = Arc::clone(&control.https.open);
-    if let Err(error) = opened {
-        stop.send_replace(true);
-        return Err(error);
-    }
+    let estate = Arc::new(Estate::new(lock));
+    let mut doors = Doors { https, workers: inlets, estate: Arc::clone(&estate) };
+    let http_ready = doors.http(http, http_own)?;
+    let https_ready = doors.https(true)?;
+    let https_open = Arc::clone(&doors.https.open);
 
     let router = Uuid::new_v4();
     let connected = Arc::new(AtomicBool::new(false));
     let log_waiting = Arc::new(AtomicUsize::new(0));
-    let admin = Admin {
+    let admin = Arc::new(Admin {
         shared: Arc::clone(&shared),
         router,
         connected: Arc::clone(&connected),
         http: http_addrs.iter().map(ToString::to_string).collect(),
         https: Arc::clone(&https_open),
+        older: Arc::default(),
         log_waiting: Arc::clone(&log_waiting),
         log_dropped: Arc::clone(&dropped),
-    };
+    });
     let limits = settings.limits.clone();
     let sync = Sync {
         socket: settings.control_socket(),
         routes: Arc::clone(&shared.routes),
-        file,
+        file: file.clone(),
         limits: limits.clone(),
         connected,
     };
@@ -198,189 +226,97 @@ pub fn start(settings: Settings, inherited: Inherited) -> Result<Running, StartE
         limits: limits.clone(),
         waiting: Arc::clone(&log_waiting),
     };
-    let admin_socket = settings.admin_socket();
-    let admin_listener = admin_listener(&settings)?;
+    let socket = AdminSocket::bind(settings.admin_socket())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| StartError::System(format!("no runtime: {error}")))?;
-    let run = move || {
-        runtime.block_on(async move {
-            let admin_listener = match tokio::net::UnixListener::from_std(admin_listener) {
-                Ok(listener) => listener,
-                Err(error) => return tracing::error!("The router's own socket can't be used: {error}"),
-            };
-            let tasks = [
-                tokio::spawn(sync.run()),
-                tokio::spawn(admin.run(admin_listener)),
-                tokio::spawn(control.watch_certificate(limits.tls_check)),
-            ];
-            let shipped = tokio::spawn(shipper.run());
-            let mut stopped = stopped;
-            // An error means that whoever could stop us is gone.
-            let _ = stopped.wait_for(|stopped| *stopped).await;
-            for task in tasks {
-                task.abort();
-            }
-            // From here on the next router may start.
-            let _ = fs::remove_file(&admin_socket);
-            drop(lock);
-            let ended = tokio::task::spawn_blocking(move || workers.into_iter().for_each(|worker| drop(worker.join())));
-            let _ = ended.await;
-            // The daemon may just be restarting, too.
-            if tokio::time::timeout(limits.last_lines, shipped).await.is_err() {
-                let lost = log_waiting.load(Ordering::Relaxed);
-                tracing::warn!(log.lines = lost, "The router ends while the daemon is away: access lines are lost");
-            }
-        });
+        .map_err(|error| system("no runtime", error))?;
+    let (give, given) = std::sync::mpsc::channel::<Control>();
+    let control = move || {
+        // Nothing comes when the start has failed after all.
+        if let Ok(control) = given.recv() {
+            runtime.block_on(control.run());
+        }
     };
-    let control = std::thread::Builder::new()
-        .name("control".to_owned())
-        .spawn(run)
-        .map_err(|error| StartError::System(format!("no thread: {error}")))?;
-    for addr in &http_addrs {
+    let control = std::thread::Builder::new().name("control".to_owned()).spawn(control);
+    let thread = control.map_err(|error| system("no thread", error))?;
+
+    let before = match predecessor.take() {
+        Some(predecessor) => Some(predecessor.replace().map_err(|error| system("the hand-over", error))?),
+        None => None,
+    };
+    // After a hand-over there is no way back: nothing from here on keeps requests waiting.
+    for done in [write_pid(&settings), socket.publish()] {
+        match done {
+            Err(error) if before.is_some() => tracing::error!("The router goes on all the same: {error}"),
+            other => other?,
+        }
+    }
+    if file.mark() != loaded
+        && let Some(table) = file.peek()
+    {
+        shared.routes.publish(table);
+    }
+    for addr in doors.open(http_ready) {
         tracing::info!(router.threads = threads, "HTTP is taken at {addr}");
     }
-    Ok(Running { http: http_addrs, https: https_open, stop, control })
-}
-
-fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
-    let mut addrs: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-    addrs.dedup();
-    addrs
+    if let Some(ready) = https_ready {
+        doors.open_https(ready);
+    }
+    let (link, successor) = oneshot::channel();
+    let handover = Handover {
+        estate: Arc::clone(&estate),
+        file: file.clone(),
+        ending: Arc::clone(&ending),
+        stop,
+        patience: limits.handover,
+        link: Arc::new(Mutex::new(Some(link))),
+    };
+    let control = Control {
+        admin,
+        socket,
+        sync,
+        shipper,
+        doors,
+        file,
+        estate,
+        ending,
+        workers,
+        stopped,
+        before,
+        successor,
+        limits,
+    };
+    // The thread waits for it.
+    let _ = give.send(control);
+    Ok(Running { http: http_addrs, https: https_open, handover, control: thread })
 }
 
 /// Only one router for each data directory.
 fn lock(settings: &Settings) -> Result<File, StartError> {
     let dir = settings.router_dir();
-    let fail = |path: &PathBuf, source| StartError::File { path: path.display().to_string(), source };
-    fs::create_dir_all(&dir).map_err(|error| fail(&dir, error))?;
+    fs::create_dir_all(&dir).map_err(|error| unusable(&dir, error))?;
     let run = settings.data_dir.join("run");
-    fs::create_dir_all(&run).map_err(|error| fail(&run, error))?;
+    fs::create_dir_all(&run).map_err(|error| unusable(&run, error))?;
     let path = dir.join("lock");
-    let file = File::options().create(true).append(true).mode(0o600).open(&path).map_err(|error| fail(&path, error))?;
-    let pid_path = run.join("router.pid");
+    let file =
+        File::options().create(true).append(true).mode(0o600).open(&path).map_err(|error| unusable(&path, error))?;
     match file.try_lock() {
-        Ok(()) => {}
+        Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            let who = fs::read_to_string(&pid_path).map_or(String::new(), |pid| format!(" (process {})", pid.trim()));
-            return Err(StartError::Running { data_dir: settings.data_dir.display().to_string(), who });
+            let pid = fs::read_to_string(settings.data_dir.join("run/router.pid"));
+            let who = pid.map_or(String::new(), |pid| format!(" (process {})", pid.trim()));
+            Err(StartError::Running { data_dir: settings.data_dir.display().to_string(), who })
         }
-        Err(TryLockError::Error(error)) => return Err(fail(&path, error)),
+        Err(TryLockError::Error(error)) => Err(unusable(&path, error)),
     }
-    let mut pid = File::options()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .open(&pid_path)
-        .map_err(|error| fail(&pid_path, error))?;
-    writeln!(pid, "{}", std::process::id()).map_err(|error| fail(&pid_path, error))?;
-    Ok(file)
 }
 
-fn admin_listener(settings: &Settings) -> Result<std::os::unix::net::UnixListener, StartError> {
-    let path = settings.admin_socket();
-    let fail = |source| StartError::File { path: path.display().to_string(), source };
-    // The lock is ours, so that a socket there is one that a killed router left behind.
-    match fs::remove_file(&path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(fail(error)),
-    }
-    let listener = std::os::unix::net::UnixListener::bind(&path).map_err(fail)?;
-    listener.set_nonblocking(true).map_err(fail)?;
-    Ok(listener)
+fn write_pid(settings: &Settings) -> Result<(), StartError> {
+    let path = settings.data_dir.join("run/router.pid");
+    fs::write(&path, format!("{}\n", std::process::id())).map_err(|error| unusable(&path, error))
 }
 
-/// HTTPS, open or to be opened when there is a certificate.
-struct Https {
-    certificates: Arc<Certificates>,
-    acceptor: TlsAcceptor,
-    addr: Option<SocketAddr>,
-    /// The port by which visitors come, if it is another.
-    visitors: Option<u16>,
-    shared: Arc<Shared>,
-    inherited: Vec<TcpListener>,
-    open: Arc<Mutex<Vec<String>>>,
-    threads: usize,
-}
-
-/// Gives listeners to the workers.
-struct Control {
-    https: Https,
-    doors: Vec<mpsc::UnboundedSender<Listening>>,
-}
-
-impl Control {
-    /// One listener for each worker where there is one each, else all for all.
-    fn share(&self, listeners: Vec<TcpListener>, tls: Option<&TlsAcceptor>, own: bool) -> Result<(), StartError> {
-        let fail = |error: io::Error| StartError::System(format!("a listener can't be shared: {error}"));
-        let one_each = own && listeners.len() == self.doors.len();
-        for (at, door) in self.doors.iter().enumerate() {
-            for (number, listener) in listeners.iter().enumerate() {
-                if !one_each || number == at {
-                    let listener = listener.try_clone().map_err(fail)?;
-                    // A worker that is gone has said why.
-                    let _ = door.send(Listening { listener, tls: tls.cloned(), own });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Opens HTTPS if there is a certificate now.
-    fn open_https(&mut self, first: bool) -> Result<(), StartError> {
-        let https = &mut self.https;
-        if https.addr.is_none() && https.inherited.is_empty() {
-            return Ok(());
-        }
-        if let Err(error) = https.certificates.reload() {
-            if first {
-                tracing::info!("HTTPS is not opened: {error}. It will be when certificate and key are there");
-            }
-            return Ok(());
-        }
-        let own = https.inherited.is_empty();
-        let listeners = match https.addr {
-            Some(addr) if own => bind(addr, https.threads, "PAAS_HTTPS_LISTEN")?,
-            Some(_) | None => std::mem::take(&mut https.inherited),
-        };
-        let addrs = addresses(&listeners);
-        if let (None, Some(addr)) = (https.visitors, addrs.first()) {
-            https.shared.https_port.set(addr.port());
-        }
-        let addrs: Vec<String> = addrs.iter().map(ToString::to_string).collect();
-        self.share(listeners, Some(&self.https.acceptor), own)?;
-        for addr in &addrs {
-            tracing::info!("HTTPS is taken at {addr}");
-        }
-        *self.https.open.lock().unwrap_or_else(PoisonError::into_inner) = addrs;
-        Ok(())
-    }
-
-    /// Opens HTTPS late, and takes a new certificate when the files change. Never ends.
-    async fn watch_certificate(mut self, period: Duration) {
-        let mut told = String::new();
-        loop {
-            tokio::time::sleep(period).await;
-            let open = !self.https.open.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
-            let trouble = if open {
-                match self.https.certificates.reload() {
-                    Ok(true) => {
-                        tracing::info!("A new certificate is in use");
-                        None
-                    }
-                    Ok(false) => None,
-                    Err(error) => Some(format!("The certificate in use stays: {error}")),
-                }
-            } else {
-                self.open_https(false).err().map(|error| format!("HTTPS can't be opened: {error}"))
-            };
-            let trouble = trouble.unwrap_or_default();
-            if trouble != told && !trouble.is_empty() {
-                tracing::warn!("{trouble}");
-            }
-            told = trouble;
-        }
-    }
+fn unusable(path: &Path, source: io::Error) -> StartError {
+    StartError::File { path: path.display().to_string(), source }
 }

@@ -121,6 +121,10 @@ pub struct Limits {
     pub handshake: Duration,
     /// What requests in flight get at the end.
     pub drain: Duration,
+    /// What requests and tunnels in flight get when another router has taken over.
+    pub handover_drain: Duration,
+    /// What a new router that is to take over has to become ready.
+    pub handover: Duration,
     /// Delivering the last access lines at the end.
     pub last_lines: Duration,
     /// Trying again to reach a daemon that is being restarted, for a request to its API.
@@ -184,6 +188,8 @@ impl Default for Limits {
             client_idle: Duration::from_secs(60),
             handshake: Duration::from_secs(10),
             drain: Duration::from_secs(30),
+            handover_drain: Duration::from_secs(3600),
+            handover: Duration::from_secs(10),
             last_lines: Duration::from_secs(5),
             control_connect: Duration::from_secs(5),
             poll: Duration::from_secs(40),
@@ -193,7 +199,7 @@ impl Default for Limits {
             log_queue: 16 * 1024,
             log_bytes: 8 * 1024 * 1024,
             log_batch: 2000,
-            upstream_idle_max: 256,
+            upstream_idle_max: 512,
         }
     }
 }

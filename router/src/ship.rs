@@ -70,7 +70,7 @@ impl Shipper {
                 tokio::time::timeout(self.limits.log_pause, self.gather(&mut waiting)).await.unwrap_or(());
             }
             let entries = self.entries.take();
-            self.keep(&entries, &mut waiting);
+            self.keep(entries, &mut waiting);
             for line in self.dropped.take() {
                 // Not counted against the limit: it is what tells that there is one.
                 waiting.bytes += line.line.len() + LINE_COST;
@@ -91,7 +91,7 @@ impl Shipper {
     async fn gather_some(&mut self, waiting: &mut Waiting) -> bool {
         match self.entries.recv(self.limits.log_pause).await {
             Some(entries) => {
-                self.keep(&entries, waiting);
+                self.keep(entries, waiting);
                 true
             }
             None => false,
@@ -103,10 +103,11 @@ impl Shipper {
         while self.gather_some(waiting).await {}
     }
 
-    fn keep(&self, entries: &[Entry], waiting: &mut Waiting) {
-        for entry in entries {
+    fn keep(&mut self, entries: Vec<Entry>, waiting: &mut Waiting) {
+        for entry in &entries {
             waiting.push(line(entry), self.limits.log_bytes, &self.dropped);
         }
+        self.entries.reuse(entries);
         self.count(waiting);
     }
 
@@ -157,7 +158,7 @@ impl Shipper {
                 biased;
                 result = &mut work => return result,
                 entries = self.entries.recv(self.limits.log_pause) => match entries {
-                    Some(entries) => self.keep(&entries, waiting),
+                    Some(entries) => self.keep(entries, waiting),
                     None => return work.await,
                 },
             }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::affinity;
 use crate::certificates::AppCertificates;
+use crate::challenge::Challenges;
 use crate::https_policy;
 use crate::load::Load;
 use crate::settings::{AppLimits, Limits};
@@ -29,6 +30,7 @@ pub(crate) struct Snapshot {
     by_id: HashMap<Uuid, usize>,
     control: Option<ControlRoute>,
     pub(crate) certificates: AppCertificates,
+    pub(crate) challenges: Challenges,
 }
 
 /// An app and its dynos.
@@ -130,6 +132,7 @@ impl Snapshot {
     fn new(table: RouteTable, limits: &Limits, known: bool, kept: &mut Kept, before: &AppCertificates) -> Snapshot {
         let certificates = AppCertificates::new(&table.certificates, before);
         let index = HostIndex::new(&table);
+        let challenges = Challenges::new(table.challenges);
         let mut apps = Vec::with_capacity(table.apps.len());
         let mut by_id = HashMap::with_capacity(table.apps.len());
         for route in table.apps {
@@ -164,6 +167,7 @@ impl Snapshot {
             by_id,
             control: table.control,
             certificates,
+            challenges,
         }
     }
 

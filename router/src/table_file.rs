@@ -2,12 +2,14 @@
 //!
 //! `router/table.json` is two lines of JSON: a header with the checksum of the second line,
 //! and the table. It is written beside, synced and renamed; the one before stays as
-//! `table.previous.json` and is taken when the newest one doesn't hold what it promises.
+//! `table.previous.json` and is taken when the newest one doesn't hold what it promises. There
+//! is no moment without a whole one.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use paas_domain::route::RouteTable;
 use serde::{Deserialize, Serialize};
@@ -25,7 +27,13 @@ struct Header {
 #[derive(Debug, Clone)]
 pub(crate) struct TableFile {
     dir: PathBuf,
+    /// False when it is for another router to write.
+    ours: Arc<Mutex<bool>>,
 }
+
+/// Which file the newest table was at a time; another one has another number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark(Option<(u64, i64, i64)>);
 
 /// Why a file was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +50,28 @@ pub(crate) enum Refused {
 
 impl TableFile {
     pub(crate) fn new(dir: PathBuf) -> TableFile {
-        TableFile { dir }
+        TableFile { dir, ours: Arc::new(Mutex::new(true)) }
+    }
+
+    /// Writes nothing more: the table on disk is another router's. A write that goes on is
+    /// waited for.
+    pub(crate) fn lay_down(&self) {
+        *self.ours.lock().unwrap_or_else(PoisonError::into_inner) = false;
+    }
+
+    /// After all, it isn't.
+    pub(crate) fn take_up(&self) {
+        *self.ours.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        let file = fs::metadata(self.newest()).ok();
+        Mark(file.map(|file| (file.ino(), file.mtime(), file.mtime_nsec())))
+    }
+
+    /// The newest table, if it is whole; nothing is set aside.
+    pub(crate) fn peek(&self) -> Option<RouteTable> {
+        read(&self.newest()).ok()
     }
 
     fn newest(&self) -> PathBuf {
@@ -84,6 +113,10 @@ impl TableFile {
 
     /// Keeps `table`, through a loss of power too.
     pub(crate) fn save(&self, table: &RouteTable) -> io::Result<()> {
+        let ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*ours {
+            return Ok(());
+        }
         let body = serde_json::to_vec(table)?;
         let header = serde_json::to_vec(&Header { format: FORMAT, sha256: checksum(&body) })?;
         fs::create_dir_all(&self.dir)?;
@@ -93,13 +126,26 @@ impl TableFile {
             file.write_all(part)?;
         }
         file.sync_all()?;
-        match fs::rename(self.newest(), self.previous()) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+        self.keep_previous()?;
         fs::rename(&temporary, self.newest())?;
         File::open(&self.dir)?.sync_all()
+    }
+
+    /// Gives the newest table the name of the one before as well, so that it has its own until
+    /// the new one takes it.
+    fn keep_previous(&self) -> io::Result<()> {
+        let beside = self.dir.join("table.previous.json.new");
+        for attempt in [true, false] {
+            match fs::hard_link(self.newest(), &beside) {
+                Ok(()) => return fs::rename(&beside, self.previous()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                // Left by a router that was killed just here.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempt => fs::remove_file(&beside)?,
+                Err(_) => break,
+            }
+        }
+        // A file system without links.
+        fs::rename(self.newest(), self.previous())
     }
 }
 

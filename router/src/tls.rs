@@ -9,10 +9,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig};
 
+use crate::challenge;
 use crate::table::Routes;
 
 /// Why there is no certificate.
@@ -74,18 +75,29 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // A certificate authority, which asks for nothing else.
+        if hello.alpn().is_some_and(|mut offered| offered.all(|one| one == challenge::ALPN)) {
+            return self.routes.load().challenges.certificate(hello.server_name()?);
+        }
         let of_app = hello.server_name().and_then(|name| self.routes.load().certificates.find(name));
         of_app.or_else(|| self.current.load_full())
     }
 }
 
-/// Takes TLS connections with what `certificates` has at the time.
+/// Sessions kept for clients of TLS 1.2 that take no tickets, some hundred bytes each.
+const SESSIONS: usize = 4096;
+
+/// Takes TLS connections with what `certificates` has at the time. There is one of it for all
+/// workers, so that any of them resumes what another one has begun. The keys of the tickets are
+/// made here, changed every few hours and kept nowhere: after a restart or a hand-over a client
+/// needs one full handshake.
 pub(crate) fn acceptor(certificates: Arc<Certificates>) -> Result<TlsAcceptor, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(certificates);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), challenge::ALPN.to_vec()];
     config.ticketer = ring::Ticketer::new()?;
+    config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
@@ -17,7 +18,9 @@ use tokio_rustls::rustls::ProtocolVersion;
 use tokio_rustls::server::TlsStream;
 
 use crate::access_log::AccessLog;
+use crate::challenge;
 use crate::clock::Clock;
+use crate::ending::Ending;
 use crate::headers::Client;
 use crate::https_policy::HttpsPort;
 use crate::proxy::Conn;
@@ -35,11 +38,12 @@ pub(crate) struct Shared {
     pub(crate) routes: Arc<Routes>,
     pub(crate) limits: Limits,
     pub(crate) started: Instant,
+    pub(crate) ending: Arc<Ending>,
     /// Client connections and tunnels that are open.
     pub(crate) connections: AtomicUsize,
     /// Requests that wait for a dyno to come up.
     pub(crate) waiting: AtomicUsize,
-    pub(crate) https_port: HttpsPort,
+    pub(crate) https_port: Arc<HttpsPort>,
 }
 
 /// A listener for a worker to take connections from.
@@ -102,6 +106,7 @@ async fn work(
 ) {
     let (alive, mut all_gone) = mpsc::channel(1);
     let limits = shared.limits.clone();
+    let ending = Arc::clone(&shared.ending);
     let pool = Rc::new(Pool::new(limits.upstream_keepalive, limits.upstream_idle_max));
     let worker = Rc::new(Worker {
         shared,
@@ -133,9 +138,13 @@ async fn work(
     worker.stopping.set();
     let log = worker.log.clone();
     drop(worker);
-    if tokio::time::timeout(limits.drain, all_gone.recv()).await.is_err() {
-        log.cut_off();
-        tracing::warn!("Some requests did not end within {:?}; they are cut off", limits.drain);
+    tokio::select! {
+        biased;
+        _ = all_gone.recv() => {}
+        time = ending.over(&limits) => {
+            log.cut_off();
+            tracing::warn!("Some requests did not end within {time:?}; they are cut off");
+        }
     }
 }
 
@@ -174,7 +183,7 @@ async fn accept(worker: Rc<Worker>, listening: Listening) {
             },
         }
     }
-    if own {
+    if own && !worker.shared.ending.handed_over() {
         // What the kernel has queued for us nobody else will take.
         for _ in 0..4096 {
             match std::future::poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
@@ -227,7 +236,12 @@ async fn handshake(
     acceptor: TlsAcceptor,
 ) -> Option<(Conn, TlsStream<TcpStream>, bool)> {
     let limit = conn.worker.shared.limits.handshake;
-    let stream = tokio::time::timeout(limit, acceptor.accept(stream)).await.ok()?.ok()?;
+    let mut stream = tokio::time::timeout(limit, acceptor.accept(stream)).await.ok()?.ok()?;
+    if stream.get_ref().1.alpn_protocol() == Some(challenge::ALPN) {
+        // The handshake was all that is asked.
+        let _ = tokio::time::timeout(limit, stream.shutdown()).await;
+        return None;
+    }
     let session = stream.get_ref().1;
     let http2 = session.alpn_protocol() == Some(b"h2");
     conn.server_name = session.server_name().map(Into::into);

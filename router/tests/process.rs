@@ -3,78 +3,23 @@
 
 mod util;
 
-use std::io::Read;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::Response;
+use paas_domain::route::AppRoute;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 use util::backend::Dyno;
 use util::client::{connect, get, read_to, rest, send, status_of};
 use util::daemon::StubDaemon;
+use util::process::{PROGRAM, Router, command, started};
 use util::{serving, until};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_paas-router");
-
-/// A router process that does not outlive its test.
-struct Router(Child);
-
-impl Drop for Router {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Router {
-    fn start(dir: &Path, http: &str) -> Router {
-        Router(command(Command::new(PROGRAM), dir, http).spawn().unwrap())
-    }
-
-    fn signal(&self, name: &str) {
-        let done = Command::new("kill").arg(format!("-{name}")).arg(self.0.id().to_string()).status().unwrap();
-        assert!(done.success());
-    }
-
-    async fn end(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
-            if let Some(status) = self.0.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "the router doesn't end");
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-
-    fn said(&mut self) -> String {
-        let mut said = String::new();
-        self.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        said
-    }
-}
-
-fn command(mut command: Command, dir: &Path, http: &str) -> Command {
-    command
-        .env("PAAS_DATA_DIR", dir)
-        .env("PAAS_HTTP_LISTEN", http)
-        .env("PAAS_HTTPS_LISTEN", "")
-        .env("PAAS_ROUTER_THREADS", "2")
-        .env_remove("LISTEN_FDS")
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped());
-    command
-}
-
-async fn started(dir: &Path) -> SocketAddr {
-    until(dir, |status| status.generation > 0).await.http[0].parse().unwrap()
-}
+use uuid::Uuid;
 
 /// A dyno that answers when it is let.
 async fn patient_dyno() -> (Dyno, Arc<Semaphore>) {
@@ -118,7 +63,7 @@ async fn sigterm_finishes_what_was_begun_and_nothing_more() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), refused).await.unwrap();
-    assert!(router.0.try_wait().unwrap().is_none());
+    assert!(router.runs());
     go.add_permits(1);
     assert!(slow.await.unwrap().ends_with("finished"));
     assert!(router.end().await.success());
@@ -133,9 +78,9 @@ async fn a_start_raises_the_limit_of_open_files() {
     let dir = tempfile::tempdir().unwrap();
     let mut shell = Command::new("bash");
     shell.args(["-c", "ulimit -Sn 200; exec \"$0\"", PROGRAM]);
-    let router = Router(command(shell, dir.path(), "127.0.0.1:0").spawn().unwrap());
+    let router = Router::spawn(command(shell, dir.path(), "127.0.0.1:0"), dir.path());
     until(dir.path(), |_| true).await;
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", router.0.id())).unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", router.id())).unwrap();
     let files: Vec<&str> =
         limits.lines().find(|line| line.starts_with("Max open files")).unwrap().split_whitespace().collect();
     assert!(files[3] == files[4] && files[3] != "200", "{files:?}");
@@ -164,16 +109,16 @@ async fn two_routers_do_not_share_a_port_or_a_directory() {
     let mut same_port = Router::start(other.path(), &addr.to_string());
     assert_eq!(same_port.end().await.code(), Some(1));
     let said = same_port.said();
-    assert!(said.contains(&format!("paas-router (process {}) has the port", first.0.id())), "{said}");
+    assert!(said.contains(&format!("paas-router (process {}) has the port", first.id())), "{said}");
     let mut same_directory = Router::start(dir.path(), "127.0.0.1:0");
     assert_eq!(same_directory.end().await.code(), Some(1));
     let said = same_directory.said();
     assert!(
-        said.contains(&format!("another router runs on {} (process {})", dir.path().display(), first.0.id())),
+        said.contains(&format!("another router runs on {} (process {})", dir.path().display(), first.id())),
         "{said}"
     );
     // Neither attempt disturbed the first.
-    assert_eq!(until(dir.path(), |_| true).await.pid, first.0.id());
+    assert_eq!(until(dir.path(), |_| true).await.pid, first.id());
 }
 
 #[tokio::test]
@@ -202,7 +147,7 @@ async fn an_inherited_socket_outlives_the_router() {
         shell.args(["-c", "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_FDNAMES=http LISTEN_PID=$$ exec \"$0\"", PROGRAM]);
         let mut command = command(shell, dir.path(), "127.0.0.1:1");
         command.stdin(Stdio::from(OwnedFd::from(socket.try_clone().unwrap())));
-        Router(command.spawn().unwrap())
+        Router::spawn(command, dir.path())
     };
     let mut first = start();
     assert_eq!(started(dir.path()).await, addr);
@@ -229,4 +174,51 @@ async fn killed_and_started_again_without_a_daemon() {
     let addr = until(dir.path(), |status| status.generation == 4).await.http[0].parse().unwrap();
     let answer = send(addr, &get("/a", "")).await;
     assert_eq!(status_of(&answer), 200);
+}
+
+/// Killed in the middle of writing tables, again and again: what it had in use is there after
+/// each start, or what came after it.
+#[tokio::test]
+async fn a_table_in_use_survives_any_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut daemon = StubDaemon::start(dir.path());
+    let dyno = Dyno::text("hello").await;
+    let big = |generation| {
+        let mut table = serving(generation, &[dyno.addr]);
+        // Some hundred KB, so that a kill meets a file half written.
+        let more = (0..2000_u128).map(|number| AppRoute {
+            id: Uuid::from_u128(1000 + number),
+            hosts: vec![format!("app-{number}.localhost")],
+            ..table.apps[0].clone()
+        });
+        table.apps.extend(more.collect::<Vec<_>>());
+        table
+    };
+    let mut generation = 1;
+    for round in 0..12_u64 {
+        let mut router = Router::start(dir.path(), "127.0.0.1:0");
+        let mut used = 0;
+        for _ in 0..3 + round % 4 {
+            generation += 1;
+            daemon.set(big(generation));
+            used = until(dir.path(), |status| status.generation == generation).await.generation;
+        }
+        // The next one is on its way when it dies.
+        daemon.set(big(generation + 1));
+        for _ in 0..round * 40 {
+            tokio::task::yield_now().await;
+        }
+        router.signal("KILL");
+        router.end().await;
+        daemon.kill();
+        let mut again = Router::start(dir.path(), "127.0.0.1:0");
+        let status = until(dir.path(), |status| status.pid == again.id()).await;
+        assert!([used, used + 1].contains(&status.generation), "{used} was in use, {} is there", status.generation);
+        let answer = send(status.http[0].parse().unwrap(), &get("/a", "")).await;
+        assert_eq!(status_of(&answer), 200);
+        generation += 1;
+        again.signal("KILL");
+        again.end().await;
+        daemon.revive();
+    }
 }

@@ -16,7 +16,12 @@ use crate::{
         self, Platform,
         apps::Permission::{Operate, View},
     },
-    store::{apps::App, domains::Domain, sni_endpoints},
+    store::{
+        acme,
+        apps::{self, App},
+        domains::Domain,
+        sni_endpoints,
+    },
 };
 
 pub(super) fn routes() -> Endpoints {
@@ -30,11 +35,15 @@ pub(super) fn routes() -> Endpoints {
 
 /// One as its address shows it.
 pub(super) async fn show(p: &Platform, app: &App, row: &Domain) -> Result<wire::Domain> {
+    let mut c = p.db.read().await?;
     let endpoint = match row.sni_endpoint_id {
-        Some(id) => sni_endpoints::by_id(&mut p.db.read().await?, id).await?,
+        Some(id) => sni_endpoints::by_id(&mut c, id).await?,
         None => None,
     };
-    Ok(view::domain(p.cx.config(), app, row, endpoint.as_ref()))
+    let acm = acme::by_domain(&mut c, row.id).await?;
+    // What the row of a moment ago does not know yet: adding a domain may switch it on.
+    let app = apps::by_id(&mut c, app.id).await?.unwrap_or_else(|| app.clone());
+    Ok(view::domain(p.cx.config(), &app, row, endpoint.as_ref(), acm.as_ref()))
 }
 
 async fn index(
@@ -44,11 +53,15 @@ async fn index(
     headers: HeaderMap,
 ) -> ApiResult<Page<wire::Domain>> {
     let app = ops::apps::find_for(&p, &actor, &app, View).await?;
-    let endpoints = sni_endpoints::list(&mut p.db.read().await?, app.id).await?;
+    let mut c = p.db.read().await?;
+    let endpoints = sni_endpoints::list(&mut c, app.id).await?;
+    let acm = acme::of_app(&mut c, app.id).await?;
+    drop(c);
     let mut items = vec![view::own_domain(p.cx.config(), &app)];
     for row in ops::domains::list(&p, &app).await? {
         let endpoint = endpoints.iter().find(|endpoint| row.sni_endpoint_id == Some(endpoint.id));
-        items.push(view::domain(p.cx.config(), &app, &row, endpoint));
+        let acm = acm.iter().find(|acm| acm.domain_id == row.id);
+        items.push(view::domain(p.cx.config(), &app, &row, endpoint, acm));
     }
     Ok(list(&headers, "hostname", items, |item: &wire::Domain| item.hostname.clone()))
 }

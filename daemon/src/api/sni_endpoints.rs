@@ -87,7 +87,7 @@ async fn remove(
 
 async fn set_acm(p: &Platform, actor: &Actor, app: &str, acm: bool) -> ApiResult<Json<wire::App>> {
     let app = ops::apps::find_for(p, actor, app, Operate).await?;
-    let owned = ops::sni_endpoints::set_acm(p, actor, &app, acm).await?;
+    let owned = ops::acm::set(p, actor, &app, acm).await?;
     Ok(Json(view::app(p.cx.config(), &owned)))
 }
 
@@ -107,19 +107,13 @@ async fn disable_acm(
     set_acm(&p, &actor, &app, false).await
 }
 
-/// There is nothing to ask again yet; but only where it is on.
+/// What has failed is tried again now.
 async fn refresh_acm(
     State(p): State<Platform>,
     Auth(actor): Auth,
     Path(app): Path<String>,
 ) -> ApiResult<Json<wire::App>> {
     let app = ops::apps::find_for(&p, &actor, &app, Operate).await?;
-    if !app.acm {
-        return Err(crate::error::Error::invalid(
-            "Automatic Certificate Management is not enabled on this app. Enable it first, with: certs:auto:enable",
-        )
-        .into());
-    }
-    let owned = ops::apps::with_owner(&p, app).await?;
+    let owned = ops::acm::refresh(&p, &actor, &app).await?;
     Ok(Json(view::app(p.cx.config(), &owned)))
 }

@@ -185,20 +185,39 @@ pub(super) fn release(
     }
 }
 
-/// Why a domain waits for its automatic certificate.
-const NO_ACME: &str = "This server is not set up for ACME yet; bring a certificate with certs:add";
+/// Why a domain waits for its automatic certificate where none can be got.
+const NO_ACME: &str = "This server gets no certificates by itself: it is not set up for ACME. Its administrator can do that by setting PAAS_ACME_EMAIL; until then bring a certificate with certs:add";
+
+/// How far a domain's automatic certificate is, and why. One that has a certificate of its own waits for none.
+fn acm_status(
+    config: &Config,
+    app: &App,
+    endpoint: Option<&store::sni_endpoints::SniEndpoint>,
+    acm: Option<&store::acme::Certificate>,
+) -> (Option<String>, Option<String>) {
+    if !app.acm || endpoint.is_some_and(|row| !row.acm) {
+        return (None, None);
+    }
+    let reason = |acm: Option<&store::acme::Certificate>| acm.and_then(|row| row.reason.clone());
+    let status = acm.map_or("pending", |row| row.status.as_str());
+    let reason = if config.acme.is_on() { reason(acm) } else { Some(NO_ACME.to_owned()) };
+    (Some(status.to_owned()), reason)
+}
 
 pub(super) fn domain(
     config: &Config,
     app: &App,
     row: &store::domains::Domain,
     endpoint: Option<&store::sni_endpoints::SniEndpoint>,
+    acm: Option<&store::acme::Certificate>,
 ) -> wire::Domain {
-    // One that has a certificate of its own waits for none.
-    let waits = app.acm && endpoint.is_none();
+    let (acm_status, acm_status_reason) = acm_status(config, app, endpoint, acm);
     wire::Domain {
-        acm_status: waits.then(|| "pending".into()),
-        acm_status_reason: waits.then(|| NO_ACME.into()),
+        updated_at: acm
+            .filter(|_| acm_status.is_some())
+            .map_or(row.updated_at, |acm| row.updated_at.max(acm.updated_at)),
+        acm_status,
+        acm_status_reason,
         app: app_ref(app),
         cname: Some(config.app_host(&app.name)),
         created_at: row.created_at,
@@ -207,7 +226,6 @@ pub(super) fn domain(
         kind: wire::domain::DomainKind::Custom,
         sni_endpoint: endpoint.map(|row| Named { id: row.id, name: row.name.clone() }),
         status: "succeeded".into(),
-        updated_at: row.updated_at,
     }
 }
 
@@ -222,7 +240,7 @@ pub(super) fn sni_endpoint(app: &App, shown: &crate::ops::sni_endpoints::Shown) 
         id: row.id,
         name: row.name.clone(),
         ssl_cert: wire::SslCert {
-            acm: false,
+            acm: row.acm,
             ca_signed: row.ca_signed,
             cert_domains: said.names.clone(),
             expires_at: said.expires_at,

@@ -1,5 +1,6 @@
 //! `paasd doctor`: what is wrong with a machine, before a user finds out.
 
+mod acme;
 mod files;
 mod machine;
 mod ports;
@@ -75,6 +76,7 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     findings.push(database(config).await);
     findings.extend(ports::examine(config).await);
     findings.push(names(config));
+    findings.extend(acme::examine(config).await);
     findings
 }
 

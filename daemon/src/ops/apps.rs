@@ -11,7 +11,7 @@ use crate::{
     context::new_id,
     error::{Error, Result},
     store::{
-        Change, Conn, addons,
+        Change, Conn, acme, addons,
         apps::{self, App},
         cleanups, domains,
         events::Event,
@@ -237,6 +237,7 @@ async fn begin(p: &Platform, actor: &Actor, new: New<'_>) -> Result<(Change, App
             slug_size: None,
             route_state: None,
             acm: false,
+            acm_chosen: false,
             created_at: now,
             updated_at: now,
             released_at: None,
@@ -319,6 +320,7 @@ pub(super) async fn destroy_in(p: &Platform, mut change: Change, actor: &Actor, 
     row.name = format!("{}~{}", row.name, row.id.simple());
     row.updated_at = now;
     apps::update(&mut change, &row).await?;
+    acme::delete_all(&mut change, app.id).await?;
     domains::delete_all(&mut change, app.id).await?;
     sni_endpoints::delete_all(&mut change, app.id).await?;
     addons::detach_all(&mut change, app.id).await?;

@@ -3,7 +3,7 @@
 use paas_domain::name::Hostname;
 use serde_json::json;
 
-use super::{Actor, Platform, apps::sentence, sni_endpoints};
+use super::{Actor, Platform, acm, apps::sentence, sni_endpoints};
 use crate::{
     context::new_id,
     error::{Error, Result},
@@ -68,9 +68,13 @@ pub async fn add(p: &Platform, actor: &Actor, app: &App, hostname: &str, sni_end
         domain.sni_endpoint_id = Some(endpoint.id);
     }
     domains::insert(&mut change, &domain).await?;
+    let automatic = acm::begin(p, &mut change, app.id).await?;
     let event = json!({"id": domain.id, "hostname": domain.hostname, "was": domain});
     p.commit(change, Event::new("domain.create", actor.name(), event)).await?;
     p.tell(app.id, format!("Add {hostname} to domains by user {}", actor.name()));
+    if automatic {
+        p.tell(app.id, "Enable Automatic Certificate Management, as the app has a domain");
+    }
     Ok(domain)
 }
 

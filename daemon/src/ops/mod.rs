@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod accounts;
+pub mod acm;
 pub mod addons;
 pub mod addresses;
 pub mod apps;

@@ -1,5 +1,8 @@
 //! Certificates that apps bring: checked, kept with their keys sealed, served by the router to
-//! visitors of the domains that they are given to.
+//! visitors of the domains that they are given to. Those that are got automatically ([`acm`]) are
+//! kept with them.
+//!
+//! [`acm`]: super::acm
 
 use paas_domain::name::AppName;
 use serde_json::json;
@@ -7,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     Actor, Platform,
-    apps::{self, OwnedApp, sentence},
+    apps::{self, sentence},
     certificate::{self, Good, Said},
 };
 use crate::{
@@ -34,7 +37,7 @@ pub struct Shown {
 }
 
 /// What a certificate's key is sealed with.
-fn place(id: Uuid) -> String {
+pub(super) fn place(id: Uuid) -> String {
     format!("sni-endpoint/{id}")
 }
 
@@ -93,11 +96,11 @@ pub(super) async fn for_domain(c: &mut Conn, app_id: Uuid, name: &str, hostname:
 }
 
 /// What is told of one, which has no key in it.
-fn event(kind: &'static str, actor: &Actor, row: &SniEndpoint) -> Event {
-    Event::new(kind, actor.name(), json!({"id": row.id, "name": row.name, "was": row}))
+pub(super) fn event(kind: &'static str, who: &str, row: &SniEndpoint) -> Event {
+    Event::new(kind, who, json!({"id": row.id, "name": row.name, "was": row}))
 }
 
-async fn check(p: &Platform, chain: &str, key: &str) -> Result<Good> {
+pub(super) async fn check(p: &Platform, chain: &str, key: &str) -> Result<Good> {
     let (chain, key, now) = (chain.to_owned(), key.to_owned(), p.cx.now());
     let checked = tokio::task::spawn_blocking(move || certificate::check(&chain, &key, now)).await;
     checked.map_err(|e| Error::internal("The certificate could not be looked at.", e))?
@@ -124,6 +127,7 @@ pub async fn create(
         private_key: p.cx.sealer().seal(&place(id), key.as_bytes()),
         certificate_id: new_id(),
         ca_signed: good.ca_signed,
+        acm: false,
         created_at: now,
         updated_at: now,
     };
@@ -132,13 +136,25 @@ pub async fn create(
     sni_endpoints::insert(&mut change, &row).await.map_err(|e| {
         if e.is_duplicate() { Error::invalid(format!("Name {} is already taken.", row.name)) } else { e.into() }
     })?;
-    p.commit(change, event("sni-endpoint.create", actor, &row)).await?;
+    p.commit(change, event("sni-endpoint.create", actor.name(), &row)).await?;
     p.tell(app.id, format!("Add certificate {} by user {}", row.name, actor.name()));
     Ok(Shown { row, said: good.said, domains: Vec::new() })
 }
 
+/// Those that are got automatically are nobody's to change.
+fn check_own(row: &SniEndpoint) -> Result<()> {
+    if !row.acm {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{} is looked after by Automatic Certificate Management. To serve its domain with another, add that one with certs:add and give it to the domain with domains:update; to have none got any more: certs:auto:disable",
+        row.name
+    )))
+}
+
 /// Puts another certificate in its place: whoever is served with it gets the new one.
 pub async fn update(p: &Platform, actor: &Actor, app: &App, shown: &Shown, chain: &str, key: &str) -> Result<Shown> {
+    check_own(&shown.row)?;
     let good = check(p, chain, key).await?;
     let mut row = shown.row.clone();
     row.certificate_chain = good.chain;
@@ -163,32 +179,19 @@ pub async fn update(p: &Platform, actor: &Actor, app: &App, shown: &Shown, chain
     if !sni_endpoints::update(&mut change, &row).await? {
         return Err(Error::not_found("sni_endpoint", row.name));
     }
-    p.commit(change, event("sni-endpoint.update", actor, &row)).await?;
+    p.commit(change, event("sni-endpoint.update", actor.name(), &row)).await?;
     p.tell(app.id, format!("Update certificate {} by user {}", row.name, actor.name()));
     show(row, &domains)
 }
 
 /// Removes one; its domains are served with the router's own certificate again.
 pub async fn remove(p: &Platform, actor: &Actor, app: &App, shown: &Shown) -> Result<()> {
+    check_own(&shown.row)?;
     let mut change = p.change(app.id).await?;
     if !sni_endpoints::delete(&mut change, shown.row.id).await? {
         return Err(Error::not_found("sni_endpoint", shown.row.name.as_str()));
     }
-    p.commit(change, event("sni-endpoint.destroy", actor, &shown.row)).await?;
+    p.commit(change, event("sni-endpoint.destroy", actor.name(), &shown.row)).await?;
     p.tell(app.id, format!("Remove certificate {} by user {}", shown.row.name, actor.name()));
     Ok(())
-}
-
-/// Certificates are to be got automatically for the app's domains, or no longer.
-pub async fn set_acm(p: &Platform, actor: &Actor, app: &App, acm: bool) -> Result<OwnedApp> {
-    let mut change = p.change(app.id).await?;
-    let before = apps::current(&mut change, app.id).await?;
-    crate::store::apps::set_acm(&mut change, app.id, acm, p.cx.now()).await?;
-    let row = apps::current(&mut change, app.id).await?;
-    p.commit(change, Event::new("app.update", actor.name(), json!({"acm": acm}))).await?;
-    if before.acm != acm {
-        let word = if acm { "Enable" } else { "Disable" };
-        p.tell(app.id, format!("{word} Automatic Certificate Management by user {}", actor.name()));
-    }
-    apps::with_owner(p, row).await
 }

@@ -30,6 +30,11 @@ impl Guard {
         }
     }
 
+    /// The same where the router is reached by other ports than those that it listens on.
+    pub fn for_router(config: &Config, router_ports: [u16; 2]) -> Self {
+        Self { router_ports, ..Self::new(config) }
+    }
+
     /// Whether a connection may be opened to this address. It asks the system which of its
     /// own addresses it would come from; no packet is sent.
     pub fn allows(&self, address: SocketAddr) -> bool {

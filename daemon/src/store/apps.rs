@@ -44,6 +44,8 @@ pub struct App {
     pub route_state: Option<String>,
     /// Certificates for its domains are to be got automatically.
     pub acm: bool,
+    /// Somebody has said so, or that they are not to be.
+    pub acm_chosen: bool,
     /// When made.
     pub created_at: DateTime<Utc>,
     /// When last changed.
@@ -264,8 +266,8 @@ pub async fn set_route_state(c: &mut Conn, id: Uuid, state: &str) -> StoreResult
     Ok(())
 }
 
-/// Certificates are to be got automatically, or no longer.
-pub async fn set_acm(c: &mut Conn, id: Uuid, acm: bool, now: DateTime<Utc>) -> StoreResult<()> {
-    execute!(c, "update apps set acm = $2, updated_at = $3 where id = $1", id, acm, now)?;
+/// Certificates are to be got automatically, or no longer; `chosen`: somebody has said so.
+pub async fn set_acm(c: &mut Conn, id: Uuid, acm: bool, chosen: bool, now: DateTime<Utc>) -> StoreResult<()> {
+    execute!(c, "update apps set acm = $2, acm_chosen = $3, updated_at = $4 where id = $1", id, acm, chosen, now)?;
     Ok(())
 }

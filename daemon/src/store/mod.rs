@@ -5,6 +5,7 @@
 //! takes a [`Conn`], so that several make one transaction. Rules of what may change live
 //! above, in `ops`; here is only what the tables can say.
 
+pub mod acme;
 pub mod addons;
 pub mod app_setups;
 pub mod apps;

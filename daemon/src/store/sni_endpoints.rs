@@ -1,4 +1,4 @@
-//! Certificates that apps have brought.
+//! Certificates that apps have brought, and those that were got for them.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -26,6 +26,9 @@ pub struct SniEndpoint {
     pub certificate_id: Uuid,
     /// Whether somebody whom this machine trusts had signed it when it came.
     pub ca_signed: bool,
+    /// Whether it was got automatically.
+    #[serde(default)]
+    pub acm: bool,
     /// When made.
     pub created_at: DateTime<Utc>,
     /// When last changed.
@@ -57,7 +60,7 @@ pub async fn by_id(c: &mut Conn, id: Uuid) -> StoreResult<Option<SniEndpoint>> {
 pub async fn insert(c: &mut Conn, row: &SniEndpoint) -> StoreResult<()> {
     execute!(
         c,
-        "insert into sni_endpoints (id, app_id, name, certificate_chain, private_key, certificate_id, ca_signed, created_at, updated_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "insert into sni_endpoints (id, app_id, name, certificate_chain, private_key, certificate_id, ca_signed, acm, created_at, updated_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         row.id,
         row.app_id,
         &row.name,
@@ -65,6 +68,7 @@ pub async fn insert(c: &mut Conn, row: &SniEndpoint) -> StoreResult<()> {
         &row.private_key,
         row.certificate_id,
         row.ca_signed,
+        row.acm,
         row.created_at,
         row.updated_at
     )?;
@@ -90,6 +94,16 @@ pub async fn update(c: &mut Conn, row: &SniEndpoint) -> StoreResult<bool> {
 pub async fn delete_all(c: &mut Conn, app_id: Uuid) -> StoreResult<()> {
     execute!(c, "delete from sni_endpoints where app_id = $1", app_id)?;
     Ok(())
+}
+
+/// Those that were got automatically and serve no domain, or whose app wants none any more.
+pub async fn unused(c: &mut Conn) -> StoreResult<Vec<SniEndpoint>> {
+    rows!(
+        c,
+        SniEndpoint,
+        fetch_all,
+        "select * from sni_endpoints where acm and (not exists (select 1 from domains where domains.sni_endpoint_id = sni_endpoints.id) or app_id in (select id from apps where not acm))"
+    )
 }
 
 /// Removes one; its domains are served with the router's own again. Whether it was there.

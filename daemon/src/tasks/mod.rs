@@ -1,6 +1,7 @@
 //! Background tasks: take no input, look at the state, act. Each is woken by changes and by
 //! a period, and may be killed at any point.
 
+pub mod acm;
 pub mod addons;
 pub mod build;
 pub mod cleanup;

@@ -1,13 +1,18 @@
 //! Keeps a router running: adopts one that answers, else starts one. It outlives the
 //! daemon on purpose; its own sign of life is its status socket.
+//!
+//! One that was started from a program that has been replaced since (an upgrade) is asked to
+//! hand over to the new one. That one is no child of ours then: it is adopted like any other.
 
 use std::{
     collections::HashSet,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,
@@ -59,12 +64,18 @@ pub async fn run(cx: Context, mut stop: watch::Receiver<bool>) {
     let socket = status_socket(&cx);
     let mut failures = 0u32;
     let mut adopted = false;
+    let mut asked: Option<(u64, Instant)> = None;
     loop {
         match status(&socket).await {
             Some(state) => {
+                let pid = state["pid"].as_u64().unwrap_or_default();
                 if !adopted {
-                    tracing::info!(router.pid = %state["pid"], "a router answers");
+                    tracing::info!(router.pid = pid, "a router answers");
+                    if ask_to_hand_over(&cx, pid) {
+                        asked = Some((pid, Instant::now()));
+                    }
                 }
+                asked = handed_over(asked, pid);
                 adopted = true;
                 failures = 0;
             }
@@ -84,9 +95,58 @@ pub async fn run(cx: Context, mut stop: watch::Receiver<bool>) {
     }
 }
 
+/// Whether the router of this process was asked to start its program anew, since another file
+/// is there than the one that it runs.
+fn ask_to_hand_over(cx: &Context, pid: u64) -> bool {
+    let program = program(cx);
+    let Some(process) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
+    let file = |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    let (Some(runs), Some(there)) = (file(Path::new(&format!("/proc/{pid}/exe"))), file(&program)) else {
+        return false;
+    };
+    // It starts what it was started from itself: that has to be the file that we mean.
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    if runs == there || line.split(|&byte| byte == 0).next() != Some(program.as_os_str().as_bytes()) {
+        return false;
+    }
+    match kill_process(process, Signal::USR2) {
+        Ok(()) => {
+            tracing::info!(router.pid = pid, router.program = %program.display(), "the router's program was replaced; it is asked to hand over to the new one");
+            true
+        }
+        Err(error) => {
+            tracing::warn!(router.pid = pid, %error, "the router can't be asked to hand over to its new program");
+            false
+        }
+    }
+}
+
+/// Tells once what became of it; nothing is asked any more then.
+fn handed_over(asked: Option<(u64, Instant)>, pid: u64) -> Option<(u64, Instant)> {
+    let (before, since) = asked?;
+    if pid != before {
+        tracing::info!(router.pid = pid, router.before = before, "the router has handed over to its new program");
+        return None;
+    }
+    if since.elapsed() > BOOT + PERIOD {
+        tracing::warn!(
+            router.pid = pid,
+            "the router goes on with its old program; its log (router/router.log) tells why"
+        );
+        return None;
+    }
+    asked
+}
+
+/// Where the router's program is, whatever directory anybody is in.
+fn program(cx: &Context) -> PathBuf {
+    let program = cx.config().program("paas-router");
+    std::path::absolute(&program).unwrap_or(program)
+}
+
 async fn start(cx: &Context, socket: &Path) -> Result<(), String> {
     let config = cx.config();
-    let program = config.program("paas-router");
+    let program = program(cx);
     let dir = cx.path("router");
     std::fs::create_dir_all(&dir).map_err(|e| format!("{} can't be made: {e}", dir.display()))?;
     let log_path = dir.join("router.log");
@@ -117,7 +177,7 @@ async fn start(cx: &Context, socket: &Path) -> Result<(), String> {
         format!("{} can't be started ({e}); put paas-router beside paasd or set PAAS_LIBEXEC_DIR", program.display())
     })?;
     let pid = child.id();
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     loop {
         if status(socket).await.is_some() {
             let _ = std::fs::write(cx.path("run/router.pid"), format!("{pid}\n"));

@@ -10,14 +10,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use paas_domain::route::{AppRoute, Backend, Certificate, ControlRoute, RouteState, RouteTable, Rules};
+use paas_domain::route::{
+    AppRoute, Backend, Certificate, Challenge, ChallengeCertificate, ControlRoute, RouteState, RouteTable, Rules,
+};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
     error::Result,
     ops::{self, Platform, config, spec},
-    store::{apps, domains, dynos, releases, sni_endpoints},
+    store::{acme, apps, domains, dynos, releases, sni_endpoints},
 };
 
 /// A router that has not asked for so long is gone: one that waits asks again after 25 s.
@@ -149,6 +151,16 @@ impl Routes {
         self.inner.acknowledged.subscribe()
     }
 
+    /// Makes the table anew and waits until the router follows it; false when it doesn't within
+    /// `time`.
+    pub async fn followed(&self, time: std::time::Duration) -> Result<bool> {
+        let mut acknowledged = self.acknowledgements();
+        let generation = self.refresh().await?;
+        Ok(tokio::time::timeout(time, acknowledged.wait_for(|has| *has >= generation))
+            .await
+            .is_ok_and(|has| has.is_ok()))
+    }
+
     /// The apps that waited for what the router follows now.
     pub fn newly_acknowledged(&self) -> Vec<Uuid> {
         let has = *self.inner.acknowledged.borrow();
@@ -194,6 +206,7 @@ impl Routes {
             hosts.entry(domain.app_id).or_default().push(domain.hostname);
         }
         let certificates = self.certificates(&mut c, served).await?;
+        let challenges = acme::challenges(&mut c).await?.into_iter().map(challenge).collect();
         let mut backends: HashMap<Uuid, Vec<Backend>> = HashMap::new();
         for dyno in dynos::routed(&mut c).await? {
             let Some(ip) = dyno.address.as_deref().and_then(|text| text.parse::<IpAddr>().ok()) else { continue };
@@ -240,6 +253,7 @@ impl Routes {
                 addr: reachable(settings.api_listen),
             }),
             certificates,
+            challenges,
         })
     }
 
@@ -276,6 +290,16 @@ impl Routes {
         let mut all = self.inner.pages.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(app_id, (release_id, pages.clone()));
         Ok(pages)
+    }
+}
+
+fn challenge(row: acme::Challenge) -> Challenge {
+    let certificate = row.challenge_chain.zip(row.challenge_key);
+    Challenge {
+        host: row.hostname,
+        token: row.challenge_token,
+        answer: row.challenge_answer,
+        certificate: certificate.map(|(chain, key)| ChallengeCertificate { chain, key }),
     }
 }
 

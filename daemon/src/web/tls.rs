@@ -138,3 +138,65 @@ fn write(path: &Path, text: &str) -> Result<(), TlsError> {
     file.sync_all().map_err(problem)?;
     std::fs::rename(&temp, path).map_err(problem)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that can't go on should stop")]
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection, pki_types::ServerName};
+
+    use super::*;
+
+    /// Whether a client that trusts the CA takes the certificate for this name.
+    fn good_for(files: &Files, name: &str) -> Result<(), rustls::Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(&files.ca).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut server = ServerConnection::new(server_config(files).unwrap()).unwrap();
+        let mut wire = Vec::new();
+        while client.is_handshaking() {
+            client.write_tls(&mut wire).unwrap();
+            server.read_tls(&mut wire.as_slice()).unwrap();
+            wire.clear();
+            server.process_new_packets()?;
+            server.write_tls(&mut wire).unwrap();
+            client.read_tls(&mut wire.as_slice()).unwrap();
+            wire.clear();
+            client.process_new_packets()?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_certificate_is_good_for_the_base_domain_and_what_is_below_it() {
+        let dir = std::env::temp_dir().join(format!("paas-tls-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        let files = ensure(&dir, "apps.example.com").unwrap();
+        for name in ["apps.example.com", "api.apps.example.com", "git.apps.example.com", "shop.apps.example.com"] {
+            good_for(&files, name).unwrap();
+        }
+        for name in ["localhost", "api.localhost", "127.0.0.1", "::1"] {
+            good_for(&files, name).unwrap();
+        }
+        for name in ["example.com", "a.shop.apps.example.com", "www.example.org"] {
+            good_for(&files, name).unwrap_err();
+        }
+        // P-256: a handshake costs a fraction of one with RSA.
+        let key = KeyPair::from_pem(&std::fs::read_to_string(&files.key).unwrap()).unwrap();
+        assert_eq!(key.algorithm(), &rcgen::PKCS_ECDSA_P256_SHA256);
+        // What is there stays; another name makes another one, of the same CA.
+        let (cert, ca) = (std::fs::read(&files.cert).unwrap(), std::fs::read(&files.ca).unwrap());
+        ensure(&dir, "apps.example.com").unwrap();
+        assert_eq!(std::fs::read(&files.cert).unwrap(), cert);
+        ensure(&dir, "example.net").unwrap();
+        assert_eq!(std::fs::read(&files.ca).unwrap(), ca);
+        good_for(&files, "api.example.net").unwrap();
+        good_for(&files, "api.apps.example.com").unwrap_err();
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Hands connections on to Docker until it is shut; then they break.
-struct Door {
+pub(crate) struct Door {
     path: PathBuf,
     open: Arc<AtomicBool>,
     connections: Arc<Mutex<Vec<UnixStream>>>,
@@ -28,7 +28,7 @@ struct Door {
 }
 
 impl Door {
-    fn open(path: &Path) -> Self {
+    pub(crate) fn open(path: &Path) -> Self {
         let listener = UnixListener::bind(path).unwrap();
         let open = Arc::new(AtomicBool::new(true));
         let connections: Arc<Mutex<Vec<UnixStream>>> = Arc::default();
@@ -52,7 +52,7 @@ impl Door {
         Self { path: path.to_owned(), open, connections, task }
     }
 
-    fn shut(self) {
+    pub(crate) fn shut(self) {
         self.open.store(false, Ordering::SeqCst);
         // For the one that waits for somebody to come.
         drop(UnixStream::connect(&self.path));

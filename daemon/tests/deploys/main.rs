@@ -10,6 +10,7 @@ mod database;
 mod engine;
 mod full;
 mod git;
+mod independence;
 mod kills;
 mod load;
 mod misfortune;

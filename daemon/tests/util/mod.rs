@@ -11,6 +11,7 @@ pub mod cli_user;
 pub mod database;
 pub mod home;
 pub mod hyper;
+pub mod pebble;
 pub mod settings;
 
 use std::{

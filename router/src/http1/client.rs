@@ -34,6 +34,8 @@ impl<S: Stream> Http1<S> {
 }
 
 impl<S: Stream> Client for Http1<S> {
+    const TAKES_AHEAD: bool = true;
+
     fn poll_gone(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<()> {
         while self.input.len() < MOST_AHEAD {
             match self.poll_read(cx, &mut scratch[..MOST_AHEAD]) {

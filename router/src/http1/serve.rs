@@ -70,10 +70,14 @@ async fn comes<S: Stream>(
         }
         if ear.hears(cx) && !told {
             told = true;
-            if served {
-                return Poll::Ready(false);
+            // Where another router has taken over there is no haste: a client that sends just
+            // now is answered.
+            if !conn.worker.shared.ending.handed_over() {
+                if served {
+                    return Poll::Ready(false);
+                }
+                deadline = deadline.min(Instant::now() + LAST_CHANCE);
             }
-            deadline = deadline.min(Instant::now() + LAST_CHANCE);
         }
         alarm.poll(cx, deadline).map(|()| false)
     })

@@ -82,6 +82,8 @@ impl Sink for Http2Client {
 }
 
 impl Client for Http2Client {
+    const TAKES_AHEAD: bool = false;
+
     fn poll_gone(&mut self, cx: &mut Context<'_>, _: &mut [u8]) -> Poll<()> {
         let gone = match &mut self.sending {
             Some(sending) => sending.poll_reset(cx),

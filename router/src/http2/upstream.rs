@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
+use tokio::sync::Mutex;
 
 use super::dyno::Http2Dyno;
 use super::{CONNECTION_WINDOW, SEND_BUFFER, STREAM_WINDOW};
@@ -48,6 +49,8 @@ struct Connection {
 #[derive(Default)]
 pub(crate) struct Multiplexed {
     connections: RefCell<HashMap<Key, Vec<Connection>>>,
+    /// One at a time connects to a dyno; the others find room on what came of that.
+    connecting: RefCell<HashMap<Key, Rc<Mutex<()>>>>,
 }
 
 impl Multiplexed {
@@ -65,8 +68,13 @@ impl Multiplexed {
         })
     }
 
-    /// A stream on a new connection.
+    /// A stream on a new connection, or on one that has come meanwhile.
     pub(super) async fn connect(&self, key: Key, limit: Duration) -> Result<Http2Dyno, Failure> {
+        let turn = Rc::clone(self.connecting.borrow_mut().entry(key).or_default());
+        let Ok(_turn) = tokio::time::timeout(limit, turn.lock()).await else { return Err(Failure::ConnectTimeout) };
+        if let Some(stream) = self.stream(key) {
+            return Ok(stream);
+        }
         let stream = connect(key.1, limit).await?;
         let handshake = Builder::new()
             .enable_push(false)
@@ -96,6 +104,7 @@ impl Multiplexed {
     /// Closes what has been unused for long, or leads to a dyno that `keep` doesn't know, once
     /// its streams have ended.
     pub(crate) fn sweep(&self, keep: impl Fn(&Key) -> bool, keepalive: Duration) {
+        self.connecting.borrow_mut().retain(|_, turn| Rc::strong_count(turn) > 1);
         self.connections.borrow_mut().retain(|key, connections| {
             connections.retain(|Connection { shared, .. }| {
                 let unused = shared.open.get() == 0 && shared.used.get().elapsed() >= keepalive;

@@ -186,7 +186,7 @@ def main():
     port = program.free_port()
     if options.router:
         with tempfile.TemporaryDirectory(prefix="paas-grpc-") as directory:
-            router = program.Router(options.router, directory, [program.app(1, ["localhost"], [("127.0.0.1", port)], http2=True)])
+            router = program.Router(options.router, directory, [program.app(1, ["localhost"], [("127.0.0.1", port)], http2=True, concurrency=100_000)])
             try:
                 with open(router.cert, "rb") as file:
                     credentials = grpc.ssl_channel_credentials(file.read())

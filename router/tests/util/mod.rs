@@ -6,6 +6,7 @@
 pub mod backend;
 pub mod client;
 pub mod daemon;
+pub mod process;
 pub mod tls;
 
 use std::net::SocketAddr;

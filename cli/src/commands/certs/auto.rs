@@ -138,7 +138,8 @@ async fn wait(client: &Client, app: &str) -> anyhow::Result<()> {
     let action = Action::start(format!("Waiting for the certificates of {}", output::app(app)));
     loop {
         let domains = custom(client, app).await?;
-        let done = |domain: &Domain| domain.sni_endpoint.is_some() || domain.acm_status.as_deref() == Some("ok");
+        let done =
+            |domain: &Domain| domain.sni_endpoint.is_some() || domain.acm_status.as_deref() == Some("cert issued");
         if domains.iter().all(done) {
             action.done();
             return Ok(());

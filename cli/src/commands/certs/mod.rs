@@ -235,11 +235,12 @@ async fn list(client: &Client, app: &str, json: bool) -> anyhow::Result<()> {
             endpoint.ssl_cert.cert_domains.join(", "),
             when::local(endpoint.ssl_cert.expires_at),
             trust(endpoint.ssl_cert.ca_signed).to_owned(),
+            if endpoint.ssl_cert.acm { "automatic" } else { "yours" }.to_owned(),
             endpoint.domains.len().to_string(),
         ]
     };
     let rows = endpoints.into_iter().map(row).collect();
-    output::table(&["Name", "Common names", "Expires", "Trusted", "Domains"], rows);
+    output::table(&["Name", "Common names", "Expires", "Trusted", "Managed", "Domains"], rows);
     Ok(())
 }
 
@@ -255,6 +256,7 @@ fn details(endpoint: &SniEndpoint) {
         (false, true) => "by an authority that this server trusts",
         (false, false) => "by somebody whom this server does not know",
     };
+    let managed = if cert.acm { "automatically: got and renewed by the server" } else { "by you" };
     output::fields(&[
         ("Common names", cert.cert_domains.join(", ")),
         ("Expires at", when::local(cert.expires_at)),
@@ -262,6 +264,7 @@ fn details(endpoint: &SniEndpoint) {
         ("Starts at", when::local(cert.starts_at)),
         ("Subject", cert.subject.clone()),
         ("Signed", signed.to_owned()),
+        ("Managed", managed.to_owned()),
         ("SHA-256", cert.fingerprint.clone().unwrap_or_default()),
     ]);
 }

@@ -1,0 +1,53 @@
+//! Putting a new router in the place of one that runs, without a connection lost.
+//!
+//! On SIGUSR2 the running router (`giver`) starts its program anew, with one end of a socket
+//! pair as standard input, and sends it its listeners and the lock of the data directory. The
+//! new one (`taker`) makes everything ready, says so, and waits for the word to go. Only then
+//! does the old one stop: the listeners are the same sockets, so what the kernel has queued
+//! goes to the new one. Until then any failure of the new one leaves the old one serving.
+//!
+//! The pair stays open while the old one brings its requests to their end. It tells on which
+//! dynos they are, which the new one answers for it: the daemon stops no dyno under them.
+
+mod giver;
+mod link;
+mod taker;
+
+use serde::{Deserialize, Serialize};
+
+use crate::admin::BackendStatus;
+
+pub(crate) use giver::{Estate, report};
+pub use giver::{Handover, HandoverError};
+pub use taker::Predecessor;
+pub(crate) use taker::{Before, listen};
+
+/// Set for a router that is to take over, with the socket pair as its standard input.
+const VARIABLE: &str = "PAAS_ROUTER_HANDOVER";
+
+/// What the two say to each other, each a line of JSON.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    /// Old to new: these sockets come with this line, in this order, and then the lock.
+    Sockets(Vec<Named>),
+    /// New to old: everything is ready.
+    Ready,
+    /// New to old: it can't be, for this reason.
+    Failed(String),
+    /// Old to new: the sockets are yours.
+    Go,
+    /// Old to new: its requests that still go on, by dyno.
+    Busy(Vec<BackendStatus>),
+    /// New to old: this is the end for both; no more time than that of a plain end.
+    Hurry,
+}
+
+/// One socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Named {
+    /// Whether TLS is spoken on it.
+    pub(crate) tls: bool,
+    /// Whether a router has bound it, rather than systemd.
+    pub(crate) own: bool,
+}

@@ -1,0 +1,118 @@
+//! The router that takes over.
+
+use std::fs::File;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+
+use super::link::{Link, line};
+use super::{Named, VARIABLE, Word};
+use crate::admin::BackendStatus;
+use crate::ending::Ending;
+
+/// The old router has its sockets at hand; one that says nothing for so long says nothing.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The router that this one takes over from.
+#[derive(Debug)]
+pub struct Predecessor {
+    link: Link,
+    lock: Option<File>,
+}
+
+/// A predecessor with the sockets that it has sent.
+pub(crate) type Announced = (Predecessor, Vec<(Named, TcpListener)>);
+
+impl Predecessor {
+    /// The one that has started this process, if one has.
+    pub(crate) fn meet() -> io::Result<Option<Announced>> {
+        #[allow(clippy::disallowed_methods, reason = "said by another router, no setting; it is read here only, once")]
+        if std::env::var_os(VARIABLE).is_none() {
+            return Ok(None);
+        }
+        let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+        rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+        Predecessor::on(UnixStream::from(stdin)).map(Some)
+    }
+
+    fn on(stream: UnixStream) -> io::Result<Announced> {
+        let gone = || io::Error::new(io::ErrorKind::UnexpectedEof, "the old router is gone");
+        let mut link = Link::new(stream);
+        let Word::Sockets(named) = link.hear(Some(PATIENCE))?.ok_or_else(gone)? else {
+            return Err(io::Error::other("the old router says something else than it should"));
+        };
+        let mut files: Vec<OwnedFd> = link.files();
+        if files.len() != named.len() + 1 {
+            return Err(io::Error::other(format!("{} sockets were announced, {} came", named.len(), files.len())));
+        }
+        let lock = files.pop().map(File::from);
+        let sockets = named.into_iter().zip(files.into_iter().map(TcpListener::from)).collect();
+        Ok((Predecessor { link, lock }, sockets))
+    }
+
+    /// The lock of the data directory. It is the same one: there is no moment without it.
+    pub(crate) fn lock(&mut self) -> Option<File> {
+        self.lock.take()
+    }
+
+    /// Says that all is ready, and waits until the old one lets go. A predecessor that is gone
+    /// meanwhile has let go, too.
+    pub(crate) fn replace(mut self) -> io::Result<Before> {
+        match self.link.say(&Word::Ready, &[]) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        // The old one says so, ends this process when it has waited long enough, or is gone.
+        match self.link.hear(None) {
+            Ok(Some(Word::Go) | None) => Ok(Before(self.link)),
+            Ok(Some(other)) => Err(io::Error::other(format!("the old router said {other:?}"))),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(Before(self.link)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says why it will not be.
+    pub(crate) fn refuse(mut self, why: &str) {
+        // Whoever is gone needs no word.
+        let _ = self.link.say(&Word::Failed(why.to_owned()), &[]);
+    }
+}
+
+/// A predecessor that has let go.
+#[derive(Debug)]
+pub(crate) struct Before(Link);
+
+/// Keeps what the predecessor says of its requests in `busy`, until it is gone. Tells it to
+/// hurry when this router is to end.
+pub(crate) async fn listen(Before(link): Before, busy: Arc<Mutex<Vec<BackendStatus>>>, ending: Arc<Ending>) {
+    let (stream, unread) = link.into_parts();
+    let stream = stream.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(stream));
+    if let Ok(stream) = stream {
+        let (read, mut write) = stream.into_split();
+        let mut lines = BufReader::new(io::Cursor::new(unread).chain(read)).lines();
+        let mut told = false;
+        loop {
+            tokio::select! {
+                heard = lines.next_line() => match heard {
+                    Ok(Some(text)) => if let Ok(Word::Busy(backends)) = serde_json::from_str(&text) {
+                        *busy.lock().unwrap_or_else(PoisonError::into_inner) = backends;
+                    },
+                    Ok(None) | Err(_) => break,
+                },
+                () = ending.hurried(), if !told => {
+                    told = true;
+                    if let Ok(text) = line(&Word::Hurry) {
+                        let _ = write.write_all(&text).await;
+                    }
+                }
+            }
+        }
+        tracing::info!("The router that was here before has brought its requests to their end");
+    }
+    busy.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}

@@ -1,0 +1,325 @@
+//! Dynos that speak HTTP/2 without TLS, and gRPC through to them.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on should stop")]
+
+mod util;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use h2::server::SendResponse;
+use h2::{RecvStream, SendStream};
+use hyper::header::{HeaderMap, HeaderValue};
+use hyper::http::{Request, Response};
+use paas_domain::route::{RouteState, RouteTable};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use util::backend::Dyno;
+use util::client::{get, send, status_of};
+use util::{House, app, patient, table};
+
+/// A dyno of HTTP/2 that hands each stream to `serve`.
+async fn dyno<F, R>(serve: F) -> Dyno
+where
+    F: Fn(Request<RecvStream>, SendResponse<Bytes>) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    Dyno::raw(move |stream| {
+        let serve = serve.clone();
+        async move {
+            let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+            while let Some(Ok((request, respond))) = connection.accept().await {
+                tokio::spawn(serve(request, respond));
+            }
+        }
+    })
+    .await
+}
+
+fn trailers(status: &'static str) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static(status));
+    trailers
+}
+
+/// Echoes each piece as it comes, then says how it went and what trailers came.
+async fn echo(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    assert_eq!(request.uri().authority().unwrap(), "demo.localhost");
+    let te = request.headers().get("te").cloned();
+    let mut response = Response::new(());
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+    response.headers_mut().insert("x-te", te.unwrap_or(HeaderValue::from_static("none")));
+    response.headers_mut().insert("x-forwarded", request.headers()["x-forwarded-for"].clone());
+    let mut stream = respond.send_response(response, false).unwrap();
+    let mut body = request.into_body();
+    while let Some(data) = body.data().await {
+        let data = data.unwrap();
+        body.flow_control().release_capacity(data.len()).unwrap();
+        stream.send_data(data, false).unwrap();
+    }
+    let mut end = trailers("0");
+    if let Some(came) = body.trailers().await.unwrap() {
+        end.insert("x-came", came["x-sum"].clone());
+    }
+    stream.send_trailers(end).unwrap();
+}
+
+fn grpc(dynos: &[&Dyno]) -> RouteTable {
+    let addrs: Vec<_> = dynos.iter().map(|dyno| dyno.addr).collect();
+    let mut app = app(RouteState::Serving, &addrs);
+    app.rules.http2 = true;
+    table(1, vec![app])
+}
+
+/// A router with one worker, and a client of HTTP/2 by TLS.
+async fn house(table: RouteTable) -> (House, SendRequest<Bytes>) {
+    let dir = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["demo.localhost".to_owned()]).unwrap();
+    std::fs::create_dir_all(dir.path().join("tls")).unwrap();
+    std::fs::write(dir.path().join("tls/key.pem"), made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(dir.path().join("tls/cert.pem"), made.cert.pem()).unwrap();
+    let trusted = CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).unwrap();
+    let mut settings = util::settings(dir.path(), patient());
+    settings.https_listen = paas_router::Listen(Some(([127, 0, 0, 1], 0).into()));
+    settings.threads = Some(1);
+    let house = House::from(dir, table, settings).await;
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted).unwrap();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = TcpStream::connect(&house.router.as_ref().unwrap().https()[0]).await.unwrap();
+    let name = ServerName::try_from("demo.localhost").unwrap();
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+    let mut builder = h2::client::Builder::new();
+    let (sender, connection) = builder.initial_max_send_streams(250).handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    (house, sender.ready().await.unwrap())
+}
+
+fn call(sender: &mut SendRequest<Bytes>) -> (h2::client::ResponseFuture, SendStream<Bytes>) {
+    let request = Request::post("https://demo.localhost/pkg.Service/Method")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(())
+        .unwrap();
+    sender.send_request(request, false).unwrap()
+}
+
+async fn rest(body: &mut RecvStream) -> Result<Vec<u8>, h2::Error> {
+    let mut all = Vec::new();
+    while let Some(data) = body.data().await {
+        let data = data?;
+        body.flow_control().release_capacity(data.len()).unwrap();
+        all.extend_from_slice(&data);
+    }
+    Ok(all)
+}
+
+/// A conversation, in which each side waits for the other, and trailers of both.
+#[tokio::test]
+async fn grpc_passes_through() {
+    let dyno = dyno(echo).await;
+    let (house, mut sender) = house(grpc(&[&dyno])).await;
+    let (response, mut stream) = call(&mut sender);
+    let response = response.await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), response.headers()["content-type"].as_bytes()),
+        (200, &b"application/grpc"[..])
+    );
+    assert_eq!(
+        (&response.headers()["x-te"], &response.headers()["x-forwarded"]),
+        (&"trailers".parse().unwrap(), &"127.0.0.1".parse::<HeaderValue>().unwrap())
+    );
+    assert!(!response.headers().contains_key("connection") && !response.headers().contains_key("transfer-encoding"));
+    let mut body = response.into_body();
+    for message in ["one", "two", "three"] {
+        stream.send_data(Bytes::from_static(message.as_bytes()), false).unwrap();
+        let data = body.data().await.unwrap().unwrap();
+        body.flow_control().release_capacity(data.len()).unwrap();
+        assert_eq!(data, message);
+    }
+    let mut sums = HeaderMap::new();
+    sums.insert("x-sum", HeaderValue::from_static("7"));
+    stream.send_trailers(sums).unwrap();
+    assert!(body.data().await.is_none());
+    let end = body.trailers().await.unwrap().unwrap();
+    assert_eq!(
+        (&end["grpc-status"], &end["x-came"]),
+        (&"0".parse::<HeaderValue>().unwrap(), &"7".parse::<HeaderValue>().unwrap())
+    );
+    let line = house.line("").await;
+    assert!(line.starts_with("at=info method=POST path=\"/pkg.Service/Method\" host=demo.localhost "), "{line}");
+    assert!(line.contains("dyno=web.1 connect=Nms service=Nms status=200 bytes=11 protocol=http2.0 "), "{line}");
+}
+
+/// An error that has no body at all.
+#[tokio::test]
+async fn trailers_only() {
+    let dyno = dyno(|_, mut respond| async move {
+        let mut response = Response::new(());
+        *response.headers_mut() = trailers("5");
+        respond.send_response(response, true).unwrap();
+    })
+    .await;
+    let (_house, mut sender) = house(grpc(&[&dyno])).await;
+    let (response, mut stream) = call(&mut sender);
+    stream.send_data(Bytes::from_static(b"x"), true).unwrap();
+    let response = response.await.unwrap();
+    assert_eq!(response.headers()["grpc-status"], "5");
+    assert!(response.body().is_end_stream());
+}
+
+/// A body larger than every window on the way, both ways at once.
+#[tokio::test]
+async fn big_bodies_pass_whole() {
+    let dyno = dyno(echo_with_flow_control).await;
+    let (_house, mut sender) = house(grpc(&[&dyno])).await;
+    let (response, mut stream) = call(&mut sender);
+    let all: Vec<u8> = (0..4_000_000_u32).map(|at| (at % 251) as u8).collect();
+    let sent = all.clone();
+    let upload = tokio::spawn(async move {
+        send_all(&mut stream, Bytes::from(sent)).await;
+        stream.send_data(Bytes::new(), true).unwrap();
+    });
+    let mut body = response.await.unwrap().into_body();
+    assert!(rest(&mut body).await.unwrap() == all);
+    upload.await.unwrap();
+}
+
+async fn send_all(stream: &mut SendStream<Bytes>, mut data: Bytes) {
+    while !data.is_empty() {
+        stream.reserve_capacity(data.len());
+        let room = std::future::poll_fn(|cx| stream.poll_capacity(cx)).await.unwrap().unwrap();
+        stream.send_data(data.split_to(room.min(data.len())), false).unwrap();
+    }
+}
+
+async fn echo_with_flow_control(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    let mut stream = respond.send_response(Response::new(()), false).unwrap();
+    let mut body = request.into_body();
+    while let Some(data) = body.data().await {
+        let data = data.unwrap();
+        let length = data.len();
+        send_all(&mut stream, data).await;
+        body.flow_control().release_capacity(length).unwrap();
+    }
+    stream.send_data(Bytes::new(), true).unwrap();
+}
+
+/// A dyno that talks faster than the client listens is held up by HTTP/2's own means.
+#[tokio::test]
+async fn who_reads_slowly_is_not_read_ahead_for() {
+    let (told, mut sent) = tokio::sync::watch::channel(0_usize);
+    let dyno = dyno(move |_, mut respond| {
+        let told = told.clone();
+        async move {
+            let mut stream = respond.send_response(Response::new(()), false).unwrap();
+            loop {
+                stream.reserve_capacity(16384);
+                let Some(Ok(room)) = std::future::poll_fn(|cx| stream.poll_capacity(cx)).await else { return };
+                if stream.send_data(Bytes::from(vec![0; room]), false).is_err() {
+                    return;
+                }
+                told.send_modify(|sent| *sent += room);
+            }
+        }
+    })
+    .await;
+    let (_house, mut sender) = house(grpc(&[&dyno])).await;
+    let (response, _stream) = call(&mut sender);
+    let response = response.await.unwrap();
+    // Until nothing has come for a while: no longer, and the dyno would still be sending.
+    while tokio::time::timeout(std::time::Duration::from_millis(300), sent.changed()).await.is_ok() {}
+    let stuck_at = *sent.borrow();
+    assert!((65_535..2_000_000).contains(&stuck_at), "{stuck_at} bytes were taken from the dyno");
+    drop(response);
+}
+
+/// Many requests at once share a connection, and one more is opened only beyond its limit.
+#[tokio::test]
+async fn streams_share_a_connection() {
+    let together = Arc::new(tokio::sync::Barrier::new(150));
+    let dyno = dyno(move |_, mut respond| {
+        let together = Arc::clone(&together);
+        async move {
+            together.wait().await;
+            respond.send_response(Response::new(()), true).unwrap();
+        }
+    })
+    .await;
+    let (_house, sender) = house(grpc(&[&dyno])).await;
+    let calls: Vec<_> = (0..150)
+        .map(|_| {
+            let mut sender = sender.clone();
+            tokio::spawn(async move {
+                sender = sender.ready().await.unwrap();
+                let request = Request::get("https://demo.localhost/").body(()).unwrap();
+                sender.send_request(request, true).unwrap().0.await.unwrap().status().as_u16()
+            })
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap(), 200);
+    }
+    // A hundred streams on one, the others on another.
+    assert_eq!(dyno.connections(), 2);
+}
+
+#[tokio::test]
+async fn clients_of_http_1() {
+    let dyno = dyno(|request, respond| async move {
+        assert!(!request.headers().contains_key("upgrade"), "{request:?}");
+        assert!(!request.headers().contains_key("connection"), "{request:?}");
+        echo(request, respond).await;
+    })
+    .await;
+    let (house, _sender) = house(grpc(&[&dyno])).await;
+    let lines = "TE: trailers\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n";
+    let body = "2\r\nhi\r\n0\r\nX-Sum: 7\r\n\r\n";
+    let answer = send(house.addr, &(get("/", lines) + body)).await;
+    assert_eq!(status_of(&answer), 200);
+    assert!(answer.ends_with("\r\n\r\n2\r\nhi\r\n0\r\ngrpc-status: 0\r\nx-came: 7\r\n\r\n"), "{answer}");
+    assert!(house.line("").await.contains(" status=200 bytes=2 protocol=http1.1 "));
+}
+
+#[tokio::test]
+async fn a_dyno_that_speaks_something_else() {
+    let dyno = Dyno::raw(|mut stream| async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let _ = stream.read(&mut [0; 1024]).await;
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    let (house, _sender) = house(grpc(&[&dyno])).await;
+    assert_eq!(status_of(&send(house.addr, &get("/", "")).await), 503);
+    let line = house.line("").await;
+    assert!(line.contains("code=H17 "), "{line}");
+}
+
+/// The dyno ends its connections now and then, as servers of HTTP/2 do.
+#[tokio::test]
+async fn a_connection_that_ends_fails_no_later_request() {
+    let dyno = Dyno::raw(|stream| async move {
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        if let Some(Ok((_, mut respond))) = connection.accept().await {
+            respond.send_response(Response::new(()), true).unwrap();
+            connection.graceful_shutdown();
+            while connection.accept().await.is_some() {}
+        }
+    })
+    .await;
+    let (house, _sender) = house(grpc(&[&dyno])).await;
+    for _ in 0..50 {
+        assert_eq!(status_of(&send(house.addr, &get("/", "")).await), 200);
+    }
+    assert!(dyno.connections() > 1);
+}
