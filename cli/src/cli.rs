@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 use crate::commands::{
     absent, access, account, addons, apps, authorizations, buildpacks, builds, certs, ci, ci_config, clients, config,
     container, diff, domains, drains, dynos, features, git, heroku, inside, keys, local, logs, maintenance, members,
-    pipelines, redis, regions, registry, releases, reviewapps, run, scale, sessions, setups, socks, stack, status,
-    teams, telemetry, transfers, webhooks,
+    pipelines, redis, regions, registry, releases, reviewapps, router, routing, run, scale, sessions, setups, socks,
+    stack, status, teams, telemetry, transfers, webhooks,
 };
 use crate::complete::Shell;
 use crate::context::Context;
@@ -94,6 +94,11 @@ pub(crate) enum Command {
     Releases(releases::Command),
     #[command(flatten)]
     Reviewapps(reviewapps::Command),
+    /// Show how the router is, and how apps fare with it: requests, times, failures, dynos
+    #[command(name = "router:status", visible_alias = "router")]
+    RouterStatus(router::StatusArgs),
+    #[command(flatten)]
+    Routing(routing::Command),
     #[command(flatten)]
     Run(run::Command),
     #[command(flatten)]
@@ -220,6 +225,8 @@ impl Command {
             Self::Registry(command) => command.run(context).await,
             Self::Releases(command) => command.run(context).await,
             Self::Reviewapps(command) => command.run(context).await,
+            Self::RouterStatus(arguments) => arguments.run(context).await,
+            Self::Routing(command) => command.run(context).await,
             Self::Run(command) => command.run(context).await,
             Self::Scale(command) => command.run(context).await,
             Self::Setup(arguments) => arguments.run(context).await,

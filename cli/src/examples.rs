@@ -20,6 +20,7 @@ pub(crate) const EXAMPLES: &[(&str, &[&str])] = &[
     ("ps:scale", &["paas ps:scale web=2 worker=1:standard-2x", "paas ps:scale web+1"]),
     ("redis:cli", &["paas redis:cli", "paas redis:cli REDIS_URL -- GET key"]),
     ("releases:rollback", &["paas rollback", "paas rollback v12"]),
+    ("routing:set", &["paas routing:set first-byte=60s concurrency=500", "paas routing:set https-only=on hsts=1y"]),
     ("run", &["paas run bash", "paas run -- rake db:migrate", "paas run 'echo $PORT'"]),
     ("webhooks:add", &["paas webhooks:add --include api:release --level notify --url https://example.com/hook"]),
 ];

@@ -43,6 +43,8 @@ const TOPICS: &[(&str, &str)] = &[
     ("regions", "where apps can run"),
     ("releases", "releases, and back to an earlier one"),
     ("reviewapps", "branches as apps of their own"),
+    ("router", "how the router is"),
+    ("routing", "how the router treats an app"),
     ("run", "run a command in a one-off dyno"),
     ("sessions", "where you are logged in by a browser"),
     ("stack", "the system that an app is built and run on"),

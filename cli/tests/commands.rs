@@ -14,6 +14,8 @@ mod dynos_topic;
 mod pipelines;
 #[path = "topics/platform.rs"]
 mod platform_topic;
+#[path = "topics/routing.rs"]
+mod routing_topic;
 #[path = "commands/setups.rs"]
 mod setups;
 #[path = "commands/teams.rs"]
@@ -720,6 +722,7 @@ fn whatever_lists_or_shows_has_json() {
         .json("POST /oauth/authorizations", &authorization(Some("t")));
     pipelines::for_all(&world);
     platform_topic::for_all(&world);
+    routing_topic::for_all(&world);
     setups::for_all(&world);
     let [telemetry, telemetry_update] = drains::for_all(&world);
     let mut without = Vec::new();
@@ -756,6 +759,7 @@ fn whatever_lists_or_shows_has_json() {
             "authorizations:info" | "authorizations:rotate" | "clients:info" | "clients:rotate" => Some(&*number),
             "clients:create" => Some("Amazing https://example.com/cb"),
             "features:info" | "labs:info" => Some("beta"),
+            "routing:set" => Some("idle=2m"),
             "pipelines:info" => Some("shop"),
             _ => None,
         };

@@ -127,6 +127,14 @@ pub struct Config {
     #[arg(long, env = "PAAS_PUBLIC_URL")]
     pub public_url: Option<String>,
 
+    /// Where Prometheus finds the metrics of router and daemon, by plain HTTP at /metrics (127.0.0.1:9394, say); without it, nowhere.
+    #[arg(long, env = "PAAS_METRICS_LISTEN")]
+    pub metrics_listen: Option<SocketAddr>,
+
+    /// What whoever reads the metrics must bring as a bearer token; without it, everybody may who reaches the address.
+    #[arg(long, env = "PAAS_METRICS_TOKEN", hide_env_values = true)]
+    pub metrics_token: Option<String>,
+
     /// Seconds before a webhook that failed is tried again; each pause after that is 2.5 times the one before, 9 in all.
     #[arg(long, env = "PAAS_WEBHOOK_RETRY", default_value_t = 100)]
     pub webhook_retry_s: u64,
@@ -144,11 +152,12 @@ pub struct Config {
 #[derive(Clone, clap::Args)]
 pub struct AcmeConfig {
     /// E-mail address that certificate authorities may write to; with it set, certificates are got automatically, and by itself for every app that gets a domain.
-    #[arg(long = "acme-email", env = "PAAS_ACME_EMAIL")]
+    #[arg(id = "acme_email", long = "acme-email", env = "PAAS_ACME_EMAIL")]
     pub email: Option<String>,
 
     /// The directory of the certificate authority.
     #[arg(
+        id = "acme_directory",
         long = "acme-directory",
         env = "PAAS_ACME_DIRECTORY",
         default_value = "https://acme-v02.api.letsencrypt.org/directory"
@@ -156,39 +165,44 @@ pub struct AcmeConfig {
     pub directory: String,
 
     /// What binds our account there to one made by hand, where the authority wants that: the key's id and the HMAC key in base64url, as KID:KEY.
-    #[arg(long = "acme-eab", env = "PAAS_ACME_EAB", hide_env_values = true)]
+    #[arg(id = "acme_eab", long = "acme-eab", env = "PAAS_ACME_EAB", hide_env_values = true)]
     pub eab: Option<String>,
 
     /// The directory of a second authority, asked when the first is down, has had enough of us or refuses a name again and again.
-    #[arg(long = "acme-fallback", env = "PAAS_ACME_FALLBACK")]
+    #[arg(id = "acme_fallback", long = "acme-fallback", env = "PAAS_ACME_FALLBACK")]
     pub fallback: Option<String>,
 
     /// The same binding for the second authority.
-    #[arg(long = "acme-fallback-eab", env = "PAAS_ACME_FALLBACK_EAB", hide_env_values = true)]
+    #[arg(
+        id = "acme_fallback_eab",
+        long = "acme-fallback-eab",
+        env = "PAAS_ACME_FALLBACK_EAB",
+        hide_env_values = true
+    )]
     pub fallback_eab: Option<String>,
 
     /// CA certificates (PEM) that the directories' own servers are checked by, besides the machine's and PAAS_CA_BUNDLE; for an authority of one's own.
-    #[arg(long = "acme-ca-file", env = "PAAS_ACME_CA_FILE")]
+    #[arg(id = "acme_ca_file", long = "acme-ca-file", env = "PAAS_ACME_CA_FILE")]
     pub ca_file: Option<PathBuf>,
 
     /// Program that writes and removes DNS records, for wildcards: called with `present|cleanup NAME VALUE`.
-    #[arg(long = "acme-dns-hook", env = "PAAS_ACME_DNS_HOOK")]
+    #[arg(id = "acme_dns_hook", long = "acme-dns-hook", env = "PAAS_ACME_DNS_HOOK")]
     pub dns_hook: Option<PathBuf>,
 
     /// Whether a name is tried from here before a certificate is asked for: that it leads to this server.
-    #[arg(long = "acme-preflight", env = "PAAS_ACME_PREFLIGHT", default_value_t = true, action = clap::ArgAction::Set, value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(id = "acme_preflight", long = "acme-preflight", env = "PAAS_ACME_PREFLIGHT", default_value_t = true, action = clap::ArgAction::Set, value_parser = clap::builder::BoolishValueParser::new())]
     pub preflight: bool,
 
     /// DNS server (address and port) that is asked where names lead, in place of the machine's own.
-    #[arg(long = "acme-resolver", env = "PAAS_ACME_RESOLVER")]
+    #[arg(id = "acme_resolver", long = "acme-resolver", env = "PAAS_ACME_RESOLVER")]
     pub resolver: Option<SocketAddr>,
 
     /// Port at which the world reaches the router's HTTP; authorities ask at no other than 80, but for one's own.
-    #[arg(long = "acme-http-port", env = "PAAS_ACME_HTTP_PORT", default_value_t = 80)]
+    #[arg(id = "acme_http_port", long = "acme-http-port", env = "PAAS_ACME_HTTP_PORT", default_value_t = 80)]
     pub http_port: u16,
 
     /// Port at which the world reaches the router's HTTPS; authorities ask at no other than 443, but for one's own.
-    #[arg(long = "acme-https-port", env = "PAAS_ACME_HTTPS_PORT", default_value_t = 443)]
+    #[arg(id = "acme_https_port", long = "acme-https-port", env = "PAAS_ACME_HTTPS_PORT", default_value_t = 443)]
     pub https_port: u16,
 }
 

@@ -118,6 +118,7 @@ async fn open(config: Config, engine: Option<Arc<dyn Engine>>, first: bool) -> R
         attachments: Default::default(),
         board: Default::default(),
         guesses: Default::default(),
+        counts: Default::default(),
     })
 }
 
@@ -150,6 +151,7 @@ impl Daemon {
             why: format!("{e}; set another with --api-listen or PAAS_API_LISTEN"),
         })?;
         let address = listener.local_addr().unwrap_or(listen);
+        let metrics = metrics_listener(config.metrics_listen).await?;
         let platform = open(Config { api_listen: address, ..config }, engine, true).await?;
         crate::ops::teams::ensure_built_in(&platform).await.map_err(|e| StartError::Other(chain(&e)))?;
         let cx = platform.cx.clone();
@@ -183,6 +185,7 @@ impl Daemon {
         jobs.spawn(tasks::routes::run(routes, stopped.clone()));
         jobs.spawn(prepare_engine(platform.clone(), stopped.clone()));
         jobs.spawn(reconciler.run(stopped.clone()));
+        jobs.spawn(tasks::idle::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::metrics::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::addons::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::cleanup::run(platform.clone(), stopped.clone()));
@@ -190,6 +193,9 @@ impl Daemon {
         jobs.spawn(tasks::drains::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::slugs::run(platform.clone(), stopped.clone()));
         jobs.spawn(tasks::webhooks::run(platform.clone(), stopped.clone()));
+        if let Some(listener) = metrics {
+            jobs.spawn(tasks::scrape::serve(platform.clone(), listener, stopped.clone()));
+        }
         let git = Arc::new(git::Git::default());
         let builder = builder(&platform, cx.instance()).await?;
         jobs.spawn(tasks::reviews::run(platform.clone(), stopped.clone()));
@@ -225,6 +231,19 @@ impl Daemon {
         self.platform.logs.store().close().await;
         self.platform.db.close().await;
     }
+}
+
+/// The place for metrics, where one is wanted.
+async fn metrics_listener(listen: Option<SocketAddr>) -> Result<Option<TcpListener>, StartError> {
+    let Some(listen) = listen else { return Ok(None) };
+    let listener = TcpListener::bind(listen).await.map_err(|e| StartError::Listen {
+        what: "The page of metrics",
+        address: listen.to_string(),
+        why: format!("{e}; set another with --metrics-listen or PAAS_METRICS_LISTEN, or none"),
+    })?;
+    let address = listener.local_addr().unwrap_or(listen);
+    tracing::info!(metrics.address = %address, "metrics are at http://{address}/metrics");
+    Ok(Some(listener))
 }
 
 /// What builds need. Their containers are Docker's even where a test's engine runs dynos.

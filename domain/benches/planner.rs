@@ -88,6 +88,7 @@ fn app(number: u128, now: DateTime<Utc>) -> App {
         desired: Desired {
             release: Some(DesiredRelease { version: 2, compatible_from: 2, stalled: false }),
             types,
+            idle: false,
             destroyed: false,
             route_state: Some(RouteState::Serving),
             routes_acknowledged: true,

@@ -160,6 +160,20 @@ pub struct Rules {
     pub hsts: Option<Hsts>,
 }
 
+/// What holds for an app without rules of its own: Heroku's figures.
+pub mod usual {
+    /// See [`Rules::connect_ms`](super::Rules::connect_ms).
+    pub const CONNECT_MS: u64 = 5_000;
+    /// See [`Rules::queue_ms`](super::Rules::queue_ms).
+    pub const QUEUE_MS: u64 = 75_000;
+    /// See [`Rules::first_byte_ms`](super::Rules::first_byte_ms).
+    pub const FIRST_BYTE_MS: u64 = 30_000;
+    /// See [`Rules::idle_ms`](super::Rules::idle_ms).
+    pub const IDLE_MS: u64 = 55_000;
+    /// See [`Rules::concurrency`](super::Rules::concurrency).
+    pub const CONCURRENCY: u32 = 200;
+}
+
 /// How a dyno is chosen among those that are up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -169,6 +183,26 @@ pub enum Balancing {
     Random,
     /// The one with the fewest requests on it now; by chance among equals.
     LeastConnections,
+}
+
+impl Balancing {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Random, Self::LeastConnections];
+
+    /// `random`, `least-connections`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::LeastConnections => "least-connections",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|balancing| balancing.name() == name)
+    }
 }
 
 /// What browsers are told to remember of an app's HTTPS.
@@ -240,6 +274,29 @@ pub struct LogLine {
     pub at_micros: i64,
     /// `at=info method=GET path="/" …`, without time and source.
     pub line: String,
+}
+
+/// Apps that sleep and are asked for: body of `POST /router/wake`.
+///
+/// A router repeats it for as long as somebody waits for them and they sleep; the daemon wakes
+/// those that do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wake {
+    /// Their ids.
+    pub apps: Vec<Uuid>,
+}
+
+/// Of when an app was last asked for: answer to `GET /activity?apps=ID,ID` on the router's own
+/// socket, one for each of those that are in its table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppActivity {
+    /// Which.
+    pub app_id: Uuid,
+    /// Milliseconds since a request came or ended; since the router's start, or since the app
+    /// was new to it, if none did.
+    pub quiet_ms: u64,
+    /// Requests and tunnels on its dynos, and requests that wait for one.
+    pub open: u64,
 }
 
 /// Who answers for a host name.

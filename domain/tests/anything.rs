@@ -20,7 +20,7 @@ fn comes_to_what_was_asked_for_from_anything() {
         let mut world = nonsense(&mut random);
         let before = format!("seed {seed}: {:#?}\n{:#?}", world.rows, world.containers);
         come_to_rest(&mut world, &before);
-        let expected: u32 = world.desired.types.iter().map(|typ| typ.quantity).sum();
+        let expected: u32 = world.awake().map(|typ| typ.quantity).sum();
         let left: Vec<_> = world.rows.iter().map(|row| (row.slot().to_string(), row.id)).collect();
         assert_eq!(left.len(), expected as usize, "{before}\nbecame {left:?}");
         assert_eq!(world.containers.len(), expected as usize, "{before}");
@@ -34,6 +34,7 @@ fn nonsense(random: &mut Random) -> World {
     world.release(4);
     world.desired.route_state = maybe(random, RouteState::ALL);
     world.desired.routes_acknowledged = random.chance(50);
+    world.desired.idle = random.chance(20);
     for name in ["web", "worker", "clock"] {
         let strategy = pick(random, &[Strategy::StartFirst, Strategy::StopFirst]);
         let typ = world.typ(name);

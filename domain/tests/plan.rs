@@ -514,6 +514,76 @@ fn disk_filled() {
 }
 
 #[test]
+fn idle_and_wake() {
+    let mut story = Story::running(&[("web", 2), ("worker", 1)]);
+    story.world.desired.idle = true;
+    story.after(1800, "nobody has asked for half an hour");
+    story.after(2, "drained");
+    story.after(1, "exited");
+    story.world.desired.idle = false;
+    story.after(3600, "the first request");
+    story.after(2, "listening");
+    tell!(story);
+}
+
+#[test]
+fn idle_meets_a_request_on_its_way() {
+    let mut story = Story::running(&[("web", 1)]);
+    story.world.desired.idle = true;
+    story.after(1800, "nobody has asked for half an hour");
+    story.world.desired.idle = false;
+    story.after(1, "somebody asks while the dyno drains: it is taken back");
+    story.world.desired.idle = true;
+    story.after(1800, "nobody again");
+    story.after(2, "drained");
+    story.world.desired.idle = false;
+    story.after(0, "somebody asks after its SIGTERM");
+    story.after(2, "the new one listens");
+    tell!(story);
+}
+
+#[test]
+fn idle_app_is_deployed_scaled_and_crashes_when_woken() {
+    let mut story = Story::running(&[("web", 1)]);
+    story.world.desired.idle = true;
+    story.after(1800, "idle");
+    story.after(2, "drained");
+    story.after(1, "exited");
+    story.world.typ("web").quantity = 0;
+    story.after(0, "web=0: nothing is left to be woken");
+    story.world.typ("web").quantity = 1;
+    story.world.desired.idle = false;
+    story.world.release(3);
+    story.behave = |_| ends(0, 1);
+    story.after(0, "web=1 and v3, which crashes at once");
+    tell!(story);
+}
+
+#[test]
+fn crash_that_is_mended_at_once_is_no_crash_for_visitors() {
+    let mut story = Story::running(&[("web", 1)]);
+    story.world.typ("web").strategy = Strategy::StopFirst;
+    let (id, end) = (story.dyno("web.1"), story.world.now);
+    story.world.containers.get_mut(&id).unwrap().end = Some((end, 137));
+    story.after(0, "killed");
+    story.after(2, "listening");
+    tell!(story);
+}
+
+#[test]
+fn crash_beside_a_dyno_that_is_being_replaced() {
+    let mut story = Story::running(&[("web", 2)]);
+    story.world.typ("web").strategy = Strategy::StopFirst;
+    story.world.rows[0].crashes = 6;
+    let (id, end) = (story.dyno("web.1"), story.world.now);
+    story.world.containers.get_mut(&id).unwrap().end = Some((end, 1));
+    story.request("web.2", Request::Restart);
+    story.after(0, "web.1 crashes for the seventh time, web.2 is to be restarted");
+    story.after(2, "web.2 gets SIGTERM: visitors wait for its successor");
+    tell!(story);
+}
+
+#[test]
 fn app_destroyed() {
     let mut story = Story::running(&[("web", 2), ("worker", 1)]);
     story.world.oneoff(DynoKind::Oneoff, 1);

@@ -101,6 +101,11 @@ impl Simulation {
         }
         self.comes_to_rest();
         self.is_as_asked();
+        if self.world.desired.idle {
+            self.world.desired.idle = false;
+            self.comes_to_rest();
+            self.is_as_asked();
+        }
         if self.random.chance(50) {
             self.world.desired.destroyed = true;
             self.comes_to_rest();
@@ -120,7 +125,7 @@ impl Simulation {
             _ => self.random.below(120_000),
         };
         self.wait(TimeDelta::milliseconds(i64::from(wait)));
-        match self.random.below(12) {
+        match self.random.below(13) {
             0 | 1 => {
                 let good = healthy || self.random.chance(50);
                 self.deploy(good);
@@ -164,6 +169,8 @@ impl Simulation {
                 self.world.typ(name).strategy = strategies[self.random.below(2) as usize];
             }
             9 | 10 if !healthy => self.containers_fall(),
+            // Nobody asks for it any more, or somebody does.
+            11 => self.world.desired.idle ^= true,
             _ => {}
         }
     }
@@ -368,6 +375,7 @@ impl Simulation {
             Step::Create(create) => self.is_slow_enough(create),
             Step::Routes(ids, state) => {
                 assert_eq!(!ids.is_empty(), *state == RouteState::Serving);
+                assert!(*state != RouteState::Idle || world.desired.idle, "visitors would wake what doesn't sleep");
                 let up = |id: &Uuid| world.containers.get(id).unwrap().is_running(now);
                 assert!(ids.iter().all(up), "requests go to a dyno that doesn't run");
             }
@@ -414,9 +422,14 @@ impl Simulation {
         }
         if self.mode == Mode::Healthy {
             let serving = world.rows.iter().any(|row| row.routed && self.listens(row.id, now));
-            let owed = self.served && !world.desired.destroyed;
+            let owed = self.served && !world.desired.destroyed && !world.desired.idle;
             assert!(serving || !owed, "nobody serves");
-            self.served = serving;
+            // A web.3 that is up before web.1, after a wake, may be scaled away: visitors wait then.
+            let stays = |row: &DynoRow| row.routed && row.process_type == "web" && row.number == 1;
+            // SIGTERM was sent for idling and not recorded: woken at that moment, it serves and ends.
+            let told = |row: &DynoRow| world.containers.get(&row.id).is_some_and(|container| container.end.is_some());
+            let dying = world.rows.iter().any(|row| row.routed && told(row));
+            self.served = serving && !dying && (self.served || world.rows.iter().any(stays));
         }
     }
 
@@ -454,10 +467,12 @@ impl Simulation {
     fn is_as_asked(&mut self) {
         let world = &mut self.world;
         let release = world.desired.release.unwrap();
-        let quantity: u32 = world.desired.types.iter().map(|typ| typ.quantity).sum();
+        let quantity = world.awake().map(|typ| typ.quantity).sum::<u32>();
         assert_eq!(world.rows.len(), quantity as usize, "{:#?}", world.rows);
         assert_eq!(world.containers.len(), quantity as usize);
-        for typ in &world.desired.types {
+        let sleeps = world.desired.idle && world.desired.types.iter().any(|typ| typ.is_web && typ.quantity > 0);
+        assert_eq!(world.desired.route_state == Some(RouteState::Idle), sleeps);
+        for typ in world.awake() {
             for number in 1..=typ.quantity {
                 let mut rows = world.rows.iter();
                 let row = rows.find(|row| row.process_type == typ.process_type && row.number == number).unwrap();

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::failure::{Facts, Failure};
 use crate::headers::Words;
 use crate::load::OnApp;
+use crate::stats::{AppStats, Outcome};
 use crate::table::OnDyno;
 
 /// What a request was, for its line.
@@ -274,6 +275,9 @@ fn quoted(line: &mut String, text: &str) {
 pub(crate) struct Flight {
     seen: Option<Seen>,
     log: AccessLog,
+    stats: Arc<AppStats>,
+    /// When its head had come.
+    pub(crate) started: Instant,
     /// Counts it as one of its app's.
     pub(crate) app: Option<OnApp>,
     pub(crate) dyno: Option<OnDyno>,
@@ -287,10 +291,13 @@ pub(crate) struct Flight {
 
 impl Flight {
     /// A request that, if nothing else is said, ends because its client goes away.
-    pub(crate) fn new(seen: Seen, log: AccessLog) -> Flight {
+    pub(crate) fn new(seen: Seen, log: AccessLog, stats: Arc<AppStats>) -> Flight {
+        stats.begun();
         Flight {
             seen: Some(seen),
             log,
+            stats,
+            started: Instant::now(),
             app: None,
             dyno: None,
             connect: None,
@@ -299,6 +306,11 @@ impl Flight {
             bytes: 0,
             failure: Some(Failure::ClientInterrupted),
         }
+    }
+
+    /// Where its app's requests are counted.
+    pub(crate) fn stats(&self) -> Arc<AppStats> {
+        Arc::clone(&self.stats)
     }
 
     /// What the request says of itself.
@@ -327,13 +339,21 @@ impl Drop for Flight {
         if self.failure == Some(Failure::ClientInterrupted) && self.log.0.0.over.load(Ordering::Relaxed) {
             self.fail(Failure::ForcedClose);
         }
+        let now = Instant::now();
+        self.stats.ended(&Outcome {
+            status: self.status,
+            code: self.failure.map(|failure| failure.facts().code),
+            bytes: self.bytes,
+            duration: now - self.started,
+            connect: self.connect,
+        });
         self.log.push(Entry {
             seen,
             ended: Ended {
                 at: SystemTime::now(),
                 dyno: self.dyno.as_ref().map(|on| Arc::clone(&on.0.dyno)),
                 connect: self.connect,
-                service: self.service.map(|since| since.elapsed()),
+                service: self.service.map(|since| now - since),
                 status: self.status,
                 bytes: self.bytes,
                 failure: self.failure,

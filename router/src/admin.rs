@@ -1,6 +1,8 @@
 //! What the router says of itself on `run/router.sock`: by it the daemon finds a router that
-//! is already running, and learns when a dyno has had its last request.
+//! is already running, and learns when a dyno has had its last request and an app its last
+//! visitor. `GET /apps` and `GET /metrics` tell what was counted.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,11 +14,14 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use paas_domain::exposition;
+use paas_domain::route::AppActivity;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use uuid::Uuid;
 
 use crate::access_log::Dropped;
+use crate::metrics;
 use crate::worker::Shared;
 
 /// Answer to `GET /status`.
@@ -111,14 +116,53 @@ impl Admin {
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let (status, body) = match (request.method(), request.uri().path()) {
-            (&Method::GET, "/status") => (StatusCode::OK, serde_json::to_vec(&self.status()).unwrap_or_default()),
-            _ => (StatusCode::NOT_FOUND, b"{\"message\":\"Only GET /status is answered here.\"}".to_vec()),
+        let json = "application/json";
+        let (status, kind, body) = match (request.method(), request.uri().path()) {
+            (&Method::GET, "/status") => (StatusCode::OK, json, serde_json::to_vec(&self.status()).unwrap_or_default()),
+            (&Method::GET, "/apps") => {
+                let apps = metrics::traffic(&self.shared);
+                (StatusCode::OK, json, serde_json::to_vec(&apps).unwrap_or_default())
+            }
+            (&Method::GET, "/activity") => {
+                let apps = self.activity(request.uri().query().unwrap_or_default());
+                (StatusCode::OK, json, serde_json::to_vec(&apps).unwrap_or_default())
+            }
+            (&Method::GET, "/metrics") => {
+                let lines = metrics::Lines {
+                    waiting: self.log_waiting.load(Ordering::Relaxed),
+                    dropped: self.log_dropped.total(),
+                    daemon_connected: self.connected.load(Ordering::Relaxed),
+                };
+                (StatusCode::OK, exposition::CONTENT_TYPE, metrics::text(&self.shared, &lines).into_bytes())
+            }
+            _ => {
+                let text =
+                    b"{\"message\":\"Only GET /status, /apps, /activity?apps=ID,ID and /metrics are answered here.\"}"
+                        .to_vec();
+                (StatusCode::NOT_FOUND, json, text)
+            }
         };
         let mut response = Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         response
+    }
+
+    /// Of the apps that `query` names and the table has.
+    fn activity(&self, query: &str) -> Vec<AppActivity> {
+        let names = query.split('&').find_map(|part| part.strip_prefix("apps=")).unwrap_or_default();
+        let table = self.shared.routes.load_full();
+        let mut on_dynos: HashMap<Uuid, u64> = HashMap::new();
+        for upstream in self.shared.routes.upstreams() {
+            *on_dynos.entry(upstream.app).or_default() += u64::from(upstream.in_flight());
+        }
+        let apps = names.split(',').filter_map(|id| table.app(id.parse().ok()?));
+        apps.map(|app| AppActivity {
+            app_id: app.route.id,
+            quiet_ms: u64::try_from(app.activity.quiet().as_millis()).unwrap_or(u64::MAX),
+            open: on_dynos.get(&app.route.id).copied().unwrap_or_default() + u64::from(app.activity.waiting()),
+        })
+        .collect()
     }
 
     /// The dynos of the table, and those that have requests: of this router, or of one that
@@ -159,7 +203,7 @@ impl Admin {
             router: self.router,
             instance: table.instance,
             generation: table.generation,
-            apps: table.apps(),
+            apps: table.apps().len(),
             daemon_connected: self.connected.load(Ordering::Relaxed),
             connections: self.shared.connections.load(Ordering::Relaxed),
             waiting: self.shared.waiting.load(Ordering::Relaxed),

@@ -107,6 +107,11 @@ pub(crate) async fn wait_for_dyno(
 ) -> Result<Arc<App>, Failure> {
     let routes = &worker.shared.routes;
     let _waiting = Waiting::new(&worker.shared.waiting);
+    let stats = Arc::clone(&app.stats);
+    let _counted = stats.waits();
+    let activity = Arc::clone(&app.activity);
+    let _noted = activity.wait();
+    let mut asleep = None;
     let mut changes = routes.changes();
     let deadline = TimerInstant::from_std(started + app.limits.queue);
     loop {
@@ -125,7 +130,9 @@ pub(crate) async fn wait_for_dyno(
             RouteState::Blank => return Err(Failure::Blank),
             RouteState::NoWeb => return Err(Failure::NoWeb),
             RouteState::Crashed => return Err(Failure::Crashed),
-            RouteState::Booting | RouteState::Serving | RouteState::Idle => {}
+            RouteState::Booting | RouteState::Serving => asleep = None,
+            RouteState::Idle if asleep.is_some() => {}
+            RouteState::Idle => asleep = Some(worker.shared.sleepers.want(app.route.id)),
         }
         match tokio::time::timeout_at(deadline, changes.changed()).await {
             Ok(Ok(())) => {}

@@ -16,12 +16,14 @@ use crate::admin::Admin;
 use crate::doors::Doors;
 use crate::ending::Ending;
 use crate::handover::{Before, Estate, listen, report};
+use crate::metrics;
 use crate::run::StartError;
 use crate::settings::Limits;
 use crate::ship::Shipper;
 use crate::sync::Sync;
 use crate::table::Routes;
 use crate::table_file::TableFile;
+use crate::wake::Waker;
 
 /// How often a router that ends looks for a table that its successor has written.
 const FOLLOW: Duration = Duration::from_millis(250);
@@ -31,6 +33,7 @@ pub(crate) struct Control {
     pub(crate) admin: Arc<Admin>,
     pub(crate) socket: AdminSocket,
     pub(crate) sync: Sync,
+    pub(crate) waker: Waker,
     pub(crate) shipper: Shipper,
     pub(crate) doors: Doors,
     pub(crate) file: TableFile,
@@ -48,7 +51,7 @@ pub(crate) struct Control {
 impl Control {
     /// Until the router has ended.
     pub(crate) async fn run(self) {
-        let Control { admin, socket, sync, shipper, doors, file, estate, ending, workers, limits, .. } = self;
+        let Control { admin, socket, sync, waker, shipper, doors, file, estate, ending, workers, limits, .. } = self;
         let mut stopped = self.stopped;
         let (listener, path) = (socket.listener, socket.path);
         let listener = match tokio::net::UnixListener::from_std(listener) {
@@ -63,8 +66,10 @@ impl Control {
         let log_waiting = Arc::clone(&admin.log_waiting);
         let tasks = [
             tokio::spawn(sync.run()),
+            tokio::spawn(waker.run()),
             tokio::spawn(Arc::clone(&admin).run(listener)),
             tokio::spawn(doors.watch_certificate(limits.tls_check)),
+            tokio::spawn(metrics::note(Arc::clone(&admin.shared), limits.recent)),
         ];
         let shipped = tokio::spawn(shipper.run());
         // An error means that whoever could stop us is gone.

@@ -16,6 +16,7 @@ use crate::exchange::{self, Unanswered, Upload, unless_gone};
 use crate::failure::Failure;
 use crate::flow::{Client, Dyno as _};
 use crate::headers::Request;
+use crate::hold;
 use crate::http1::Http1;
 use crate::proxy::Conn;
 use crate::responses::Reply;
@@ -62,12 +63,19 @@ pub(crate) async fn to_app<C: Client, D: Reach>(
     let mut any_good = false;
     let mut connecting = Duration::ZERO;
     let mut repeated = false;
+    let mut held = false;
     let mut upload = Upload::new(request);
     loop {
         let wanted = affinity::wanted(&app, &request.sticky);
         let Some(Choice { upstream, last_try }) = choose(&app, &tried, wanted, shared.started) else {
             if let Some(failure) = last_failure.filter(|_| !app.backends.is_empty()) {
-                return Err(failure);
+                if failure != Failure::ConnectRefused || held {
+                    return Err(failure);
+                }
+                held = true;
+                let waiting = Box::pin(hold::after_refusal(worker, &app, &tried, started));
+                app = unless_gone(conn, client, waiting).await?.ok_or(failure)?;
+                continue;
             }
             flight.dyno = None;
             app = unless_gone(conn, client, Box::pin(wait_for_dyno(worker, app, started))).await??;
@@ -85,7 +93,8 @@ pub(crate) async fn to_app<C: Client, D: Reach>(
             None => {
                 let from = Instant::now();
                 let left = app.limits.queue.saturating_sub(started.elapsed());
-                let connect = Box::pin(D::connect(worker, key, app.limits.connect.min(left)));
+                let connect = D::connect(worker, key, app.limits.connect.min(left));
+                let connect = Box::pin(hold::unless_it_leaves(worker, &upstream, connect));
                 let connected = unless_gone(conn, client, connect).await?;
                 connecting += from.elapsed();
                 match connected {

@@ -4,11 +4,12 @@
 //! `worker` (its connection), `http1` or `http2` (its head), `proxy` (whose it is), `dispatch`
 //! (which dyno), `upstream` (the connection there), `exchange` or `upgrade` (its bytes), and
 //! leaves an entry in `access_log`. Beside the workers one control thread follows the daemon's table (`sync`,
-//! `table_file`), takes access lines to the daemon (`ship`), watches the certificate (`tls`)
+//! `table_file`), takes access lines to the daemon (`ship`), wakes apps that sleep (`wake`), watches the certificate (`tls`)
 //! and answers about the router (`admin`). `run` puts all of it together, `doors` opens the
 //! ports, and `handover` lets a new router take over from one that runs.
 
 mod access_log;
+mod activity;
 mod admin;
 mod admission;
 mod affinity;
@@ -28,12 +29,14 @@ mod flow;
 mod framing;
 mod handover;
 mod headers;
+mod hold;
 mod holder;
 mod http1;
 mod http2;
 mod https_policy;
 mod listen;
 mod load;
+mod metrics;
 pub mod notify;
 mod pages;
 mod proxy;
@@ -41,6 +44,7 @@ mod responses;
 mod run;
 mod settings;
 mod ship;
+mod stats;
 mod stopping;
 mod sync;
 mod table;
@@ -48,6 +52,7 @@ mod table_file;
 mod tls;
 mod upgrade;
 mod upstream;
+mod wake;
 mod worker;
 
 pub use admin::{BackendStatus, Status};

@@ -3,7 +3,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use hyper::header::STRICT_TRANSPORT_SECURITY;
 use hyper::{StatusCode, Version};
@@ -25,6 +24,7 @@ use crate::https_policy;
 use crate::load::OnApp;
 use crate::pages::{self, Ask, Page};
 use crate::responses::Reply;
+use crate::stats::count;
 use crate::table::{App, Destination};
 use crate::upgrade;
 use crate::upstream::Reach;
@@ -79,7 +79,10 @@ pub(crate) fn route(conn: &Conn, request: Box<Request>, host: &str) -> Received 
     }
     match table.find(host) {
         Some(destination) => Received::Accepted(request, destination),
-        None if table.known => Received::Refused(pages::no_such_app(request.json), Some(request)),
+        None if table.known => {
+            count(&conn.worker.shared.totals.unknown_hosts);
+            Received::Refused(pages::no_such_app(request.json), Some(request))
+        }
         None => Received::Refused(pages::no_table(request.json), Some(request)),
     }
 }
@@ -102,7 +105,8 @@ pub(crate) async fn handle<C: ClientSide>(
 ) {
     match destination {
         Destination::App(app) => {
-            let flight = Flight::new(request.seen(app.route.id, conn.tls), conn.worker.log.clone());
+            let seen = request.seen(app.route.id, conn.tls);
+            let flight = Flight::new(seen, conn.worker.log.clone(), Arc::clone(&app.stats));
             if app.route.rules.http2 {
                 request.upgrades = false;
                 to_app::<C, Http2Dyno>(conn, client, alarm, request, app, flight).await;
@@ -144,7 +148,7 @@ async fn to_app<C: ClientSide, D: Reach>(
     app: Arc<App>,
     mut flight: Flight,
 ) {
-    let started = Instant::now();
+    let started = flight.started;
     let answered = match before(conn, &app, request, &flight) {
         Ok(on_app) => {
             flight.app = Some(on_app);

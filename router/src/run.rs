@@ -22,10 +22,12 @@ use crate::handover::{Estate, Handover, Predecessor};
 use crate::listen::{Inherited, ListenError, bind};
 use crate::settings::Settings;
 use crate::ship::Shipper;
+use crate::stats::Totals;
 use crate::sync::Sync;
 use crate::table::Routes;
 use crate::table_file::TableFile;
 use crate::tls::{self, Certificates};
+use crate::wake::Waker;
 use crate::worker::{self, Shared};
 
 /// Why a router doesn't start.
@@ -149,6 +151,8 @@ fn begin(
         connections: AtomicUsize::new(0),
         waiting: AtomicUsize::new(0),
         https_port: Arc::default(),
+        totals: Totals::default(),
+        sleepers: Arc::default(),
     });
     if let Some(port) = settings.https_port {
         shared.https_port.set(port);
@@ -183,7 +187,7 @@ fn begin(
         inlets.push(inlet);
         let (shared, log, stopped) = (Arc::clone(&shared), log.clone(), stopped.clone());
         let run = move || {
-            if let Err(error) = worker::run(shared, log, listeners, stopped) {
+            if let Err(error) = worker::run(number, shared, log, listeners, stopped) {
                 tracing::error!("A worker can't run: {error}");
             }
         };
@@ -226,6 +230,8 @@ fn begin(
         limits: limits.clone(),
         waiting: Arc::clone(&log_waiting),
     };
+    let waker =
+        Waker { socket: settings.control_socket(), sleepers: Arc::clone(&shared.sleepers), limits: limits.clone() };
     let socket = AdminSocket::bind(settings.admin_socket())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -276,6 +282,7 @@ fn begin(
         admin,
         socket,
         sync,
+        waker,
         shipper,
         doors,
         file,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use paas_domain::route::Rules;
+use paas_domain::route::{Rules, usual};
 
 /// What the command line and the environment say.
 #[derive(Debug, Clone, Parser)]
@@ -96,6 +96,9 @@ pub struct Limits {
     pub connect: Duration,
     /// How long a dyno that couldn't be connected to is left alone.
     pub quarantine: Duration,
+    /// How long a request whose dynos all refuse it waits for the daemon to learn of their end
+    /// (H21 after that).
+    pub hold: Duration,
     /// Dynos tried for one request.
     pub attempts: usize,
     /// Waiting for a dyno and connecting, together (H20).
@@ -145,6 +148,8 @@ pub struct Limits {
     pub log_batch: usize,
     /// Unused connections kept to one dyno by one worker.
     pub upstream_idle_max: usize,
+    /// Each app's counts are noted as often; what is recent is one to two such times old.
+    pub recent: Duration,
 }
 
 /// The limits of one app's requests: the router's, but where the app has rules of its own.
@@ -174,14 +179,15 @@ impl AppLimits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            connect: Duration::from_secs(5),
+            connect: Duration::from_millis(usual::CONNECT_MS),
             quarantine: Duration::from_secs(5),
+            hold: Duration::from_secs(5),
             attempts: 10,
-            queue: Duration::from_secs(75),
-            concurrency: 200,
+            queue: Duration::from_millis(usual::QUEUE_MS),
+            concurrency: usual::CONCURRENCY,
             tunnels: 10_000,
-            first_byte: Duration::from_secs(30),
-            idle: Duration::from_secs(55),
+            first_byte: Duration::from_millis(usual::FIRST_BYTE_MS),
+            idle: Duration::from_millis(usual::IDLE_MS),
             upstream_keepalive: Duration::from_secs(90),
             upstream_fresh: Duration::from_secs(1),
             repeat: Duration::from_secs(1),
@@ -200,6 +206,7 @@ impl Default for Limits {
             log_bytes: 8 * 1024 * 1024,
             log_batch: 2000,
             upstream_idle_max: 512,
+            recent: Duration::from_secs(150),
         }
     }
 }

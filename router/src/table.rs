@@ -11,12 +11,14 @@ use paas_domain::route::{AppRoute, Backend, ControlRoute, HostIndex, RouteTable,
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::activity::Activity;
 use crate::affinity;
 use crate::certificates::AppCertificates;
 use crate::challenge::Challenges;
 use crate::https_policy;
 use crate::load::Load;
 use crate::settings::{AppLimits, Limits};
+use crate::stats::AppStats;
 
 /// A table made ready for requests.
 #[derive(Debug)]
@@ -39,8 +41,12 @@ pub(crate) struct App {
     pub(crate) route: AppRoute,
     pub(crate) backends: Vec<Arc<Upstream>>,
     pub(crate) limits: AppLimits,
+    /// When it was last asked for.
+    pub(crate) activity: Arc<Activity>,
     /// What it has going on.
     pub(crate) load: Arc<Load>,
+    /// What was counted of it.
+    pub(crate) stats: Arc<AppStats>,
     /// What its responses say of HTTPS.
     pub(crate) hsts: Option<HeaderValue>,
 }
@@ -63,17 +69,19 @@ pub(crate) struct Upstream {
     pub(crate) app: Uuid,
     /// Its value in the cookie of session affinity.
     pub(crate) token: String,
+    activity: Arc<Activity>,
     in_flight: AtomicU32,
     quarantined_until: AtomicU64,
 }
 
 impl Upstream {
-    fn new(backend: &Backend, app: Uuid) -> Upstream {
+    fn new(backend: &Backend, app: Uuid, activity: Arc<Activity>) -> Upstream {
         Upstream {
             backend: backend.clone(),
             dyno: backend.dyno.as_str().into(),
             app,
             token: affinity::token(app, backend.id),
+            activity,
             in_flight: AtomicU32::new(0),
             quarantined_until: AtomicU64::new(0),
         }
@@ -111,12 +119,14 @@ pub(crate) struct OnDyno(pub(crate) Arc<Upstream>);
 impl OnDyno {
     pub(crate) fn new(upstream: Arc<Upstream>) -> OnDyno {
         upstream.in_flight.fetch_add(1, Ordering::Relaxed);
+        upstream.activity.touch();
         OnDyno(upstream)
     }
 }
 
 impl Drop for OnDyno {
     fn drop(&mut self) {
+        self.0.activity.touch();
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -129,20 +139,24 @@ pub(crate) enum Destination {
 }
 
 impl Snapshot {
-    fn new(table: RouteTable, limits: &Limits, known: bool, kept: &mut Kept, before: &AppCertificates) -> Snapshot {
-        let certificates = AppCertificates::new(&table.certificates, before);
+    fn new(table: RouteTable, limits: &Limits, known: bool, kept: &mut Kept, before: Option<&Snapshot>) -> Snapshot {
+        let no_certificates = AppCertificates::default();
+        let known_certificates = before.map_or(&no_certificates, |before| &before.certificates);
+        let certificates = AppCertificates::new(&table.certificates, known_certificates);
         let index = HostIndex::new(&table);
         let challenges = Challenges::new(table.challenges);
         let mut apps = Vec::with_capacity(table.apps.len());
         let mut by_id = HashMap::with_capacity(table.apps.len());
         for route in table.apps {
+            let known = before.and_then(|before| before.app(route.id));
+            let activity = known.map_or_else(|| Arc::new(Activity::new()), |app| Arc::clone(&app.activity));
             let backends = route
                 .backends
                 .iter()
                 .map(|backend| {
                     let before = kept.upstreams.get(&(route.id, backend.id)).and_then(Weak::upgrade);
                     before.filter(|before| before.backend == *backend).unwrap_or_else(|| {
-                        let new = Arc::new(Upstream::new(backend, route.id));
+                        let new = Arc::new(Upstream::new(backend, route.id, Arc::clone(&activity)));
                         kept.upstreams.insert((route.id, backend.id), Arc::downgrade(&new));
                         new
                     })
@@ -155,8 +169,13 @@ impl Snapshot {
                 kept.loads.insert(route.id, Arc::downgrade(&new));
                 new
             });
+            let stats = kept.stats.get(&route.id).and_then(Weak::upgrade).unwrap_or_else(|| {
+                let new = Arc::default();
+                kept.stats.insert(route.id, Arc::downgrade(&new));
+                new
+            });
             let hsts = route.rules.hsts.as_ref().and_then(https_policy::hsts);
-            apps.push(Arc::new(App { route, backends, limits, load, hsts }));
+            apps.push(Arc::new(App { route, backends, limits, activity, load, stats, hsts }));
         }
         Snapshot {
             instance: table.instance,
@@ -192,8 +211,8 @@ impl Snapshot {
             .is_some_and(|app| app.backends.iter().any(|other| other.backend == upstream.backend))
     }
 
-    pub(crate) fn apps(&self) -> usize {
-        self.apps.len()
+    pub(crate) fn apps(&self) -> &[Arc<App>] {
+        &self.apps
     }
 
     /// Every dyno that takes requests.
@@ -209,6 +228,8 @@ struct Kept {
     upstreams: HashMap<(Uuid, Uuid), Weak<Upstream>>,
     /// By app.
     loads: HashMap<Uuid, Weak<Load>>,
+    /// By app.
+    stats: HashMap<Uuid, Weak<AppStats>>,
 }
 
 /// The current table, and word of its changes.
@@ -224,7 +245,7 @@ impl Routes {
     pub(crate) fn new(table: Option<RouteTable>, limits: Limits) -> Routes {
         let mut kept = Kept::default();
         let known = table.is_some();
-        let snapshot = Snapshot::new(table.unwrap_or_default(), &limits, known, &mut kept, &AppCertificates::default());
+        let snapshot = Snapshot::new(table.unwrap_or_default(), &limits, known, &mut kept, None);
         Routes {
             current: ArcSwap::from_pointee(snapshot),
             changed: watch::Sender::new(0),
@@ -245,10 +266,11 @@ impl Routes {
     /// Replaces the table.
     pub(crate) fn publish(&self, table: RouteTable) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = Snapshot::new(table, &self.limits, true, &mut kept, &self.current.load().certificates);
+        let snapshot = Snapshot::new(table, &self.limits, true, &mut kept, Some(&self.current.load()));
         self.current.store(Arc::new(snapshot));
         kept.upstreams.retain(|_, upstream| upstream.strong_count() > 0);
         kept.loads.retain(|_, load| load.strong_count() > 0);
+        kept.stats.retain(|_, stats| stats.strong_count() > 0);
         drop(kept);
         self.changed.send_modify(|count| *count += 1);
     }

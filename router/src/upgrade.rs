@@ -25,6 +25,8 @@ pub(crate) async fn join<C: Client, D: Dyno>(
     if let Some(on_app) = flight.as_mut().and_then(|flight| flight.app.as_mut()) {
         on_app.becomes_tunnel();
     }
+    let stats = flight.as_ref().map(Flight::stats);
+    let _counted = stats.as_ref().map(|stats| stats.tunnel());
     client.go_raw();
     dyno.go_raw();
     let mut last = Instant::now();

@@ -25,9 +25,11 @@ use crate::headers::Client;
 use crate::https_policy::HttpsPort;
 use crate::proxy::Conn;
 use crate::settings::Limits;
+use crate::stats::{Totals, count, this_is_worker};
 use crate::stopping::Stopping;
 use crate::table::Routes;
 use crate::upstream::Pool;
+use crate::wake::Sleepers;
 use crate::{http1, http2};
 
 /// Bytes that are read at once at most.
@@ -44,6 +46,10 @@ pub(crate) struct Shared {
     /// Requests that wait for a dyno to come up.
     pub(crate) waiting: AtomicUsize,
     pub(crate) https_port: Arc<HttpsPort>,
+    /// What is counted for no app.
+    pub(crate) totals: Totals,
+    /// Apps that sleep and are waited for.
+    pub(crate) sleepers: Arc<Sleepers>,
 }
 
 /// A listener for a worker to take connections from.
@@ -87,11 +93,13 @@ impl Worker {
 /// Runs a worker on this thread until `stop` is set and what was begun is done, or the
 /// time for that is over.
 pub(crate) fn run(
+    number: usize,
     shared: Arc<Shared>,
     log: AccessLog,
     listeners: mpsc::UnboundedReceiver<Listening>,
     stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
+    this_is_worker(number);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, work(shared, log, listeners, stop));
@@ -205,6 +213,7 @@ async fn refused(error: &std::io::Error) {
 fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16, tls: Option<TlsAcceptor>) {
     let worker = Rc::clone(worker);
     let alive = worker.alive();
+    count(&worker.shared.totals.accepted);
     // Without it only latency suffers.
     let _ = stream.set_nodelay(true);
     let client = Client { address: peer.ip(), port, https: tls.is_some() };
@@ -235,8 +244,12 @@ async fn handshake(
     stream: TcpStream,
     acceptor: TlsAcceptor,
 ) -> Option<(Conn, TlsStream<TcpStream>, bool)> {
-    let limit = conn.worker.shared.limits.handshake;
-    let mut stream = tokio::time::timeout(limit, acceptor.accept(stream)).await.ok()?.ok()?;
+    let shared = Arc::clone(&conn.worker.shared);
+    let (limit, totals) = (shared.limits.handshake, &shared.totals);
+    let Ok(Ok(mut stream)) = tokio::time::timeout(limit, acceptor.accept(stream)).await else {
+        count(&totals.handshakes_failed);
+        return None;
+    };
     if stream.get_ref().1.alpn_protocol() == Some(challenge::ALPN) {
         // The handshake was all that is asked.
         let _ = tokio::time::timeout(limit, stream.shutdown()).await;
@@ -245,9 +258,11 @@ async fn handshake(
     let session = stream.get_ref().1;
     let http2 = session.alpn_protocol() == Some(b"h2");
     conn.server_name = session.server_name().map(Into::into);
-    conn.tls = Some(match session.protocol_version() {
-        Some(ProtocolVersion::TLSv1_3) => "tls1.3",
-        Some(_) | None => "tls1.2",
-    });
+    let (version, counted) = match session.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => ("tls1.3", &totals.tls13),
+        Some(_) | None => ("tls1.2", &totals.tls12),
+    };
+    count(counted);
+    conn.tls = Some(version);
     Some((conn, stream, http2))
 }

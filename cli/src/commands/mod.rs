@@ -34,6 +34,8 @@ pub(crate) mod regions;
 pub(crate) mod registry;
 pub(crate) mod releases;
 pub(crate) mod reviewapps;
+pub(crate) mod router;
+pub(crate) mod routing;
 pub(crate) mod run;
 pub(crate) mod scale;
 pub(crate) mod sessions;

@@ -46,6 +46,8 @@ mod refused;
 mod regions;
 mod releases;
 mod reviews;
+mod router;
+mod routing;
 pub mod scopes;
 mod services;
 pub mod shown;
@@ -114,6 +116,8 @@ pub fn endpoints() -> Endpoints {
         .merge(regions::routes())
         .merge(releases::routes())
         .merge(reviews::routes())
+        .merge(router::routes())
+        .merge(routing::routes())
         .merge(services::routes())
         .merge(slugs::routes())
         .merge(sni_endpoints::routes())

@@ -132,7 +132,7 @@ pub(super) fn formation(app: &App, process: &Process) -> wire::Formation {
 }
 
 pub(super) fn dyno(app: &App, dyno: &store::dynos::Dyno, attach_url: Option<String>) -> wire::Dyno {
-    use wire::DynoState::{Crashed, Down, Starting, Up};
+    use wire::DynoState::{Crashed, Down, Idle, Starting, Up};
     wire::Dyno {
         app: app_ref(app),
         attach_url,
@@ -146,6 +146,7 @@ pub(super) fn dyno(app: &App, dyno: &store::dynos::Dyno, attach_url: Option<Stri
             "starting" => Starting,
             "up" => Up,
             "crashed" => Crashed,
+            "idle" => Idle,
             _ => Down,
         },
         kind: dyno.process_type.clone(),

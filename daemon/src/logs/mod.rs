@@ -91,6 +91,9 @@ pub trait LogStore: Send + Sync {
     /// Removes all lines of an app; later lines for it are dropped. Gone is success.
     async fn remove(&self, app_id: Uuid) -> Result<()>;
 
+    /// Lines that were written since the daemon's start.
+    fn written(&self) -> u64;
+
     /// The apps of which there are lines from before.
     async fn apps(&self) -> Result<Vec<Uuid>>;
 

@@ -238,6 +238,8 @@ async fn begin(p: &Platform, actor: &Actor, new: New<'_>) -> Result<(Change, App
             route_state: None,
             acm: false,
             acm_chosen: false,
+            idle_after: None,
+            idle_since: None,
             created_at: now,
             updated_at: now,
             released_at: None,

@@ -10,12 +10,13 @@ use paas_domain::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Actor, Platform, apps::sentence, releases};
+use super::{Actor, Platform, apps::sentence, idle, releases};
 use crate::{
     context::new_id,
     error::{Error, Result},
     secret,
     store::{
+        self,
         apps::App,
         dynos::{self, Dyno},
         events::Event,
@@ -60,16 +61,17 @@ const LONGEST_LIFE: i64 = 86_400;
 
 /// The dynos of an app that users care for. Of two generations of one name both are there.
 pub async fn list(p: &Platform, app: &App) -> Result<Vec<Dyno>> {
-    Ok(dynos::list(&mut p.db.read().await?, app.id)
-        .await?
-        .into_iter()
-        .filter(|dyno| dyno.phase != "exited" && dyno.phase != "stopping")
-        .collect())
+    let mut c = p.db.read().await?;
+    let mut rows = dynos::list(&mut c, app.id).await?;
+    rows.retain(|dyno| dyno.phase != "exited" && dyno.phase != "stopping");
+    idle::shown(&mut c, app, rows).await
 }
 
 /// One of them, by name (`web.1`) or identity; of two of one name the newer.
 pub async fn find(p: &Platform, app: &App, name: &str) -> Result<Dyno> {
-    named(dynos::list(&mut p.db.read().await?, app.id).await?, name)
+    let mut c = p.db.read().await?;
+    let rows = dynos::list(&mut c, app.id).await?;
+    named(idle::shown(&mut c, app, rows).await?, name)
 }
 
 fn named(rows: Vec<Dyno>, name: &str) -> Result<Dyno> {
@@ -95,8 +97,12 @@ pub async fn restart(p: &Platform, actor: &Actor, app: &App, which: &Which) -> R
         }
         Which::One(name) => {
             let dyno = find(p, app, name).await?;
-            let what = if dyno.kind == "formation" { "restart" } else { "stop" };
-            dynos::request(&mut change, dyno.id, what, now).await?;
+            if dyno.phase == "idle" {
+                store::apps::set_idle_since(&mut change, app.id, None).await?;
+            } else {
+                let what = if dyno.kind == "formation" { "restart" } else { "stop" };
+                dynos::request(&mut change, dyno.id, what, now).await?;
+            }
             dyno.name()
         }
     };
@@ -113,7 +119,8 @@ pub async fn stop(p: &Platform, actor: &Actor, app: &App, which: &Which) -> Resu
     let live = |dyno: &&Dyno| matches!(dyno.phase.as_str(), "starting" | "up");
     let (which, told): (Vec<Uuid>, String) = match which {
         Which::One(name) => {
-            let dyno = named(rows, name)?;
+            let dyno = named(idle::shown(&mut change, app, rows).await?, name)?;
+            // One that sleeps has no row to ask anything of, and nothing to stop.
             (vec![dyno.id], dyno.name())
         }
         Which::Type(kind) => {

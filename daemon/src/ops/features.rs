@@ -43,8 +43,45 @@ pub const LOG_RUNTIME_METRICS: &str = "log-runtime-metrics";
 /// New web dynos start before the old ones stop.
 pub const PREBOOT: &str = "preboot";
 
+/// Visitors come back to the dyno that answered first.
+pub const SESSION_AFFINITY: &str = "http-session-affinity";
+
+/// The router speaks HTTP/2 with dynos.
+pub const HTTP2_TO_DYNOS: &str = "http2-to-dynos";
+
+/// Web dynos sleep while nobody asks for the app.
+pub const WEB_IDLING: &str = "web-idling";
+
 /// Those of apps, by name.
-pub const OF_APPS: [Known; 3] = [
+pub const OF_APPS: [Known; 7] = [
+    Known {
+        name: "http-routing-2-dot-0",
+        display_name: "Router 2.0",
+        description: "Route requests as Heroku's Router 2.0 does, HTTP/2 included; always on",
+        doc_url: "https://devcenter.heroku.com/articles/http-routing",
+        state: "general",
+        default: true,
+        fixed: Some("http-routing-2-dot-0 is always on: there is no older router here."),
+    },
+    Known {
+        name: SESSION_AFFINITY,
+        display_name: "Session affinity",
+        description: "Send each visitor to the web dyno that answered first, for as long as it is up",
+        doc_url: "https://devcenter.heroku.com/articles/session-affinity",
+        state: "general",
+        default: false,
+        fixed: None,
+    },
+    Known {
+        name: HTTP2_TO_DYNOS,
+        display_name: "HTTP/2 to dynos",
+        description: "Speak HTTP/2 with web dynos, without TLS and by prior knowledge (h2c), as gRPC needs it",
+        // Not one of Heroku's.
+        doc_url: "https://devcenter.heroku.com/articles/http-routing",
+        state: "general",
+        default: false,
+        fixed: None,
+    },
     Known {
         name: LOG_RUNTIME_METRICS,
         display_name: "Runtime metrics in the log",
@@ -71,6 +108,15 @@ pub const OF_APPS: [Known; 3] = [
         state: "public",
         default: true,
         fixed: Some("runtime-dyno-metadata is always on: every dyno gets HEROKU_APP_NAME and its like."),
+    },
+    Known {
+        name: WEB_IDLING,
+        display_name: "Web idling",
+        description: "Let web dynos sleep after half an hour without a request; the next request wakes them and waits",
+        doc_url: "https://devcenter.heroku.com/articles/eco-dyno-hours#dyno-sleeping",
+        state: "general",
+        default: false,
+        fixed: None,
     },
 ];
 
@@ -123,7 +169,13 @@ pub async fn of_app(p: &Platform, app: &App) -> Result<Vec<Feature>> {
 /// Whether one is on for an app.
 pub async fn is_on(c: &mut Conn, app_id: Uuid, name: &str) -> Result<bool> {
     let default = APPS.iter().any(|known| known.name == name && known.default);
-    Ok(features::is_on(c, app_id, name).await?.unwrap_or(default))
+    Ok(features::find(c, app_id, name).await?.map_or(default, |row| row.enabled))
+}
+
+/// Since when one is on that has to be switched on.
+pub async fn on_since(c: &mut Conn, app_id: Uuid, name: &str) -> Result<Option<DateTime<Utc>>> {
+    let row = features::find(c, app_id, name).await?;
+    Ok(row.filter(|row| row.enabled).map(|row| row.updated_at))
 }
 
 /// One of an app; `is_it` tells it by name or identity.

@@ -23,16 +23,20 @@ pub mod dynos;
 pub mod features;
 pub mod formation;
 pub mod guesses;
+pub mod idle;
 pub mod inside;
 pub mod log_drains;
 pub mod logs;
 pub mod members;
+pub mod metrics;
 pub mod oauth;
 pub mod outward;
 pub mod pipelines;
 pub mod releases;
 pub mod repos;
 pub mod reviews;
+pub mod router;
+pub mod routing;
 pub mod scopes;
 pub mod scripts;
 pub mod setups;
@@ -87,6 +91,8 @@ pub struct Platform {
     pub board: status::Board,
     /// Wrong passwords of late.
     pub guesses: guesses::Guesses,
+    /// What is counted while it runs.
+    pub counts: metrics::Counts,
 }
 
 impl Platform {

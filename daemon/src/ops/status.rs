@@ -7,13 +7,9 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::UnixStream,
-    sync::Mutex,
-};
+use tokio::sync::Mutex;
 
-use super::Platform;
+use super::{Platform, router};
 use crate::store;
 
 /// How long an answer counts: whoever asks needs no credentials, and must not be a burden.
@@ -113,21 +109,9 @@ async fn look(p: &Platform) -> Vec<(System, Severity, &'static str, &'static str
         found.push((System::Data, Severity::Yellow, "The container engine does not answer", text));
         found.push((System::Tools, Severity::Yellow, "The container engine does not answer", text));
     }
-    if router(p).await.is_none() {
+    if router::ask(&p.cx.path(router::SOCKET), "/status").await.is_err() {
         let text = "Apps can't be reached from outside until it does.";
         found.push((System::Apps, Severity::Red, "The router does not answer", text));
     }
     found
-}
-
-/// The first line of what the router says of itself.
-async fn router(p: &Platform) -> Option<()> {
-    let ask = async {
-        let mut stream = UnixStream::connect(p.cx.path("run/router.sock")).await.ok()?;
-        stream.write_all(b"GET /status HTTP/1.1\r\nHost: router\r\nConnection: close\r\n\r\n").await.ok()?;
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer).await.ok()?;
-        answer.ends_with(b" 200").then_some(())
-    };
-    tokio::time::timeout(PATIENCE, ask).await.ok().flatten()
 }

@@ -46,6 +46,10 @@ pub struct App {
     pub acm: bool,
     /// Somebody has said so, or that they are not to be.
     pub acm_chosen: bool,
+    /// Seconds without a request after which its web dynos may sleep, where it says.
+    pub idle_after: Option<i64>,
+    /// Since when they sleep; void where something of it was changed since (`ops::idle`).
+    pub idle_since: Option<DateTime<Utc>>,
     /// When made.
     pub created_at: DateTime<Utc>,
     /// When last changed.
@@ -263,6 +267,29 @@ pub async fn remove_collaborator(c: &mut Conn, app_id: Uuid, user_id: Uuid) -> S
 /// What the router is told of an app besides its dynos.
 pub async fn set_route_state(c: &mut Conn, id: Uuid, state: &str) -> StoreResult<()> {
     execute!(c, "update apps set route_state = $2 where id = $1", id, state)?;
+    Ok(())
+}
+
+/// Those that have switched something on, by id.
+pub async fn with_feature(c: &mut Conn, name: &str) -> StoreResult<Vec<App>> {
+    rows!(
+        c,
+        App,
+        fetch_all,
+        "select * from apps where not deleting and id in (select app_id from app_features where name = $1 and enabled) order by id",
+        name
+    )
+}
+
+/// After how many seconds without a request its web dynos may sleep; none: as usual.
+pub async fn set_idle_after(c: &mut Conn, id: Uuid, seconds: Option<i64>, now: DateTime<Utc>) -> StoreResult<()> {
+    execute!(c, "update apps set idle_after = $2, updated_at = $3 where id = $1", id, seconds, now)?;
+    Ok(())
+}
+
+/// Its web dynos sleep since then, or no longer.
+pub async fn set_idle_since(c: &mut Conn, id: Uuid, since: Option<DateTime<Utc>>) -> StoreResult<()> {
+    execute!(c, "update apps set idle_since = $2 where id = $1", id, since)?;
     Ok(())
 }
 

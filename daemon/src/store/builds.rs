@@ -198,3 +198,9 @@ pub async fn ahead(c: &mut Conn, build: &Build) -> StoreResult<i64> {
     )?;
     Ok(count)
 }
+
+/// How many builds are `queued`, or `pending` (under way).
+pub async fn count(c: &mut Conn, status: &str) -> StoreResult<i64> {
+    let (count,): (i64,) = rows!(c, (i64,), fetch_one, "select count(*) from builds where status = $1", status)?;
+    Ok(count)
+}

@@ -28,17 +28,9 @@ pub async fn list(c: &mut Conn, app_id: Uuid) -> StoreResult<Vec<AppFeature>> {
     rows!(c, AppFeature, fetch_all, "select * from app_features where app_id = $1 order by name", app_id)
 }
 
-/// Whether one is on, where it was ever switched.
-pub async fn is_on(c: &mut Conn, app_id: Uuid, name: &str) -> StoreResult<Option<bool>> {
-    let row: Option<(bool,)> = rows!(
-        c,
-        (bool,),
-        fetch_optional,
-        "select enabled from app_features where app_id = $1 and name = $2",
-        app_id,
-        name
-    )?;
-    Ok(row.map(|(enabled,)| enabled))
+/// One, where it was ever switched.
+pub async fn find(c: &mut Conn, app_id: Uuid, name: &str) -> StoreResult<Option<AppFeature>> {
+    rows!(c, AppFeature, fetch_optional, "select * from app_features where app_id = $1 and name = $2", app_id, name)
 }
 
 /// Switches one.
@@ -52,4 +44,9 @@ pub async fn put(c: &mut Conn, app_id: Uuid, name: &str, enabled: bool, now: Dat
         now
     )?;
     Ok(())
+}
+
+/// Those of one name, of all apps where it was ever switched.
+pub async fn of_name(c: &mut Conn, name: &str) -> StoreResult<Vec<AppFeature>> {
+    rows!(c, AppFeature, fetch_all, "select * from app_features where name = $1", name)
 }

@@ -31,6 +31,7 @@ pub mod profiles;
 pub mod promotions;
 pub mod releases;
 pub mod review_apps;
+pub mod routing;
 pub mod scripts;
 pub mod settings;
 pub mod slugs;

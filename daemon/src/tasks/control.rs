@@ -1,4 +1,4 @@
-//! The control socket: where the router gets its table and leaves its lines.
+//! The control socket: where the router gets its table, leaves its lines and wakes apps.
 
 use std::{collections::HashSet, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
@@ -9,12 +9,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use paas_domain::route::LogBatch;
+use paas_domain::route::{LogBatch, Wake};
 use tokio::{net::UnixListener, sync::watch};
 use uuid::Uuid;
 
 use super::routes::Routes;
-use crate::{api::error::ApiError, logs::LogSink};
+use crate::{api::error::ApiError, logs::LogSink, ops::idle};
 
 /// How long a router's question is held when there is nothing newer.
 const HOLD: Duration = Duration::from_secs(25);
@@ -57,6 +57,7 @@ pub async fn serve(listener: UnixListener, routes: Routes, logs: LogSink, mut st
     let app = Router::new()
         .route("/router/table", get(table))
         .route("/router/log", post(log))
+        .route("/router/wake", post(wake))
         .layer(axum::extract::DefaultBodyLimit::max(64 * 1024 * 1024))
         .with_state(Control { routes, logs });
     let ended = async move {
@@ -88,6 +89,16 @@ async fn table(State(control): State<Control>, Query(After { after, have, instan
         }
         Ok(Err(_)) | Err(_) => StatusCode::NO_CONTENT.into_response(),
     }
+}
+
+/// Somebody has asked for apps that sleep. Those that are awake already are let be.
+async fn wake(State(control): State<Control>, Json(Wake { apps }): Json<Wake>) -> Result<StatusCode, ApiError> {
+    for app_id in apps {
+        if idle::wake(control.routes.platform(), app_id).await? {
+            tracing::info!(app.id = %app_id, "an app is woken by its first request");
+        }
+    }
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn log(State(control): State<Control>, Json(mut batch): Json<LogBatch>) -> Result<StatusCode, ApiError> {

@@ -13,14 +13,10 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::UnixStream,
-    sync::watch,
-};
+use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::context::Context;
+use crate::{context::Context, ops::router};
 
 /// How often it looks whether the router answers.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -30,22 +26,17 @@ const BOOT: Duration = Duration::from_secs(10);
 
 /// Where the router answers for its state.
 pub fn status_socket(cx: &Context) -> PathBuf {
-    cx.path("run/router.sock")
+    cx.path(router::SOCKET)
 }
 
 /// What the router says of itself; nothing when none answers.
 pub async fn status(socket: &Path) -> Option<serde_json::Value> {
-    let ask = async {
-        let mut stream = UnixStream::connect(socket).await.ok()?;
-        stream.write_all(b"GET /status HTTP/1.1\r\nHost: router\r\nConnection: close\r\n\r\n").await.ok()?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.ok()?;
-        let text = String::from_utf8_lossy(&answer).into_owned();
-        let (_, body) = text.split_once("\r\n\r\n")?;
-        let (from, to) = (body.find('{')?, body.rfind('}')?);
-        serde_json::from_str(body.get(from..=to)?).ok()
-    };
-    tokio::time::timeout(Duration::from_secs(2), ask).await.ok().flatten()
+    ask(socket, "/status").await
+}
+
+/// What the router answers to a question; nothing when none answers as it should.
+pub async fn ask<T: serde::de::DeserializeOwned>(socket: &Path, path: &str) -> Option<T> {
+    serde_json::from_slice(&router::ask(socket, path).await.ok()?).ok()
 }
 
 /// The dynos that the router has requests on, in its table or out of it; none when it does

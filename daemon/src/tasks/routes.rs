@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 use crate::{
     error::Result,
-    ops::{self, Platform, config, spec},
-    store::{acme, apps, domains, dynos, releases, sni_endpoints},
+    ops::{self, Platform, config, features, spec},
+    store::{self, acme, apps, domains, dynos, releases, sni_endpoints},
 };
 
 /// A router that has not asked for so long is gone: one that waits asks again after 25 s.
@@ -187,6 +187,11 @@ impl Routes {
         });
     }
 
+    /// What it is made from.
+    pub fn platform(&self) -> &Platform {
+        &self.inner.p
+    }
+
     /// The table, to be read or waited on.
     pub fn table(&self) -> watch::Receiver<Arc<RouteTable>> {
         self.inner.table.subscribe()
@@ -214,6 +219,7 @@ impl Routes {
             backends.entry(dyno.app_id).or_default().push(Backend { dyno: dyno.name(), id: dyno.id, addr });
         }
         let current: HashMap<Uuid, Uuid> = releases::all_current(&mut c).await?.into_iter().collect();
+        let mut rules = self.rules(&mut c).await?;
         let mut routes = Vec::with_capacity(all.len());
         for app in all.into_iter().filter(|app| !app.deleting) {
             let pages = match current.get(&app.id) {
@@ -229,6 +235,7 @@ impl Routes {
                 state: match app.route_state.as_deref() {
                     Some("no-web") => RouteState::NoWeb,
                     Some("crashed") => RouteState::Crashed,
+                    Some("idle") => RouteState::Idle,
                     Some("booting") => RouteState::Booting,
                     Some("serving") if backends.is_empty() => RouteState::Booting,
                     Some("serving") => RouteState::Serving,
@@ -238,7 +245,7 @@ impl Routes {
                 error_page_url: pages.error,
                 maintenance_page_url: pages.maintenance,
                 backends,
-                rules: Rules::default(),
+                rules: rules.remove(&app.id).unwrap_or_default(),
                 name: app.name,
             });
         }
@@ -273,6 +280,19 @@ impl Routes {
             certificates.push(Certificate { id: row.certificate_id, hosts, chain: row.certificate_chain, key });
         }
         Ok(certificates)
+    }
+
+    /// How apps are treated that are not as all the others.
+    async fn rules(&self, c: &mut store::Conn) -> Result<HashMap<Uuid, Rules>> {
+        let rows = store::routing::all(c).await?;
+        let mut rules: HashMap<Uuid, Rules> = rows.iter().map(|row| (row.app_id, ops::routing::rules(row))).collect();
+        for row in store::features::of_name(c, features::SESSION_AFFINITY).await? {
+            rules.entry(row.app_id).or_default().affinity = row.enabled;
+        }
+        for row in store::features::of_name(c, features::HTTP2_TO_DYNOS).await? {
+            rules.entry(row.app_id).or_default().http2 = row.enabled;
+        }
+        Ok(rules)
     }
 
     /// What an app's current release says of pages; read once.
@@ -326,7 +346,7 @@ pub async fn run(routes: Routes, mut stop: watch::Receiver<bool>) {
         tokio::select! {
             wake = wakes.recv() => match wake {
                 Ok(wake) => {
-                    let touches = ["app.", "domain.", "config.", "release.", "sni-endpoint."];
+                    let touches = ["app.", "domain.", "config.", "release.", "sni-endpoint.", "routing.", "feature."];
                     if !touches.iter().any(|prefix| wake.kind.starts_with(prefix)) {
                         continue;
                     }

@@ -108,9 +108,11 @@ pub fn server_config(files: &Files) -> Result<Arc<rustls::ServerConfig>, TlsErro
     Ok(Arc::new(config))
 }
 
+/// The platform's own names stand there beside the wildcard: clients don't take one right below a
+/// name of one part, which is what `*.localhost` is.
 fn names(base: &str) -> Vec<String> {
-    let mut names: Vec<String> = [base.to_owned(), format!("*.{base}")].into();
-    for name in ["localhost", "*.localhost", "127.0.0.1", "::1"] {
+    let mut names: Vec<String> = ["", "*.", "api.", "git."].map(|first| format!("{first}{base}")).into();
+    for name in ["localhost", "*.localhost", "api.localhost", "git.localhost", "127.0.0.1", "::1"] {
         if !names.iter().any(|have| have == name) {
             names.push(name.to_owned());
         }
@@ -180,7 +182,7 @@ mod tests {
         for name in ["apps.example.com", "api.apps.example.com", "git.apps.example.com", "shop.apps.example.com"] {
             good_for(&files, name).unwrap();
         }
-        for name in ["localhost", "api.localhost", "127.0.0.1", "::1"] {
+        for name in ["localhost", "api.localhost", "git.localhost", "127.0.0.1", "::1"] {
             good_for(&files, name).unwrap();
         }
         for name in ["example.com", "a.shop.apps.example.com", "www.example.org"] {

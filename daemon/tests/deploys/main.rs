@@ -10,6 +10,8 @@ mod database;
 mod engine;
 mod full;
 mod git;
+mod hold;
+mod idle;
 mod independence;
 mod kills;
 mod load;

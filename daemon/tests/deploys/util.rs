@@ -74,6 +74,18 @@ impl Server {
         server
     }
 
+    /// Does something with the database beside the daemon's own operations.
+    pub(crate) fn with_database<F: Future<Output = ()>>(&self, work: impl FnOnce(paas_daemon::store::Db) -> F) {
+        let own = format!("sqlite:{}", self.root.join("data/paas.db").display());
+        let url = self.database.as_ref().map_or(own, |database| database.url.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let db = paas_daemon::store::Db::open(&url).await.unwrap();
+            work(db.clone()).await;
+            db.close().await;
+        });
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = without_settings(env!("CARGO_BIN_EXE_paasd"));
         command

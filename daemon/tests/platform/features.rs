@@ -21,7 +21,15 @@ async fn features_are_listed_and_switched() {
         .collect();
     assert_eq!(
         shown,
-        ["log-runtime-metrics public false", "preboot general true", "runtime-dyno-metadata public true"]
+        [
+            "http-routing-2-dot-0 general true",
+            "http-session-affinity general false",
+            "http2-to-dynos general false",
+            "log-runtime-metrics public false",
+            "preboot general true",
+            "runtime-dyno-metadata public true",
+            "web-idling general false"
+        ]
     );
     let on = t.patch("/apps/app/features/log-runtime-metrics", json!({"enabled": true})).await.ok();
     assert_eq!(on["enabled"], true);
@@ -30,9 +38,11 @@ async fn features_are_listed_and_switched() {
     let by_id = format!("/apps/app/features/{}", on["id"].as_str().unwrap());
     assert_eq!(t.get(&by_id).await.ok(), on);
 
-    let (_, why) = t.patch("/apps/app/features/runtime-dyno-metadata", json!({"enabled": false})).await.error(422);
-    assert!(why.contains("always on"), "{why}");
-    t.patch("/apps/app/features/runtime-dyno-metadata", json!({"enabled": true})).await.ok();
+    for fixed in ["/apps/app/features/runtime-dyno-metadata", "/apps/app/features/http-routing-2-dot-0"] {
+        let (_, why) = t.patch(fixed, json!({"enabled": false})).await.error(422);
+        assert!(why.contains("always on"), "{why}");
+        t.patch(fixed, json!({"enabled": true})).await.ok();
+    }
     for bad in [json!({}), json!({"enabled": "yes"})] {
         let (_, why) = t.patch("/apps/app/features/preboot", bad).await.error(422);
         assert!(why.contains("enabled"), "{why}");
@@ -50,12 +60,12 @@ async fn features_are_listed_and_switched() {
 }
 
 /// Answers for each web dyno of the engine in memory, as soon as there is one.
-fn answer_for_dynos(t: &TestApp) -> tokio::task::JoinHandle<()> {
+pub(crate) fn answer_for_dynos(t: &TestApp) -> tokio::task::JoinHandle<()> {
     let fake = t.fake.clone().unwrap();
     tokio::spawn(async move {
         let mut listeners = HashMap::new();
         loop {
-            for dyno in fake.list(None).await.unwrap() {
+            for dyno in fake.list(None).await.unwrap_or_default() {
                 if let (Some(address), false) = (dyno.address, listeners.contains_key(&dyno.id)) {
                     let at = SocketAddr::new(address, ops::spec::port(dyno.id));
                     listeners.insert(dyno.id, TcpListener::bind(at).await.unwrap());

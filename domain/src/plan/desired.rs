@@ -27,6 +27,8 @@ words! {
         Booting = "booting",
         /// At least one web dyno answers.
         Serving = "serving",
+        /// Web dynos sleep until somebody asks for the app.
+        Idle = "idle",
     }
 }
 
@@ -37,6 +39,9 @@ pub struct Desired {
     pub release: Option<DesiredRelease>,
     /// The formation; a type that isn't here counts as scaled to 0.
     pub types: Vec<DesiredType>,
+    /// Nobody has asked for the app for long: its web dynos sleep, as if scaled to 0, until
+    /// somebody does. The other types go on.
+    pub idle: bool,
     /// The app is being destroyed: one-offs go too, and nobody waits for requests to drain.
     pub destroyed: bool,
     /// What the last [`super::Step::Routes`] said; None before the first.

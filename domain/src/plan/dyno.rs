@@ -55,6 +55,8 @@ words! {
         Deploy = "deploy",
         /// Its slot is beyond the type's quantity.
         Scale = "scale",
+        /// Nobody has asked for the app for long.
+        Idle = "idle",
         /// The type's size changed.
         Resize = "resize",
         /// `ps:restart`.

@@ -49,9 +49,13 @@ pub(super) fn plan<'a>(
     dynos: &[Dyno<'a>],
     routes: &mut Routes<'a>,
 ) {
+    let asleep = desired.is_some_and(|typ| is_asleep(pass, typ));
     let wanted = match (pass.desired.release, desired) {
-        (Some(release), Some(typ)) if !pass.desired.destroyed && typ.quantity > 0 => Wanted { release, typ },
+        (Some(release), Some(typ)) if !pass.desired.destroyed && typ.quantity > 0 && !asleep => Wanted { release, typ },
         (_, desired) => {
+            if asleep {
+                routes.sleep();
+            }
             for dyno in dynos.iter().rev() {
                 retire(pass, dyno, reason_to_go(pass, desired));
             }
@@ -142,12 +146,17 @@ fn has_successor(dyno: &Dyno<'_>, later: &[Dyno<'_>]) -> bool {
 fn reason_to_go(pass: &Pass<'_>, desired: Option<&DesiredType>) -> StopReason {
     if pass.desired.destroyed || pass.desired.release.is_none() {
         StopReason::Destroy
-    } else if desired.is_some() {
-        StopReason::Scale
+    } else if let Some(typ) = desired {
+        if is_asleep(pass, typ) { StopReason::Idle } else { StopReason::Scale }
     } else {
         // The release no longer has the type.
         StopReason::Deploy
     }
+}
+
+/// Its dynos would be there if anybody had asked for the app of late.
+const fn is_asleep(pass: &Pass<'_>, typ: &DesiredType) -> bool {
+    pass.desired.idle && typ.is_web && typ.quantity > 0
 }
 
 /// Why a dyno isn't as desired; None: it is.
@@ -209,24 +218,28 @@ fn is_settled(wanted: Wanted<'_>, places: &[Place<'_, '_>]) -> bool {
 fn fill(pass: &mut Pass<'_>, wanted: Wanted<'_>, place: &Place<'_, '_>, number: u32, routes: &mut Routes<'_>) {
     let may_begin = wanted.typ.strategy == Strategy::StartFirst || !place.busy;
     match place.current {
-        None if may_begin => {
-            create(pass, wanted, number, 0);
+        None => {
+            if may_begin {
+                create(pass, wanted, number, 0);
+            }
+            // Also while it waits for the old one's end: nobody is to be told that all has crashed.
             if wanted.typ.is_web {
                 routes.expect();
             }
         }
         Some(dyno) => match dyno.state {
             State::Unstarted if may_begin => pass.begins.push(Step::Start { id: dyno.row.id }),
-            State::Waiting { at, crashes, .. } if may_begin && pass.due(at) => {
-                create(pass, wanted, number, crashes);
-                pass.removals.push(Step::Remove { id: dyno.row.id });
+            State::Waiting { at, crashes, .. } if pass.due(at) => {
+                if may_begin {
+                    create(pass, wanted, number, crashes);
+                    pass.removals.push(Step::Remove { id: dyno.row.id });
+                }
                 if wanted.typ.is_web {
                     routes.expect();
                 }
             }
             State::Unstarted | State::Waiting { .. } | State::Booting | State::Up | State::Stopping | State::Ended => {}
         },
-        None => {}
     }
 }
 

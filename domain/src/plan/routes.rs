@@ -12,6 +12,8 @@ pub(super) struct Routes<'a> {
     chosen: Vec<&'a DynoRow>,
     /// A web type with a quantity above 0 is there.
     wanted: bool,
+    /// A web type sleeps that would have dynos.
+    asleep: bool,
     /// Some web dyno is on its way up.
     booting: bool,
     /// Some slot of a web type has crashed and waits.
@@ -24,7 +26,12 @@ impl<'a> Routes<'a> {
         self.wanted = true;
     }
 
-    /// A dyno is about to be made.
+    /// A web type whose dynos sleep.
+    pub(super) const fn sleep(&mut self) {
+        self.asleep = true;
+    }
+
+    /// A dyno is about to be made, or its slot is about to be free for it.
     pub(super) const fn expect(&mut self) {
         self.booting = true;
     }
@@ -47,7 +54,7 @@ impl<'a> Routes<'a> {
         if pass.desired.destroyed || pass.desired.release.is_none() {
             RouteState::Blank
         } else if !self.wanted {
-            RouteState::NoWeb
+            if self.asleep { RouteState::Idle } else { RouteState::NoWeb }
         } else if !self.chosen.is_empty() {
             RouteState::Serving
         } else if self.crashed && !self.booting {

@@ -200,6 +200,11 @@ impl World {
         &mut types[index]
     }
 
+    /// The types whose dynos are to be there.
+    pub(crate) fn awake(&self) -> impl Iterator<Item = &DesiredType> {
+        self.desired.types.iter().filter(|typ| !(self.desired.idle && typ.is_web))
+    }
+
     /// Inserts the row of a one-off or a release phase, as its operation does.
     pub(crate) fn oneoff(&mut self, kind: DynoKind, number: u32) -> Uuid {
         let id = self.new_id();

@@ -52,7 +52,9 @@ impl Http2Client {
 
 impl Source for Http2Client {
     fn poll_pull<K: Sink>(&mut self, cx: &mut Context<'_>, _: &mut [u8], sink: &mut K) -> Poll<Result<Pulled, Broken>> {
-        self.receiving.poll_pull(cx, sink)
+        let pulled = self.receiving.poll_pull(cx, sink);
+        self.was_reset |= matches!(pulled, Poll::Ready(Err(Broken::Gone)));
+        pulled
     }
 }
 

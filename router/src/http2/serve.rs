@@ -83,7 +83,10 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(conn: Rc<Conn>, io:
     poll_fn(|cx| {
         loop {
             match connection.poll_accept(cx) {
-                Poll::Ready(Some(Ok((request, respond)))) => begin(&conn, &streams, request, respond),
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    begin(&conn, &streams, request, respond);
+                    continue;
+                }
                 // How a connection ends is in its requests' lines; nobody else wants to know.
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
                 Poll::Pending => {}

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use paas_domain::route::AppActivity;
 use paas_router::Status;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -58,11 +59,27 @@ pub fn status_of(answer: &str) -> u16 {
 }
 
 pub async fn status(socket: &Path) -> Option<Status> {
+    serde_json::from_str(&told(socket, "/status").await?).ok()
+}
+
+/// What the router answers on its own socket.
+pub async fn told(socket: &Path, path: &str) -> Option<String> {
     let mut stream = UnixStream::connect(socket).await.ok()?;
-    stream.write_all(b"GET /status HTTP/1.1\r\nHost: router\r\nConnection: close\r\n\r\n").await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: router\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
-    serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
+    Some(answer.split_once("\r\n\r\n")?.1.to_owned())
+}
+
+/// What the router knows of the apps' last requests; `apps` are ids with commas between.
+pub async fn activity(dir: &Path, apps: &str) -> Vec<AppActivity> {
+    let mut stream = UnixStream::connect(dir.join("run/router.sock")).await.unwrap();
+    let question = format!("GET /activity?apps={apps} HTTP/1.1\r\nHost: router\r\nConnection: close\r\n\r\n");
+    stream.write_all(question.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
 /// The headers that a mirror dyno says it got.

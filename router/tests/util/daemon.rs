@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use paas_domain::route::{LogBatch, LogLine, RouteTable};
+use paas_domain::route::{LogBatch, LogLine, RouteTable, Wake};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -26,6 +26,8 @@ pub struct State {
     pub forget_answers: usize,
     pub batches: usize,
     pub repeats: usize,
+    /// What was to be woken, question by question.
+    pub wakes: Vec<Vec<Uuid>>,
     asked: Vec<String>,
 }
 
@@ -94,6 +96,20 @@ impl StubDaemon {
 
     pub async fn line(&self, part: &str) -> String {
         super::without_times(&self.raw_line(part).await)
+    }
+
+    /// Waits until it was told `count` times to wake apps; what it was told so far.
+    pub async fn has_wakes(&self, count: usize) -> Vec<Vec<Uuid>> {
+        let mut changed = self.changed.subscribe();
+        let waited = tokio::time::timeout(Duration::from_secs(20), async {
+            while self.with(|state| state.wakes.len()) < count {
+                changed.changed().await.unwrap();
+            }
+        })
+        .await;
+        let wakes = self.with(|state| state.wakes.clone());
+        assert!(waited.is_ok(), "it was told {} times to wake apps, not {count}", wakes.len());
+        wakes
     }
 
     /// Waits until there are `count` lines.
@@ -187,6 +203,13 @@ async fn answer(
             if forget {
                 return Err(std::io::Error::other("died before answering"));
             }
+            respond(StatusCode::NO_CONTENT, vec![])
+        }
+        (&Method::POST, "/router/wake") => {
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            let wake: Wake = serde_json::from_slice(&body).unwrap();
+            state.lock().unwrap().wakes.push(wake.apps);
+            changed.send_modify(|count| *count += 1);
             respond(StatusCode::NO_CONTENT, vec![])
         }
         other => panic!("the router asked {other:?}"),

@@ -6,6 +6,7 @@
 pub mod backend;
 pub mod client;
 pub mod daemon;
+pub mod exposition;
 pub mod process;
 pub mod tls;
 
@@ -14,11 +15,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use paas_domain::route::{AppRoute, Backend, ControlRoute, RouteState, RouteTable, Rules};
+use paas_domain::traffic::AppTraffic;
 use paas_router::{Inherited, Limits, Listen, Running, Settings, Status, start};
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use daemon::StubDaemon;
+use exposition::Metrics;
 
 pub const APP: Uuid = Uuid::from_u128(0xA);
 pub const INSTANCE: Uuid = Uuid::from_u128(0x1);
@@ -30,6 +33,7 @@ pub fn limits() -> Limits {
     Limits {
         connect: Duration::from_millis(300),
         quarantine: Duration::from_millis(300),
+        hold: Duration::from_millis(100),
         queue: Duration::from_millis(900),
         first_byte: Duration::from_millis(500),
         idle: Duration::from_millis(500),
@@ -136,6 +140,30 @@ impl House {
 
     pub async fn until(&self, fits: impl Fn(&Status) -> bool) -> Status {
         until(self.dir.path(), fits).await
+    }
+
+    /// What the router counts, once that fits.
+    pub async fn metrics(&self, fits: impl Fn(&Metrics) -> bool) -> Metrics {
+        let socket = self.dir.path().join("run/router.sock");
+        let mut last = None;
+        let asked = tokio::time::timeout(Duration::from_secs(20), async {
+            loop {
+                let metrics = Metrics::parse(&client::told(&socket, "/metrics").await.unwrap());
+                if fits(&metrics) {
+                    return metrics;
+                }
+                last = Some(metrics);
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
+        asked.unwrap_or_else(|_| panic!("the counts never came to what is expected; they last were {last:#?}"))
+    }
+
+    /// How the apps fared lately.
+    pub async fn traffic(&self) -> Vec<AppTraffic> {
+        let socket = self.dir.path().join("run/router.sock");
+        serde_json::from_str(&client::told(&socket, "/apps").await.unwrap()).unwrap()
     }
 
     /// The next access line that has `part` in it, with its times made equal.

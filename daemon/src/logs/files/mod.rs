@@ -90,6 +90,8 @@ impl LogConfig {
 struct Shared {
     config: LogConfig,
     reserve: AtomicU64,
+    /// Lines since the start.
+    written: AtomicU64,
     apps: Mutex<Option<HashMap<Uuid, Arc<AppLog>>>>,
     lossy: Mutex<HashMap<Uuid, Arc<AppLog>>>,
     commands: mpsc::Sender<Command>,
@@ -150,6 +152,7 @@ impl FileLogs {
         let (chores, work) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             reserve: AtomicU64::new(config.disk_reserve),
+            written: AtomicU64::new(0),
             config,
             apps: Mutex::new(Some(HashMap::new())),
             lossy: Mutex::default(),
@@ -233,6 +236,10 @@ impl LogStore for FileLogs {
     async fn remove(&self, app_id: Uuid) -> Result<()> {
         let app = self.app(app_id)?;
         self.ask(|reply| Command::Remove { app, reply }).await?
+    }
+
+    fn written(&self) -> u64 {
+        self.shared.written.load(Ordering::Relaxed)
     }
 
     async fn apps(&self) -> Result<Vec<Uuid>> {

@@ -185,6 +185,9 @@ impl Writer {
         }
         let first_at = batch.lines.first().map(|line| line.at);
         let result = self.try_write(&batch.app, &batch.lines);
+        if result.is_ok() {
+            self.shared.written.fetch_add(batch.lines.len() as u64, Ordering::Relaxed);
+        }
         if result.is_err() {
             if let Some(lost) = lost {
                 batch.app.lose(lost.lines, lost.since);

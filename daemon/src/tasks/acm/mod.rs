@@ -46,6 +46,9 @@ const FIRST_PAUSE: TimeDelta = TimeDelta::minutes(1);
 /// The longest.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(12);
 
+/// By an authority's directory and a domain: until when.
+type Limited = HashMap<(String, Uuid), DateTime<Utc>>;
+
 /// What every step works with.
 #[derive(Clone)]
 struct Acm {
@@ -55,7 +58,7 @@ struct Acm {
     authorities: Arc<Vec<Authority>>,
     /// Until when an authority, by its directory, wants no order of a domain. Most limits are a name's own:
     /// the others go on.
-    limited: Arc<Mutex<HashMap<(String, Uuid), DateTime<Utc>>>>,
+    limited: Arc<Mutex<Limited>>,
 }
 
 /// Runs until `stop` becomes true.

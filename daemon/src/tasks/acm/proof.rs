@@ -13,8 +13,9 @@ use crate::{
     store::{acme::Certificate, domains::Domain},
 };
 
-/// How long the router may take to follow.
-const ROUTER: Duration = Duration::from_secs(20);
+/// How long the router may take to follow: longer than a question of it is held, should one still be
+/// held by the daemon before.
+const ROUTER: Duration = Duration::from_secs(45);
 
 /// How long an authority may take to look.
 const LOOK: Duration = Duration::from_secs(300);

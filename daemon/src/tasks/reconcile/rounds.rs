@@ -105,7 +105,9 @@ impl Rounds {
             // Nobody closes it.
             let _permit = permits.acquire_owned().await;
             let pass = act::pass(&reconciler.inner.p, &reconciler, app_id, seen);
-            let again = caught(pass).await.unwrap_or_else(|error| {
+            let passed = caught(pass).await;
+            reconciler.inner.p.counts.passed(passed.is_ok());
+            let again = passed.unwrap_or_else(|error| {
                 tracing::warn!(app.id = %app_id, %error, "an app could not be brought to what is wanted; trying again");
                 Some(AFTER_FAILURE)
             });

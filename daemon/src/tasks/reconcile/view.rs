@@ -11,7 +11,7 @@ use crate::{
     config,
     engine::{DynoState, ObservedDyno},
     error::{Error, Result},
-    ops::{Platform, features, releases, spec},
+    ops::{Platform, features, idle, releases, spec},
     store::{self, apps::App, dynos::Dyno},
 };
 
@@ -57,6 +57,7 @@ pub async fn desired(p: &Platform, app: &App, acknowledged: bool) -> Result<Desi
             stalled: current.stalled,
         }),
         types,
+        idle: idle::since(&mut c, app).await?.is_some(),
         destroyed: false,
         route_state,
         routes_acknowledged: acknowledged,
