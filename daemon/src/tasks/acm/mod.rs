@@ -46,6 +46,10 @@ const FIRST_PAUSE: TimeDelta = TimeDelta::minutes(1);
 /// The longest.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(12);
 
+/// Until when an authority, by its directory, wants no order of a domain. Most limits are a name's own:
+/// the others go on.
+type Limited = HashMap<(String, Uuid), DateTime<Utc>>;
+
 /// What every step works with.
 #[derive(Clone)]
 struct Acm {
@@ -53,9 +57,7 @@ struct Acm {
     routes: Routes,
     /// The first before the second.
     authorities: Arc<Vec<Authority>>,
-    /// Until when an authority, by its directory, wants no order of a domain. Most limits are a name's own:
-    /// the others go on.
-    limited: Arc<Mutex<HashMap<(String, Uuid), DateTime<Utc>>>>,
+    limited: Arc<Mutex<Limited>>,
 }
 
 /// Runs until `stop` becomes true.
