@@ -46,7 +46,8 @@ const FIRST_PAUSE: TimeDelta = TimeDelta::minutes(1);
 /// The longest.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(12);
 
-/// By an authority's directory and a domain: until when.
+/// Until when an authority, by its directory, wants no order of a domain. Most limits are a name's own:
+/// the others go on.
 type Limited = HashMap<(String, Uuid), DateTime<Utc>>;
 
 /// What every step works with.
@@ -56,8 +57,6 @@ struct Acm {
     routes: Routes,
     /// The first before the second.
     authorities: Arc<Vec<Authority>>,
-    /// Until when an authority, by its directory, wants no order of a domain. Most limits are a name's own:
-    /// the others go on.
     limited: Arc<Mutex<Limited>>,
 }
 
