@@ -24,6 +24,9 @@ use crate::settings::Limits;
 use crate::table::{App, OnDyno, Upstream};
 use crate::upstream::{Key, Reach};
 
+/// Unused connections that turn out to be closed before a new one is made.
+const MOST_STALE: u32 = 8;
+
 /// The head of a response, with the connection that brings its body.
 pub(crate) struct Answer<D> {
     pub(crate) reply: Reply,
@@ -64,12 +67,13 @@ pub(crate) async fn to_app<C: Client, D: Reach>(
     let mut connecting = Duration::ZERO;
     let mut repeated = false;
     let mut held = false;
+    let mut stale = 0;
     let mut upload = Upload::new(request);
     loop {
         let wanted = affinity::wanted(&app, &request.sticky);
         let Some(Choice { upstream, last_try }) = choose(&app, &tried, wanted, shared.started) else {
             if let Some(failure) = last_failure.filter(|_| !app.backends.is_empty()) {
-                if failure != Failure::ConnectRefused || held {
+                if !matches!(failure, Failure::ConnectRefused | Failure::Quarantined) || held {
                     return Err(failure);
                 }
                 held = true;
@@ -86,7 +90,7 @@ pub(crate) async fn to_app<C: Client, D: Reach>(
         // dyno that left the table when nothing is on it.
         flight.dyno = Some(OnDyno::new(Arc::clone(&upstream)));
         let key: Key = (upstream.backend.id, upstream.backend.addr);
-        let unused = if repeated { None } else { D::unused(worker, key, request) };
+        let unused = if repeated || stale >= MOST_STALE { None } else { D::unused(worker, key, request) };
         let reused = unused.is_some();
         let mut dyno = match unused {
             Some(dyno) => dyno,
@@ -123,7 +127,9 @@ pub(crate) async fn to_app<C: Client, D: Reach>(
         if !repeated {
             upload.restart();
         }
-        dyno.ask(request);
+        if !dyno.ask(request) {
+            return Err(Failure::BadHeader);
+        }
         let asked = exchange::ask(conn, client, alarm, &mut dyno, request, &mut upload, Some(&app.limits)).await;
         let Unanswered { failure, closed } = match asked {
             Ok(reply) => return Ok(Answer { reply, dyno, upload, key, upstream: Some(upstream) }),
@@ -142,6 +148,7 @@ pub(crate) async fn to_app<C: Client, D: Reach>(
             return Err(failure);
         }
         repeated |= !untouched;
+        stale += u32::from(untouched);
         upload.again();
         flight.service = None;
         app = current(worker, app);
@@ -176,7 +183,9 @@ pub(crate) async fn to_control<C: Client>(
                 unless_gone(conn, client, connect).await??
             }
         };
-        dyno.ask(request);
+        if !dyno.ask(request) {
+            return Err(Failure::BadHeader);
+        }
         match exchange::ask(conn, client, alarm, &mut dyno, request, &mut upload, None).await {
             Ok(reply) => return Ok(Answer { reply, dyno, upload, key, upstream: None }),
             Err(unanswered) => {

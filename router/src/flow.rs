@@ -79,8 +79,10 @@ pub(crate) trait Client: Source + Sink + Tunnel {
 
 /// The side that answers.
 pub(crate) trait Dyno: Source + Sink + Tunnel {
-    /// Takes the request's head, to be sent with what is put afterwards.
-    fn ask(&mut self, request: &mut Request);
+    /// Takes the request's head, to be sent with what is put afterwards. False when the dyno's
+    /// protocol has no way to say it.
+    #[must_use]
+    fn ask(&mut self, request: &mut Request) -> bool;
 
     /// The response's head, when it is there.
     fn poll_reply(

@@ -205,8 +205,13 @@ fn shown(client: IpAddr) -> String {
 /// 70 % of the files that may be open: a request takes a second one for its dyno, most
 /// connections wait for their next request, and some files are ours.
 fn by_open_files() -> usize {
+    (open_files() / 10).saturating_mul(7).max(1)
+}
+
+/// How many files may be open.
+pub(crate) fn open_files() -> usize {
     let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok());
-    files.map_or(usize::MAX, |files| (files / 10).saturating_mul(7).max(1))
+    files.unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

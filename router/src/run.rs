@@ -147,6 +147,7 @@ fn begin(
     let shared = Arc::new(Shared {
         routes: Arc::new(Routes::new(table, settings.limits.clone())),
         limits: settings.limits.clone(),
+        workers: threads,
         started: Instant::now(),
         ending: Arc::clone(&ending),
         connections: AtomicUsize::new(0),

@@ -1,7 +1,7 @@
 //! Connections to dynos: each worker has its own, used last in, first out, so that few are
 //! warm and the rest grow old and close.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::mem::MaybeUninit;
@@ -60,13 +60,25 @@ struct Idle {
 pub(crate) struct Pool {
     idle: RefCell<HashMap<Key, Vec<Idle>>>,
     pub(crate) multiplexed: Multiplexed,
+    /// How many there are.
+    count: Cell<usize>,
     keepalive: Duration,
+    /// To one dyno.
     most: usize,
+    /// To all of them.
+    most_in_all: usize,
 }
 
 impl Pool {
-    pub(crate) fn new(keepalive: Duration, most: usize) -> Pool {
-        Pool { idle: RefCell::default(), multiplexed: Multiplexed::default(), keepalive, most }
+    pub(crate) fn new(keepalive: Duration, most: usize, most_in_all: usize) -> Pool {
+        Pool {
+            idle: RefCell::default(),
+            multiplexed: Multiplexed::default(),
+            count: Cell::new(0),
+            keepalive,
+            most,
+            most_in_all,
+        }
     }
 
     /// An unused connection that is still good, as far as one can know. What would do harm
@@ -82,6 +94,7 @@ impl Pool {
                 return None;
             }
             let mut connection = idle.pop()?.connection;
+            self.count.set(self.count.get() - 1);
             if unused < self.keepalive && connection.is_quiet() && (safe || is_open(connection.io())) {
                 return Some(connection);
             }
@@ -89,23 +102,42 @@ impl Pool {
     }
 
     fn put(&self, key: Key, connection: Http1<TcpStream>) {
+        if self.count.get() >= self.most_in_all {
+            self.close_older_half();
+        }
         let mut idle = self.idle.borrow_mut();
         let idle = idle.entry(key).or_default();
         if idle.len() < self.most {
             idle.push(Idle { connection, since: Instant::now() });
+            self.count.set(self.count.get() + 1);
         }
+    }
+
+    /// Many apps that are asked in turn would use up all files otherwise.
+    fn close_older_half(&self) {
+        let mut times: Vec<Instant> = self.idle.borrow().values().flatten().map(|idle| idle.since).collect();
+        if times.is_empty() {
+            return;
+        }
+        let middle = times.len() / 2;
+        let (_, &mut middle, _) = times.select_nth_unstable(middle);
+        self.retain(|_, idle| idle.since > middle);
+    }
+
+    fn retain(&self, keep: impl Fn(&Key, &mut Idle) -> bool) {
+        let mut count = 0;
+        self.idle.borrow_mut().retain(|key, idle| {
+            idle.retain_mut(|idle| keep(key, idle));
+            count += idle.len();
+            !idle.is_empty()
+        });
+        self.count.set(count);
     }
 
     /// Closes what is too old, broken, or leads to a dyno that `keep` doesn't know.
     pub(crate) fn sweep(&self, keep: impl Fn(&Key) -> bool) {
         self.multiplexed.sweep(&keep, self.keepalive);
-        self.idle.borrow_mut().retain(|key, idle| {
-            if !keep(key) {
-                return false;
-            }
-            idle.retain_mut(|idle| idle.since.elapsed() < self.keepalive && idle.connection.is_quiet());
-            !idle.is_empty()
-        });
+        self.retain(|key, idle| keep(key) && idle.since.elapsed() < self.keepalive && idle.connection.is_quiet());
     }
 }
 

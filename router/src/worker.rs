@@ -15,7 +15,7 @@ use crate::accept::{self, Handshakes};
 use crate::access_log::AccessLog;
 use crate::clock::Clock;
 use crate::ending::Ending;
-use crate::guard::Guard;
+use crate::guard::{self, Guard};
 use crate::https_policy::HttpsPort;
 use crate::settings::{Front, Limits};
 use crate::stats::{Totals, this_is_worker};
@@ -31,6 +31,8 @@ const SCRATCH: usize = 64 * 1024;
 pub(crate) struct Shared {
     pub(crate) routes: Arc<Routes>,
     pub(crate) limits: Limits,
+    /// How many there are.
+    pub(crate) workers: usize,
     pub(crate) started: Instant,
     pub(crate) ending: Arc<Ending>,
     /// Client connections and tunnels that are open.
@@ -110,7 +112,9 @@ async fn work(
     let (alive, mut all_gone) = mpsc::channel(1);
     let limits = shared.limits.clone();
     let ending = Arc::clone(&shared.ending);
-    let pool = Rc::new(Pool::new(limits.upstream_keepalive, limits.upstream_idle_max));
+    // All workers together an eighth of the files that may be open.
+    let most_unused = (guard::open_files() / 8 / shared.workers).max(1);
+    let pool = Rc::new(Pool::new(limits.upstream_keepalive, limits.upstream_idle_max, most_unused));
     let worker = Rc::new(Worker {
         shared,
         pool,

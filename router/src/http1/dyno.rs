@@ -39,7 +39,7 @@ impl<S: Stream> Http1<S> {
 }
 
 impl<S: Stream> Dyno for Http1<S> {
-    fn ask(&mut self, request: &mut Request) {
+    fn ask(&mut self, request: &mut Request) -> bool {
         self.output = std::mem::take(&mut request.head);
         self.written = 0;
         self.keeps = true;
@@ -48,6 +48,7 @@ impl<S: Stream> Dyno for Http1<S> {
             Length::Chunked => Writing::Chunked,
             Length::None | Length::Exact(_) | Length::UntilEnd => Writing::Plain,
         };
+        true
     }
 
     fn poll_reply(

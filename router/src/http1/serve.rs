@@ -25,7 +25,7 @@ const LAST_CHANCE: Duration = Duration::from_secs(1);
 
 /// How long and for how many bytes a client is listened to that still sends after our last
 /// word. Closing at once would take the answer away from it (RFC 9112, 9.6).
-const LINGER: (Duration, usize) = (Duration::from_secs(2), 16 * 1024 * 1024);
+pub(crate) const LINGER: (Duration, usize) = (Duration::from_secs(2), 16 * 1024 * 1024);
 
 /// Serves until one side has enough.
 pub(crate) async fn serve<S: Stream>(conn: Conn, io: S) {

@@ -39,6 +39,11 @@ impl Http2Client {
         !self.receiving.is_ended()
     }
 
+    /// Whether it was answered while the rest of its body is still to come.
+    pub(super) fn goes_on(&self) -> bool {
+        self.sending.is_some() && !self.was_reset && self.streams()
+    }
+
     fn respond(&mut self, status: u16, headers: HeaderMap, ended: bool) {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);

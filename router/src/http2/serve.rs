@@ -4,6 +4,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -20,8 +21,9 @@ use tokio::time::Instant;
 use super::client::Http2Client;
 use super::{CONNECTION_WINDOW, SEND_BUFFER, STREAM_WINDOW, pairs};
 use crate::alarm::Alarm;
-use crate::flow::{Client, Sink};
+use crate::flow::{Client, Pulled, Sink, Source};
 use crate::headers::{self, Line};
+use crate::http1::serve::LINGER;
 use crate::pages;
 use crate::proxy::{self, Conn, Received};
 use crate::stopping::Ear;
@@ -197,6 +199,9 @@ fn begin(conn: &Rc<Conn>, streams: &Rc<Streams>, request: HttpRequest<RecvStream
             }
         }
         flush(&conn, &mut client, &mut alarm).await;
+        if client.goes_on() {
+            hear_out(&mut client, &mut alarm).await;
+        }
         if client.was_reset {
             open.0.resets.set(open.0.resets.get() + 1);
         }
@@ -227,6 +232,43 @@ fn receive(conn: &Conn, parts: &hyper::http::request::Parts, streams: bool) -> R
     let line = Line { method: parts.method.as_str(), target, host, version: Version::HTTP_2 };
     let fields = pairs(&parts.headers);
     proxy::route(conn, Box::new(headers::request(&line, fields.iter().copied(), streams, &conn.admitted.peer)), host)
+}
+
+/// Takes a body to its end for a while whose answer is given. A stream is reset where it ends before,
+/// and some clients throw the answer away then (curl 7.88).
+async fn hear_out(client: &mut Http2Client, alarm: &mut Alarm) {
+    let deadline = Instant::now() + LINGER.0;
+    let mut heard = Nowhere(0);
+    poll_fn(|cx| {
+        while heard.0 < LINGER.1 {
+            match client.poll_pull(cx, &mut [], &mut heard) {
+                Poll::Ready(Ok(Pulled::More(_))) => {}
+                Poll::Ready(Ok(Pulled::End(_)) | Err(_)) => return Poll::Ready(()),
+                Poll::Pending => return alarm.poll(cx, deadline),
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// Counts what is put and keeps none of it.
+struct Nowhere(usize);
+
+impl Sink for Nowhere {
+    fn put(&mut self, _: &mut Context<'_>, data: &[u8]) {
+        self.0 += data.len();
+    }
+
+    fn end(&mut self, _: &mut Context<'_>, _: &[u8]) {}
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn waiting(&self) -> usize {
+        0
+    }
 }
 
 /// Sends what is left, unless the client takes it no more.
