@@ -148,6 +148,7 @@ fn begin(
         routes: Arc::new(Routes::new(table, settings.limits.clone())),
         limits: settings.limits.clone(),
         workers: threads,
+        ahead: Arc::default(),
         started: Instant::now(),
         ending: Arc::clone(&ending),
         connections: AtomicUsize::new(0),

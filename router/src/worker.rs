@@ -25,7 +25,7 @@ use crate::upstream::Pool;
 use crate::wake::Sleepers;
 
 /// Bytes that are read at once at most.
-const SCRATCH: usize = 64 * 1024;
+pub(crate) const SCRATCH: usize = 64 * 1024;
 
 /// What all workers share.
 pub(crate) struct Shared {
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) workers: usize,
     pub(crate) started: Instant,
     pub(crate) ending: Arc<Ending>,
+    /// Bytes of responses that may be kept, or are, for clients that read slowly.
+    pub(crate) ahead: Arc<AtomicUsize>,
     /// Client connections and tunnels that are open.
     pub(crate) connections: AtomicUsize,
     /// Requests that wait for a dyno to come up.

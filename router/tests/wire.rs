@@ -209,14 +209,18 @@ async fn an_early_answer_arrives_although_the_upload_goes_on() {
     let mut client = connect(house.addr).await;
     client.write_all(get("/a", "Content-Length: 100000000\r\n").as_bytes()).await.unwrap();
     let (mut reading, mut writing) = client.split();
-    let upload = async { while writing.write_all(&[b'x'; 65536]).await.is_ok() {} };
+    // The router hears it out for a while and closes then: what was answered is there to be read.
+    let upload = async {
+        while writing.write_all(&[b'x'; 65536]).await.is_ok() {}
+        std::future::pending::<()>().await
+    };
     let answer = async {
         let answer = read_to(&mut reading, "no!").await;
         assert_eq!(status_of(&answer), 413);
     };
     tokio::select! {
         () = answer => {}
-        () = upload => panic!("the answer was lost"),
+        () = upload => {}
     }
     assert!(house.line("").await.contains(" status=413 bytes=3 "));
 }

@@ -19,7 +19,7 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use crate::flow::{Broken, Pulled, Sink, Source, Tunnel};
+use crate::flow::{Ahead, Broken, Pulled, Sink, Source, Tunnel};
 use crate::framing::Length;
 use chunked::{Chunked, Decoded};
 
@@ -88,6 +88,8 @@ pub(crate) struct Http1<S> {
     dead: bool,
     /// Of the head that is being read, so many bytes were looked at.
     known: usize,
+    /// Room for what waits to be written.
+    ahead: Option<Ahead>,
 }
 
 impl<S: Stream> Http1<S> {
@@ -106,6 +108,7 @@ impl<S: Stream> Http1<S> {
             lasts: true,
             dead: false,
             known: 0,
+            ahead: None,
         }
     }
 
@@ -196,6 +199,7 @@ impl<S: Stream> Http1<S> {
         self.clear();
         self.writing = Writing::Plain;
         self.known = 0;
+        self.ahead = None;
         if self.input.is_empty() {
             self.input = Vec::new();
         }

@@ -23,6 +23,9 @@ const LONGEST_HEAD: usize = 256 * 1024;
 /// to end: its request may be on the way.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 
+/// What is left of a response when its dyno is done may take so many times the idle limit.
+const LAST_BYTES: u32 = 10;
+
 /// How long and for how many bytes a client is listened to that still sends after our last
 /// word. Closing at once would take the answer away from it (RFC 9112, 9.6).
 pub(crate) const LINGER: (Duration, usize) = (Duration::from_secs(2), 16 * 1024 * 1024);
@@ -193,6 +196,8 @@ fn poll_request<S: Stream>(conn: &Conn, side: &mut Http1<S>, cx: &mut Context<'_
 /// Whether all that was put could be sent.
 async fn flushed<S: Stream>(conn: &Conn, side: &mut Http1<S>, alarm: &mut Alarm) -> bool {
     let idle = conn.worker.shared.limits.idle;
+    // A byte now and then doesn't keep it for ever.
+    let end = Instant::now() + idle * LAST_BYTES;
     let mut left = side.waiting();
     let mut deadline = None;
     poll_fn(|cx| match side.poll_flush(cx) {
@@ -204,7 +209,7 @@ async fn flushed<S: Stream>(conn: &Conn, side: &mut Http1<S>, alarm: &mut Alarm)
                 left = now;
                 *deadline = Instant::now() + idle;
             }
-            alarm.poll(cx, *deadline).map(|()| false)
+            alarm.poll(cx, (*deadline).min(end)).map(|()| false)
         }
     })
     .await

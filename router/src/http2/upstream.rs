@@ -12,7 +12,7 @@ use h2::client::{Builder, SendRequest};
 use tokio::sync::Mutex;
 
 use super::dyno::Http2Dyno;
-use super::{CONNECTION_WINDOW, SEND_BUFFER, STREAM_WINDOW};
+use super::{SEND_BUFFER, STREAM_WINDOW};
 use crate::failure::Failure;
 use crate::upstream::{Key, connect};
 
@@ -79,7 +79,8 @@ impl Multiplexed {
         let handshake = Builder::new()
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            // The streams are of many clients: one that takes nothing must not hold up the others.
+            .initial_connection_window_size(STREAM_WINDOW * u32::try_from(MOST_STREAMS).unwrap_or(u32::MAX))
             .initial_max_send_streams(MOST_STREAMS)
             .max_header_list_size(64 * 1024)
             .max_send_buffer_size(SEND_BUFFER)
