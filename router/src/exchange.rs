@@ -140,7 +140,7 @@ pub(crate) async fn ask<C: Client, D: Dyno>(
     dyno: &mut D,
     request: &Request,
     upload: &mut Upload,
-    limits: Option<&AppLimits>,
+    limits: &AppLimits,
 ) -> Result<Reply, Unanswered> {
     poll_fn(|cx| {
         let mut scratch = conn.worker.scratch.borrow_mut();
@@ -159,7 +159,6 @@ pub(crate) async fn ask<C: Client, D: Dyno>(
         if upload.is_done() && client.poll_gone(cx, &mut scratch).is_ready() {
             return Poll::Ready(Err(Failure::ClientInterrupted.into()));
         }
-        let Some(limits) = limits else { return Poll::Pending };
         let (limit, failure) = match upload.turn {
             Turn::Client => (limits.idle, Failure::ClientIdle),
             Turn::Dyno | Turn::Nobody => (limits.first_byte, Failure::RequestTimeout),

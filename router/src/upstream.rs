@@ -13,7 +13,8 @@ use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use crate::failure::Failure;
-use crate::flow::Dyno;
+use crate::flow::{Ahead, Dyno};
+use crate::guard;
 use crate::headers::Request;
 use crate::http1::Http1;
 use crate::http2::upstream::Multiplexed;
@@ -39,8 +40,15 @@ impl Reach for Http1<TcpStream> {
         worker.pool.take(key, request.is_safe, worker.shared.limits.upstream_fresh)
     }
 
-    async fn connect(_: &Worker, key: Key, limit: Duration) -> Result<Self, Failure> {
-        connect(key.1, limit).await.map(Http1::new)
+    async fn connect(worker: &Worker, key: Key, limit: Duration) -> Result<Self, Failure> {
+        let begun = Instant::now();
+        // The daemon is reached whatever else goes on.
+        let place = if key.0.is_nil() { None } else { Some(place(worker, limit).await?) };
+        let connection = Http1::new(connect(key.1, limit.saturating_sub(begun.elapsed())).await?);
+        Ok(match place {
+            Some(place) => connection.counted(place),
+            None => connection,
+        })
     }
 
     fn give_back(mut self, worker: &Worker, key: Key) {
@@ -95,7 +103,8 @@ impl Pool {
             }
             let mut connection = idle.pop()?.connection;
             self.count.set(self.count.get() - 1);
-            if unused < self.keepalive && connection.is_quiet() && (safe || is_open(connection.io())) {
+            // The kernel is asked, too: bytes behind the last answer would be taken for the next one's.
+            if unused < self.keepalive && connection.is_quiet() && is_open(connection.io()) {
                 return Some(connection);
             }
         }
@@ -146,6 +155,31 @@ fn is_open(stream: &TcpStream) -> bool {
     let peeked = SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]);
     peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
+
+/// A place among the connections to dynos, of which there may be so many at once: as long as
+/// there is none, unused ones go, and others are waited for.
+pub(crate) async fn place(worker: &Worker, limit: Duration) -> Result<Ahead, Failure> {
+    let begun = Instant::now();
+    let most = (guard::open_files() / 4).max(1);
+    let mut told = false;
+    loop {
+        if let Some(place) = Ahead::new(&worker.shared.to_dynos, 1, most) {
+            return Ok(place);
+        }
+        worker.pool.close_older_half();
+        if begun.elapsed() >= limit {
+            return Err(Failure::Platform);
+        }
+        if std::mem::replace(&mut told, true) {
+            tokio::time::sleep(WAIT).await;
+        } else {
+            worker.shared.guard.no_place(most);
+        }
+    }
+}
+
+/// How often it is looked whether a connection to a dyno has ended, while there are too many.
+const WAIT: Duration = Duration::from_millis(10);
 
 /// Opens a connection within `limit`.
 pub(crate) async fn connect(addr: SocketAddr, limit: Duration) -> Result<TcpStream, Failure> {

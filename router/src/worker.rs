@@ -37,6 +37,10 @@ pub(crate) struct Shared {
     pub(crate) ending: Arc<Ending>,
     /// Bytes of responses that may be kept, or are, for clients that read slowly.
     pub(crate) ahead: Arc<AtomicUsize>,
+    /// Connections to dynos.
+    pub(crate) to_dynos: Arc<AtomicUsize>,
+    /// Requests to the daemon, by client.
+    pub(crate) to_control: Arc<Guard>,
     /// Client connections and tunnels that are open.
     pub(crate) connections: AtomicUsize,
     /// Requests that wait for a dyno to come up.

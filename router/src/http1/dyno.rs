@@ -15,6 +15,9 @@ use crate::responses::{Reply, StatusLine, reply};
 /// The longest head of a response, bytes.
 const LONGEST_HEAD: usize = 64 * 1024;
 
+/// Answers of 1xx before the one that counts.
+const MOST_INTERIM: u8 = 32;
+
 impl<S: Stream> Http1<S> {
     /// Whether a connection that was unused is as it should be: open, and nothing came.
     pub(crate) fn is_quiet(&mut self) -> bool {
@@ -94,7 +97,12 @@ impl<S: Stream> Dyno for Http1<S> {
             self.input = rest;
             match parsed {
                 // Others than 101 are between the dyno and the router.
-                Ok(reply) if reply.status < 200 && reply.status != 101 => {}
+                Ok(reply) if reply.status < 200 && reply.status != 101 => {
+                    self.interim = self.interim.saturating_add(1);
+                    if self.interim > MOST_INTERIM {
+                        return Poll::Ready(Err(Silence::Failed(Failure::BadResponse)));
+                    }
+                }
                 Ok(reply) => {
                     self.reads(reply.length);
                     return Poll::Ready(Ok(reply));

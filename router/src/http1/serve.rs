@@ -19,6 +19,9 @@ use crate::stopping::Ear;
 /// The longest head of a request, bytes.
 const LONGEST_HEAD: usize = 256 * 1024;
 
+/// Empty lines before a request that are passed over.
+const EMPTY_LINES: u8 = 4;
+
 /// A connection that has never asked for anything gets this long to do so once the worker is
 /// to end: its request may be on the way.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
@@ -149,8 +152,12 @@ fn poll_request<S: Stream>(conn: &Conn, side: &mut Http1<S>, cx: &mut Context<'_
     let mut scratch = conn.worker.scratch.borrow_mut();
     loop {
         let mut input = std::mem::take(&mut side.input);
-        // Empty lines before a request are passed over (RFC 9112, 2.2).
+        // Some clients send an empty line behind a body; it is passed over (RFC 9112, 2.2).
         while input.starts_with(b"\r\n") {
+            if side.empty_lines >= EMPTY_LINES {
+                return Poll::Ready(Some(Received::Refused(pages::bad_request(), None)));
+            }
+            side.empty_lines += 1;
             input.drain(..2);
             side.known = 0;
         }
@@ -187,6 +194,7 @@ fn poll_request<S: Stream>(conn: &Conn, side: &mut Http1<S>, cx: &mut Context<'_
             continue;
         }
         side.known = 0;
+        side.empty_lines = 0;
         let received = proxy::receive(conn, &bytes[..end]);
         side.input = bytes[end..].to_vec();
         return Poll::Ready(Some(received));

@@ -175,7 +175,7 @@ impl Reach for Http2Dyno {
     }
 
     async fn connect(worker: &Worker, key: Key, limit: Duration) -> Result<Self, Failure> {
-        worker.pool.multiplexed.connect(key, limit).await
+        worker.pool.multiplexed.connect(worker, key, limit).await
     }
 
     /// The connection stays where it is; this was but one of its streams.

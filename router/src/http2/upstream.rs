@@ -14,7 +14,8 @@ use tokio::sync::Mutex;
 use super::dyno::Http2Dyno;
 use super::{SEND_BUFFER, STREAM_WINDOW};
 use crate::failure::Failure;
-use crate::upstream::{Key, connect};
+use crate::upstream::{Key, connect, place};
+use crate::worker::Worker;
 
 /// Streams at once on one connection, if the dyno allows as many.
 const MOST_STREAMS: usize = 100;
@@ -69,12 +70,13 @@ impl Multiplexed {
     }
 
     /// A stream on a new connection, or on one that has come meanwhile.
-    pub(super) async fn connect(&self, key: Key, limit: Duration) -> Result<Http2Dyno, Failure> {
+    pub(super) async fn connect(&self, worker: &Worker, key: Key, limit: Duration) -> Result<Http2Dyno, Failure> {
         let turn = Rc::clone(self.connecting.borrow_mut().entry(key).or_default());
         let Ok(_turn) = tokio::time::timeout(limit, turn.lock()).await else { return Err(Failure::ConnectTimeout) };
         if let Some(stream) = self.stream(key) {
             return Ok(stream);
         }
+        let place = place(worker, limit).await?;
         let stream = connect(key.1, limit).await?;
         let handshake = Builder::new()
             .enable_push(false)
@@ -95,6 +97,7 @@ impl Multiplexed {
         tokio::task::spawn_local(async move {
             // What breaks here reaches the requests that are on the connection.
             let _ = connection.await;
+            drop(place);
             of_task.closed.set(true);
         });
         let dyno = Http2Dyno::new(sender.clone(), Rc::clone(&shared));
