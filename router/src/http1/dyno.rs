@@ -12,8 +12,8 @@ use crate::framing::Length;
 use crate::headers::{LONGEST_LINE, Request};
 use crate::responses::{Reply, StatusLine, reply};
 
-/// The longest head of a response, bytes.
-const LONGEST_HEAD: usize = 64 * 1024;
+/// The longest head of a response, bytes; Heroku's limit of one header line.
+const LONGEST_HEAD: usize = 512 * 1024;
 
 /// Answers of 1xx before the one that counts.
 const MOST_INTERIM: u8 = 32;
