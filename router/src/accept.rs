@@ -133,13 +133,21 @@ fn begin(worker: &Rc<Worker>, stream: TcpStream, from: SocketAddr, port: u16, tl
     // Each a task of its own kind, so that one doesn't take the room of the other.
     match tls {
         None => tokio::task::spawn_local(async move {
-            if let Some((conn, stream)) = Box::pin(arrival.plain(worker)).await {
+            // What waits for nothing needs no memory of its own: between the small pieces that a
+            // connection keeps, it would be lost as soon as it is given back.
+            let arrived = if arrival.introduced {
+                Box::pin(arrival.introduced(worker)).await
+            } else {
+                Some(arrival.direct(worker, None))
+            };
+            if let Some((conn, stream)) = arrived {
                 http1::serve::serve(conn, stream).await;
             }
             drop(alive);
         }),
         Some(acceptor) => tokio::task::spawn_local(async move {
-            if let Some((conn, stream, http2)) = Box::pin(arrival.tls(worker, acceptor)).await {
+            let arrived = Box::pin(arrival.tls(worker, acceptor)).await;
+            if let Some((conn, stream, http2)) = arrived {
                 if http2 {
                     Box::pin(http2::serve::serve(Rc::new(conn), stream)).await;
                 } else {
@@ -204,23 +212,27 @@ impl Arrival {
         Some((Conn { worker, admitted, tls: Some(version), server_name }, stream, http2))
     }
 
-    /// The same for plain HTTP.
-    async fn plain(mut self, worker: Rc<Worker>) -> Option<(Conn, TcpStream)> {
-        let mut origin = None;
-        if self.introduced {
+    /// The same for plain HTTP behind a header of the PROXY protocol.
+    async fn introduced(mut self, worker: Rc<Worker>) -> Option<(Conn, TcpStream)> {
+        let origin = {
             let limits = &worker.shared.limits;
             let (mut handshake, crowded) = worker.handshakes.begin(limits.handshakes);
             if crowded {
                 worker.shared.guard.crowded_out(limits.handshakes);
             }
-            origin = tokio::select! {
+            tokio::select! {
                 origin = self.introduction(&worker) => origin?,
                 _ = &mut handshake.given_up => return None,
                 () = tokio::time::sleep(limits.handshake) => return None,
-            };
-        }
+            }
+        };
+        Some(self.direct(worker, origin))
+    }
+
+    /// The same for plain HTTP.
+    fn direct(self, worker: Rc<Worker>, origin: Option<Origin>) -> (Conn, TcpStream) {
         let (stream, admitted) = self.admitted(&worker, origin, false);
-        Some((Conn { worker, admitted, tls: None, server_name: None }, stream))
+        (Conn { worker, admitted, tls: None, server_name: None }, stream)
     }
 
     /// None when it is to be closed.

@@ -25,8 +25,8 @@ use chunked::{Chunked, Decoded};
 
 /// A stream of bytes that can tell that some have come without a buffer to take them.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + 'static {
-    /// Ready when reading would give bytes, the end or an error.
-    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+    /// Ready when reading would give bytes, the end or an error. `fresh`: nothing was read so far.
+    fn poll_readable(&mut self, cx: &mut Context<'_>, fresh: bool) -> Poll<()>;
 
     /// Whether its end is told by more than that of the connection.
     const SAYS_GOODBYE: bool;
@@ -35,7 +35,11 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + 'static {
 impl Stream for TcpStream {
     const SAYS_GOODBYE: bool = false;
 
-    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_readable(&mut self, cx: &mut Context<'_>, fresh: bool) -> Poll<()> {
+        // A socket that nobody has read from yet counts as ready until the kernel says otherwise.
+        if fresh {
+            return self.poll_peek(cx, &mut ReadBuf::new(&mut [0])).map(drop);
+        }
         self.poll_read_ready(cx).map(drop)
     }
 }
@@ -43,7 +47,7 @@ impl Stream for TcpStream {
 impl Stream for TlsStream<TcpStream> {
     const SAYS_GOODBYE: bool = true;
 
-    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_readable(&mut self, cx: &mut Context<'_>, _: bool) -> Poll<()> {
         Pin::new(self).poll_fill_buf(cx).map(drop)
     }
 }

@@ -71,7 +71,7 @@ async fn comes<S: Stream>(
     let mut deadline = Instant::now() + conn.worker.shared.guard.idle(limits.client_idle);
     let mut told = false;
     poll_fn(|cx| {
-        if side.io.poll_readable(cx).is_ready() {
+        if side.io.poll_readable(cx, !served).is_ready() {
             return Poll::Ready(true);
         }
         if ear.hears(cx) && !told {
