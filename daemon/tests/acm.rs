@@ -306,6 +306,54 @@ async fn certificates_are_renewed_when_the_authority_says_so() {
         let mut c = t.platform().db.read().await.unwrap();
         paas_daemon::store::acme::by_domain(&mut c, id).await.unwrap().unwrap()
     };
+/// One that has come and can't be served (it has ended when it comes) is not ordered again at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_served_is_fetched_again_and_seldom_ordered() {
+    let mut ca = Pebble::start(Faults { validity: Some(1), ..Faults::default() }).await;
+    let t = ca.app(|_| {}).await;
+    t.create("shop").await;
+    t.post("/apps/shop/domains", json!({"hostname": "www.example.org"})).await.ok();
+    let domain = until_status(&t, "www.example.org", "failing").await;
+    let said = domain["acm_status_reason"].as_str().unwrap();
+    assert!(said.starts_with("The certificate that localhost has sent can't be used: "), "{said}");
+    let id = domain["id"].as_str().unwrap().parse().unwrap();
+    let row = async || {
+        let mut c = t.platform().db.read().await.unwrap();
+        paas_daemon::store::acme::by_domain(&mut c, id).await.unwrap().unwrap()
+    };
+    for (attempts, orders) in [(2, 1), (3, 1), (4, 2)] {
+        let before = row().await;
+        assert!(before.next_at > t.platform().cx.now() + chrono::TimeDelta::minutes(1), "it waits");
+        due(&t, "www.example.org").await;
+        t.until("another try", || async { (row().await.attempts == attempts).then_some(()) }).await;
+        assert_eq!(ca.orders(), orders, "{}", ca.said());
+    }
+}
+
+/// From a staging directory to the true one: what is there is replaced without anybody's asking.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_directory_gets_all_anew() {
+    let mut ca = Pebble::start(Faults::default()).await;
+    let (other, window) = ca.with_renewals().await;
+    *window.lock().unwrap() = json!({"start": "2099-01-01T00:00:00Z", "end": "2099-01-02T00:00:00Z"});
+    let mut t = ca.app(|_| {}).await;
+    t.create("shop").await;
+    t.post("/apps/shop/domains", json!({"hostname": "www.example.org"})).await.ok();
+    issued(&t, "www.example.org").await;
+    let first = t.until("visitors to get it", || async { ca.served("www.example.org").await }).await;
+    t.restart().await;
+    assert_eq!(ca.orders(), 1, "of the same one it stays");
+    t.config.acme.directory = other;
+    t.restart().await;
+    t.until("another one", || async {
+        let served = ca.served("www.example.org").await?;
+        (served != first).then_some(())
+    })
+    .await;
+    t.until_logged("shop", "Certificate for www.example.org renewed by 127.0.0.1").await;
+    assert_eq!(domain(&t, "www.example.org").await["acm_status"], "cert issued");
+}
+
     let first = t.until("visitors to get it", || async { ca.served("www.example.org").await }).await;
     assert!(row().await.renew_at.unwrap().to_rfc3339().starts_with("2099-01-01T"), "{:?}", row().await.renew_at);
     assert!(row().await.next_at < t.platform().cx.now() + chrono::TimeDelta::hours(7), "it is asked again");

@@ -24,7 +24,7 @@ const SIGN: Duration = Duration::from_secs(300);
 const ENOUGH: TimeDelta = TimeDelta::hours(1);
 
 /// After so many failures of a name the other authority is asked, and so on.
-const IN_A_ROW: i64 = 3;
+pub(super) const IN_A_ROW: i64 = 3;
 
 /// Why there is no certificate yet; the sentences are for the app's user.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub(super) enum Stop {
     NotHere(String),
     /// The authority refuses the name.
     Name(String),
+    /// What it has signed can't be served.
+    Unusable(String),
     /// The authority is down or has had enough of us.
     Authority {
         /// In words.
@@ -72,8 +74,18 @@ impl From<AcmeError> for Stop {
 
 /// Gets a certificate: the chain, and who has signed it. Its key is in the row.
 pub(super) async fn obtain(acm: &Acm, row: &mut Certificate, domain: &Domain) -> Result<(String, String), Stop> {
-    if let Some(done) = go_on(acm, row, domain).await? {
-        return Ok(done);
+    match go_on(acm, row, domain).await {
+        Ok(None) => {}
+        Ok(Some(done)) => return Ok(done),
+        // After some failures it is the other one's turn, whatever is under way here.
+        Err(Stop::Authority { .. })
+            if row.attempts >= IN_A_ROW
+                && in_turn(&acm.authorities, row.attempts).next().map(Authority::directory)
+                    != row.directory.as_deref() =>
+        {
+            acm::clear(row);
+        }
+        Err(stop) => return Err(stop),
     }
     try_name(acm, row, domain).await?;
     let mut last = None;
