@@ -165,7 +165,21 @@ async fn a_wildcard_is_proved_by_a_record() {
     assert!(domain["acm_status_reason"].as_str().unwrap().contains("PAAS_ACME_DNS_HOOK"), "{domain}");
     assert_eq!(ca.orders(), 0, "{}", ca.said());
 
+    // Whose zone it is, the administrator says: any user can add any wildcard.
     t.config.acme.dns_hook = Some(hook);
+    for zones in [vec![], vec!["ample.org".to_owned(), "www.example.org".to_owned(), String::new()]] {
+        t.config.acme.dns_zones = zones;
+        t.restart().await;
+        refresh(&t).await;
+        t.until("the refusal", || async {
+            let said = self::domain(&t, "*.example.org").await["acm_status_reason"].to_string();
+            said.contains("PAAS_ACME_DNS_ZONES").then_some(())
+        })
+        .await;
+    }
+    assert_eq!((ca.orders(), said.exists()), (0, false), "{}", ca.said());
+
+    t.config.acme.dns_zones = vec!["example.net".to_owned(), " Example.org.".to_owned()];
     t.restart().await;
     refresh(&t).await;
     t.until("the certificate", || async {
@@ -292,20 +306,6 @@ async fn certificates_are_renewed() {
     assert_eq!(domain(&t, "www.example.org").await["acm_status"], "cert issued");
 }
 
-/// The authority's own word on renewals counts, and is asked for.
-#[tokio::test(flavor = "multi_thread")]
-async fn certificates_are_renewed_when_the_authority_says_so() {
-    let mut ca = Pebble::start(Faults::default()).await;
-    let (directory, window) = ca.with_renewals().await;
-    *window.lock().unwrap() = json!({"start": "2099-01-01T00:00:00Z", "end": "2099-01-02T00:00:00Z"});
-    let t = ca.app(|config| config.acme.directory = directory).await;
-    t.create("shop").await;
-    t.post("/apps/shop/domains", json!({"hostname": "www.example.org"})).await.ok();
-    let id = issued(&t, "www.example.org").await["id"].as_str().unwrap().parse().unwrap();
-    let row = async || {
-        let mut c = t.platform().db.read().await.unwrap();
-        paas_daemon::store::acme::by_domain(&mut c, id).await.unwrap().unwrap()
-    };
 /// One that has come and can't be served (it has ended when it comes) is not ordered again at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_served_is_fetched_again_and_seldom_ordered() {
@@ -354,6 +354,20 @@ async fn another_directory_gets_all_anew() {
     assert_eq!(domain(&t, "www.example.org").await["acm_status"], "cert issued");
 }
 
+/// The authority's own word on renewals counts, and is asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_renewed_when_the_authority_says_so() {
+    let mut ca = Pebble::start(Faults::default()).await;
+    let (directory, window) = ca.with_renewals().await;
+    *window.lock().unwrap() = json!({"start": "2099-01-01T00:00:00Z", "end": "2099-01-02T00:00:00Z"});
+    let t = ca.app(|config| config.acme.directory = directory).await;
+    t.create("shop").await;
+    t.post("/apps/shop/domains", json!({"hostname": "www.example.org"})).await.ok();
+    let id = issued(&t, "www.example.org").await["id"].as_str().unwrap().parse().unwrap();
+    let row = async || {
+        let mut c = t.platform().db.read().await.unwrap();
+        paas_daemon::store::acme::by_domain(&mut c, id).await.unwrap().unwrap()
+    };
     let first = t.until("visitors to get it", || async { ca.served("www.example.org").await }).await;
     assert!(row().await.renew_at.unwrap().to_rfc3339().starts_with("2099-01-01T"), "{:?}", row().await.renew_at);
     assert!(row().await.next_at < t.platform().cx.now() + chrono::TimeDelta::hours(7), "it is asked again");
@@ -456,6 +470,7 @@ impl Paasd {
             .env("PAAS_ACME_CA_FILE", ca.dir.join("ca.pem"))
             .env("PAAS_ACME_RESOLVER", ca.dns.to_string())
             .env("PAAS_ACME_DNS_HOOK", ca.dir.join("hook"))
+            .env("PAAS_ACME_DNS_ZONES", "example.net,example.org")
             .stdin(Stdio::null());
         if let Some(database) = database {
             command.env("PAAS_DATABASE_URL", &database.url);

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     Acm,
-    proof::{Wait, answer, no_hook, prove, save},
+    proof::{Wait, answer, prove, record_hook, save},
     replaced,
 };
 use crate::{
@@ -138,8 +138,8 @@ async fn go_on(acm: &Acm, row: &mut Certificate, domain: &Domain) -> Result<Opti
 /// Tries that the name leads here, and notes by which way it can be proved.
 async fn try_name(acm: &Acm, row: &mut Certificate, domain: &Domain) -> Result<(), Stop> {
     let config = acm.p.cx.config();
-    if domain.hostname.starts_with("*.") {
-        return if config.acme.dns_hook.is_some() { Ok(()) } else { Err(Stop::NotHere(no_hook(&domain.hostname))) };
+    if let Some(parent) = domain.hostname.strip_prefix("*.") {
+        return record_hook(&config.acme, parent).map(|_| ());
     }
     let token = format!("preflight-{}", hex::encode(rand::random::<[u8; 16]>()));
     let value = format!("{token}.{}", hex::encode(rand::random::<[u8; 16]>()));
