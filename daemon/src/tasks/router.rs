@@ -215,8 +215,6 @@ async fn start(cx: &Context, socket: &Path) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn only_a_router_that_catches_the_signal_is_asked_to_hand_over() {
         for (mask, hands_over) in [
