@@ -93,13 +93,17 @@ pub(crate) async fn run(worker: Rc<Worker>, listening: Listening) {
         }
     }
     if own && !worker.shared.ending.handed_over() {
-        // What the kernel has queued for us nobody else will take.
-        for _ in 0..4096 {
-            match std::future::poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
-                Poll::Ready(Ok((stream, peer))) => begin(&worker, stream, peer, port, tls.clone()),
-                Poll::Ready(Err(_)) | Poll::Pending => break,
+        // What the kernel has queued for us nobody else will take. All in one go: the runtime would
+        // pause it as if nothing was there.
+        let queued = async {
+            for _ in 0..4096 {
+                match std::future::poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
+                    Poll::Ready(Ok((stream, peer))) => begin(&worker, stream, peer, port, tls.clone()),
+                    Poll::Ready(Err(_)) | Poll::Pending => break,
+                }
             }
-        }
+        };
+        tokio::task::unconstrained(queued).await;
     }
 }
 

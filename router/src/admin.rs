@@ -162,8 +162,8 @@ impl Admin {
         let names = query.split('&').find_map(|part| part.strip_prefix("apps=")).unwrap_or_default();
         let table = self.shared.routes.load_full();
         let mut on_dynos: HashMap<Uuid, u64> = HashMap::new();
-        for upstream in self.shared.routes.upstreams() {
-            *on_dynos.entry(upstream.app).or_default() += u64::from(upstream.in_flight());
+        for backend in self.backends() {
+            *on_dynos.entry(backend.app_id).or_default() += u64::from(backend.in_flight);
         }
         let apps = names.split(',').filter_map(|id| table.app(id.parse().ok()?));
         apps.map(|app| AppActivity {

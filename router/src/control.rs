@@ -66,12 +66,13 @@ impl Control {
         let log_waiting = Arc::clone(&admin.log_waiting);
         let tasks = [
             tokio::spawn(sync.run()),
-            tokio::spawn(waker.run()),
             tokio::spawn(Arc::clone(&admin).run(listener)),
             tokio::spawn(doors.watch_certificate(limits.tls_check)),
             tokio::spawn(metrics::note(Arc::clone(&admin.shared), limits.recent)),
         ];
         let shipped = tokio::spawn(shipper.run());
+        // Requests that wait at the end wait for a dyno all the same.
+        let waking = tokio::spawn(waker.run());
         // An error means that whoever could stop us is gone.
         let _ = stopped.wait_for(|stopped| *stopped).await;
         for task in tasks {
@@ -93,6 +94,7 @@ impl Control {
         let ended = tokio::task::spawn_blocking(move || workers.into_iter().for_each(|worker| drop(worker.join())));
         let _ = ended.await;
         following.abort();
+        waking.abort();
         // The daemon may just be restarting, too.
         if tokio::time::timeout(limits.last_lines, shipped).await.is_err() {
             let lost = log_waiting.load(Ordering::Relaxed);

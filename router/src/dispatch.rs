@@ -20,9 +20,12 @@ use crate::hold;
 use crate::http1::Http1;
 use crate::proxy::Conn;
 use crate::responses::Reply;
-use crate::settings::Limits;
+use crate::settings::{AppLimits, Limits};
 use crate::table::{App, OnDyno, Upstream};
 use crate::upstream::{Key, Reach};
+
+/// Unused connections that turn out to be closed before a new one is made.
+const MOST_STALE: u32 = 8;
 
 /// The head of a response, with the connection that brings its body.
 pub(crate) struct Answer<D> {
@@ -64,12 +67,13 @@ pub(crate) async fn to_app<C: Client, D: Reach>(
     let mut connecting = Duration::ZERO;
     let mut repeated = false;
     let mut held = false;
+    let mut stale = 0;
     let mut upload = Upload::new(request);
     loop {
         let wanted = affinity::wanted(&app, &request.sticky);
         let Some(Choice { upstream, last_try }) = choose(&app, &tried, wanted, shared.started) else {
             if let Some(failure) = last_failure.filter(|_| !app.backends.is_empty()) {
-                if failure != Failure::ConnectRefused || held {
+                if !matches!(failure, Failure::ConnectRefused | Failure::Quarantined) || held {
                     return Err(failure);
                 }
                 held = true;
@@ -86,7 +90,7 @@ pub(crate) async fn to_app<C: Client, D: Reach>(
         // dyno that left the table when nothing is on it.
         flight.dyno = Some(OnDyno::new(Arc::clone(&upstream)));
         let key: Key = (upstream.backend.id, upstream.backend.addr);
-        let unused = if repeated { None } else { D::unused(worker, key, request) };
+        let unused = if repeated || stale >= MOST_STALE { None } else { D::unused(worker, key, request) };
         let reused = unused.is_some();
         let mut dyno = match unused {
             Some(dyno) => dyno,
@@ -101,7 +105,10 @@ pub(crate) async fn to_app<C: Client, D: Reach>(
                     Ok(dyno) => dyno,
                     Err(failure) => {
                         let failure = not_connected(failure, any_good);
-                        upstream.quarantine(shared.started, limits.quarantine);
+                        // What is this machine's fault is no reason to leave the dyno alone.
+                        if failure != Failure::Platform {
+                            upstream.quarantine(shared.started, limits.quarantine);
+                        }
                         tried.push(upstream.backend.id);
                         last_failure = Some(failure);
                         flight.connect = Some(connecting);
@@ -123,8 +130,10 @@ pub(crate) async fn to_app<C: Client, D: Reach>(
         if !repeated {
             upload.restart();
         }
-        dyno.ask(request);
-        let asked = exchange::ask(conn, client, alarm, &mut dyno, request, &mut upload, Some(&app.limits)).await;
+        if !dyno.ask(request) {
+            return Err(Failure::BadHeader);
+        }
+        let asked = exchange::ask(conn, client, alarm, &mut dyno, request, &mut upload, &app.limits).await;
         let Unanswered { failure, closed } = match asked {
             Ok(reply) => return Ok(Answer { reply, dyno, upload, key, upstream: Some(upstream) }),
             Err(unanswered) => unanswered,
@@ -142,6 +151,7 @@ pub(crate) async fn to_app<C: Client, D: Reach>(
             return Err(failure);
         }
         repeated |= !untouched;
+        stale += u32::from(untouched);
         upload.again();
         flight.service = None;
         app = current(worker, app);
@@ -154,6 +164,15 @@ fn not_connected(failure: Failure, any_good: bool) -> Failure {
     if dynos_fault && !any_good { Failure::Quarantined } else { failure }
 }
 
+/// Requests to the daemon that one client may have going on.
+pub(crate) const MOST_TO_CONTROL: u32 = 200;
+
+/// A client that is silent amid its request to the daemon: git packs what it sends in between.
+const CONTROL_IDLE: Duration = Duration::from_secs(600);
+
+/// The daemon takes its time: a build goes on while its push waits.
+const CONTROL_ANSWER: Duration = Duration::from_secs(24 * 3600);
+
 /// Reaches the daemon, for a while also one that is only being restarted.
 pub(crate) async fn to_control<C: Client>(
     conn: &Conn,
@@ -165,6 +184,13 @@ pub(crate) async fn to_control<C: Client>(
     let limits = &conn.worker.shared.limits;
     let started = Instant::now();
     let key: Key = (Uuid::nil(), addr);
+    let patience = AppLimits {
+        connect: limits.connect,
+        queue: limits.control_connect,
+        first_byte: CONTROL_ANSWER,
+        idle: CONTROL_IDLE,
+        concurrency: MOST_TO_CONTROL,
+    };
     let mut upload = Upload::new(request);
     loop {
         let unused = Http1::unused(&conn.worker, key, request);
@@ -176,8 +202,10 @@ pub(crate) async fn to_control<C: Client>(
                 unless_gone(conn, client, connect).await??
             }
         };
-        dyno.ask(request);
-        match exchange::ask(conn, client, alarm, &mut dyno, request, &mut upload, None).await {
+        if !dyno.ask(request) {
+            return Err(Failure::BadHeader);
+        }
+        match exchange::ask(conn, client, alarm, &mut dyno, request, &mut upload, &patience).await {
             Ok(reply) => return Ok(Answer { reply, dyno, upload, key, upstream: None }),
             Err(unanswered) => {
                 let again = unanswered.closed && reused && (request.is_safe || !dyno.has_sent());

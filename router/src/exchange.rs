@@ -12,16 +12,20 @@ use tokio::time::Instant;
 use crate::access_log::Flight;
 use crate::alarm::Alarm;
 use crate::failure::Failure;
-use crate::flow::{Broken, Client, Dyno, Pulled, Silence};
+use crate::flow::{Ahead, Broken, Client, Dyno, Pulled, Silence};
 use crate::framing::Length;
 use crate::headers::Request;
 use crate::proxy::Conn;
 use crate::responses::Reply;
 use crate::settings::AppLimits;
+use crate::worker::SCRATCH;
 
 /// What is kept of a response for a client that reads slowly, bytes: as on Heroku, a dyno is
 /// free for others when it has said so much.
-const RESPONSE_BUFFER: u64 = 1024 * 1024;
+const RESPONSE_BUFFER: usize = 1024 * 1024;
+
+/// The same of all clients together: beyond it dynos are held up instead.
+const ALL_RESPONSES: usize = 128 * 1024 * 1024;
 
 /// Whose turn it is in an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +140,7 @@ pub(crate) async fn ask<C: Client, D: Dyno>(
     dyno: &mut D,
     request: &Request,
     upload: &mut Upload,
-    limits: Option<&AppLimits>,
+    limits: &AppLimits,
 ) -> Result<Reply, Unanswered> {
     poll_fn(|cx| {
         let mut scratch = conn.worker.scratch.borrow_mut();
@@ -155,7 +159,6 @@ pub(crate) async fn ask<C: Client, D: Dyno>(
         if upload.is_done() && client.poll_gone(cx, &mut scratch).is_ready() {
             return Poll::Ready(Err(Failure::ClientInterrupted.into()));
         }
-        let Some(limits) = limits else { return Poll::Pending };
         let (limit, failure) = match upload.turn {
             Turn::Client => (limits.idle, Failure::ClientIdle),
             Turn::Dyno | Turn::Nobody => (limits.first_byte, Failure::RequestTimeout),
@@ -193,7 +196,7 @@ pub(crate) async fn relay<C: Client, D: Dyno>(
     flight: &mut Option<Flight>,
 ) -> Result<(), Failure> {
     let Way { dyno, upload, length, idle } = way;
-    let small = C::TAKES_AHEAD && matches!(length, Length::Exact(length) if length <= RESPONSE_BUFFER);
+    let small = C::TAKES_AHEAD && takes_ahead(conn, client, length);
     let client_idle = idle.unwrap_or(conn.worker.shared.limits.idle);
     let mut last: Option<Instant> = None;
     let mut blocked: Option<Instant> = None;
@@ -259,6 +262,20 @@ pub(crate) async fn relay<C: Client, D: Dyno>(
         alarm.poll(cx, upload.last.max(*moved) + idle).map(|()| Err(failure))
     })
     .await
+}
+
+/// Whether the response is so small that it may be kept for the client, and there is room.
+fn takes_ahead<C: Client>(conn: &Conn, client: &mut C, length: Length) -> bool {
+    let Length::Exact(length) = length else { return false };
+    let Some(length) = usize::try_from(length).ok().filter(|length| *length <= RESPONSE_BUFFER) else { return false };
+    // What is no more than is read at once is kept anyway.
+    if length <= SCRATCH {
+        return true;
+    }
+    let room = Ahead::new(&conn.worker.shared.ahead, length, ALL_RESPONSES);
+    let is_room = room.is_some();
+    room.into_iter().for_each(|room| client.keep(room));
+    is_room
 }
 
 /// Awaits `work`, or the client's going away.

@@ -3,6 +3,8 @@
 //! taken what it got.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use crate::clock::Clock;
@@ -55,11 +57,32 @@ pub(crate) trait Sink {
     fn waiting(&self) -> usize;
 }
 
+/// Room for a response that is taken ahead of its client, of all that there is.
+#[derive(Debug)]
+pub(crate) struct Ahead(Arc<AtomicUsize>, usize);
+
+impl Ahead {
+    /// Nothing where `all` are `most` bytes already.
+    pub(crate) fn new(all: &Arc<AtomicUsize>, bytes: usize, most: usize) -> Option<Ahead> {
+        let room = Ahead(Arc::clone(all), bytes);
+        (all.fetch_add(bytes, Ordering::Relaxed) + bytes <= most).then_some(room)
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::Relaxed);
+    }
+}
+
 /// The side that asks.
 pub(crate) trait Client: Source + Sink + Tunnel {
     /// Whether a small response is taken from the dyno ahead of the client. Not where a
     /// client has many of them at once: its connection would hold that much for each.
     const TAKES_AHEAD: bool;
+
+    /// Keeps this for as long as something of the response waits.
+    fn keep(&mut self, room: Ahead);
 
     /// Ready when the client has gone away. What it sends meanwhile is kept, within bounds.
     fn poll_gone(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<()>;
@@ -79,8 +102,10 @@ pub(crate) trait Client: Source + Sink + Tunnel {
 
 /// The side that answers.
 pub(crate) trait Dyno: Source + Sink + Tunnel {
-    /// Takes the request's head, to be sent with what is put afterwards.
-    fn ask(&mut self, request: &mut Request);
+    /// Takes the request's head, to be sent with what is put afterwards. False when the dyno's
+    /// protocol has no way to say it.
+    #[must_use]
+    fn ask(&mut self, request: &mut Request) -> bool;
 
     /// The response's head, when it is there.
     fn poll_reply(
@@ -114,4 +139,19 @@ pub(crate) enum Silence {
 pub(crate) trait Tunnel {
     /// From now on all bytes are handed through as they come.
     fn go_raw(&mut self);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_given_back_and_never_more_than_there_is() {
+        let all = Arc::new(AtomicUsize::new(0));
+        let first = Ahead::new(&all, 60, 100);
+        assert!(first.is_some() && Ahead::new(&all, 60, 100).is_none());
+        assert!(Ahead::new(&all, 40, 100).is_some());
+        drop(first);
+        assert_eq!(all.load(Ordering::Relaxed), 0);
+    }
 }

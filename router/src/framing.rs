@@ -96,6 +96,11 @@ impl Declared {
         }
     }
 
+    /// Whether a body is promised, or seems to be.
+    pub(crate) fn promises(self) -> bool {
+        self.unclear.is_some() || self.codings > 0 || self.length.is_some_and(|length| length > 0)
+    }
+
     /// The `Content-Length`, for a response whose body is left out.
     pub(crate) fn told(self) -> Option<u64> {
         self.length.filter(|_| self.unclear.is_none() && self.codings == 0)

@@ -3,12 +3,20 @@
 
 use std::net::SocketAddr;
 
+use hyper::Version;
 use paas_domain::route::{AppRoute, HostIndex, RouteState, RouteTable, Rules, host_name};
 use uuid::Uuid;
 
+use crate::affinity;
+use crate::clock::Clock;
+use crate::framing::Length;
+use crate::headers::{self, Line};
+use crate::http1::chunked::{Chunked, Decoded};
+use crate::http1::head;
 use crate::networks::Networks;
 use crate::peer::Peer;
 use crate::proxy_protocol::{Parsed, parse};
+use crate::responses::{self, StatusLine};
 use crate::settings::Front;
 use crate::table_file::{decode, encode};
 
@@ -22,6 +30,10 @@ pub const TARGETS: &[Target] = &[
     ("table_file", table_file),
     ("networks", networks),
     ("forwarded", forwarded),
+    ("request_head", request_head),
+    ("response_head", response_head),
+    ("chunked", chunked),
+    ("cookies", cookies),
 ];
 
 /// A header of the PROXY protocol: found whole or not at all, however much of it has come and
@@ -111,5 +123,102 @@ pub fn forwarded(bytes: &[u8]) {
         assert!(trusted || (!outward.https && outward.port == 8080));
         let start = peer.request_start(start);
         assert!(start.is_none_or(|start| trusted && start.iter().all(u8::is_ascii_digit)));
+    }
+}
+
+/// The head of a request by HTTP/1: what goes to the dyno can be read in one way only, and says of the
+/// body what the router goes by.
+pub fn request_head(bytes: &[u8]) {
+    let mut slots = head::slots();
+    let Ok(read) = head::request(bytes, &mut slots) else { return };
+    let fields = read.headers.iter().map(|header| (header.name.as_bytes(), header.value));
+    let hosts = fields.clone().filter(|(name, _)| name.eq_ignore_ascii_case(b"host")).map(|(_, value)| value);
+    let Some((host, target)) = headers::host_and_target(read.target, read.old, hosts) else { return };
+    let version = if read.old { Version::HTTP_10 } else { Version::HTTP_11 };
+    let line = Line { method: read.method, target, host, version };
+    let peer = Peer::new(SocketAddr::from(([10, 0, 0, 2], 1)), 80, None, false, &Front::default());
+    let request = headers::request(&line, fields, true, &peer);
+    if request.refused.is_some() {
+        return;
+    }
+    let mut again = head::slots();
+    let written = match head::request(&request.head, &mut again) {
+        Ok(written) => written,
+        Err(_) => panic!("no head: {}", request.head.escape_ascii()),
+    };
+    assert_eq!((written.method, written.old), (read.method, false));
+    let all = |name: &str| {
+        let same = written.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
+        same.map(|header| header.value).collect::<Vec<_>>()
+    };
+    assert_eq!(all("host"), [host.as_bytes()]);
+    let (lengths, codings) = (all("content-length"), all("transfer-encoding"));
+    match request.length {
+        Length::None => assert!(lengths.is_empty() && codings.is_empty()),
+        Length::Exact(length) => {
+            assert!(codings.is_empty() && lengths == [length.to_string().as_bytes()], "{lengths:?}");
+        }
+        Length::Chunked | Length::UntilEnd => assert!(lengths.is_empty() && codings == [b"chunked"]),
+    }
+    for name in ["x-request-id", "x-request-start", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-for"] {
+        assert_eq!(all(name).len(), 1, "{name} in {}", request.head.escape_ascii());
+    }
+    for name in ["keep-alive", "proxy-connection", "http2-settings", "expect"] {
+        assert!(all(name).is_empty(), "{name} in {}", request.head.escape_ascii());
+    }
+}
+
+/// The head of a dyno's response: what goes on says nothing of a body or a connection, which is added later.
+pub fn response_head(bytes: &[u8]) {
+    let mut slots = head::slots();
+    let Ok(read) = head::response(bytes, &mut slots) else { return };
+    let version = if read.old { Version::HTTP_10 } else { Version::HTTP_11 };
+    let line = StatusLine { status: read.status, reason: read.reason, version, streams: true };
+    let fields = read.headers.iter().map(|header| (header.name.as_bytes(), header.value));
+    for is_head in [false, true] {
+        let Ok(reply) = responses::reply(&line, fields.clone(), is_head, &Clock::new()) else { continue };
+        let whole = [&reply.head[..], b"\r\n"].concat();
+        let mut again = head::slots();
+        let written = match head::response(&whole, &mut again) {
+            Ok(written) => written,
+            Err(_) => panic!("no head: {}", whole.escape_ascii()),
+        };
+        assert_eq!((written.status, written.old), (read.status, false));
+        let framing = ["content-length", "transfer-encoding", "keep-alive", "connection"];
+        let framed =
+            written.headers.iter().any(|header| framing.iter().any(|name| header.name.eq_ignore_ascii_case(name)));
+        assert!(!framed || read.status == 101, "{}", whole.escape_ascii());
+        assert!(
+            !reply.length.has_body() || !(is_head || read.status == 204 || read.status == 304 || read.status < 200)
+        );
+    }
+}
+
+/// A chunked body: the same, in whatever pieces it comes.
+pub fn chunked(bytes: &[u8]) {
+    let read = |piece: usize| {
+        let (mut chunked, mut data, mut at) = (Chunked::new(), Vec::new(), 0);
+        for piece in bytes.chunks(piece.max(1)) {
+            match chunked.decode(piece, |some| data.extend_from_slice(some)) {
+                Ok(Decoded::More) => at += piece.len(),
+                Ok(Decoded::End(used)) => return Ok((data, Some(at + used), chunked.trailers())),
+                Err(bad) => return Err(bad),
+            }
+        }
+        Ok((data, None, Ok(Vec::new())))
+    };
+    let whole = read(bytes.len());
+    for piece in [1, 2, 3, 7] {
+        assert_eq!(read(piece), whole, "in pieces of {piece}");
+    }
+    if let Ok((data, ..)) = whole {
+        assert!(data.len() <= bytes.len());
+    }
+}
+
+/// The cookies of a head: what is taken for a token is of our own form, and is in the head.
+pub fn cookies(bytes: &[u8]) {
+    for cookie in affinity::cookies(bytes) {
+        assert!(bytes.windows(cookie.len().max(1)).any(|part| part == cookie.as_bytes()) || cookie.is_empty());
     }
 }

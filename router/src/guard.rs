@@ -35,6 +35,7 @@ pub(crate) struct Guard {
     /// Connections that had to begin with a header of the PROXY protocol and didn't.
     pub(crate) bad_proxy_headers: Told,
     full: Told,
+    no_places: Told,
 }
 
 /// Something that is counted, and told in the log only now and then.
@@ -104,6 +105,7 @@ impl Guard {
             crowded_out: Told::default(),
             bad_proxy_headers: Told::default(),
             full: Told::default(),
+            no_places: Told::default(),
         }
     }
 
@@ -121,15 +123,10 @@ impl Guard {
 
     /// Takes the connection up among its client's. None when they are enough: it is to be closed.
     pub(crate) fn share(self: &Arc<Guard>, address: IpAddr) -> Option<Share> {
-        let client = client(address);
-        let mut clients = self.shard(client);
-        let count = clients.entry(client).or_default();
-        if self.each == 0 || *count < self.each {
-            *count += 1;
-            drop(clients);
-            return Some(Share(Arc::clone(self), client));
+        if let Some(share) = self.share_if_there_is(address) {
+            return Some(share);
         }
-        drop(clients);
+        let client = client(address);
         if let Some(new) = self.refused.add(self.started.elapsed()) {
             tracing::warn!(
                 client.address = %client,
@@ -141,6 +138,19 @@ impl Guard {
             );
         }
         None
+    }
+
+    /// The same, told to nobody.
+    pub(crate) fn share_if_there_is(self: &Arc<Guard>, address: IpAddr) -> Option<Share> {
+        let client = client(address);
+        let mut clients = self.shard(client);
+        let count = clients.entry(client).or_default();
+        let free = self.each == 0 || *count < self.each;
+        if free {
+            *count += 1;
+        }
+        drop(clients);
+        free.then(|| Share(Arc::clone(self), client))
     }
 
     /// Waits until there is room for one more connection. Those that come meanwhile wait in
@@ -164,6 +174,18 @@ impl Guard {
     pub(crate) fn idle(&self, idle: Duration) -> Duration {
         let crowded = self.open.load(Ordering::Relaxed) > self.most - self.most / 4;
         if crowded { idle.min(CROWDED_IDLE) } else { idle }
+    }
+
+    /// A dyno could not be connected to at once.
+    pub(crate) fn no_place(&self, most: usize) {
+        if let Some(new) = self.no_places.add(self.started.elapsed()) {
+            tracing::warn!(
+                connections.most = most,
+                requests.waiting = new,
+                "There are {most} connections to dynos, a quarter of the files that may be open: requests wait for one. \
+                 Raise the limit (LimitNOFILE=) if this is no attack",
+            );
+        }
     }
 
     /// A handshake was given up for newer ones.
@@ -205,8 +227,13 @@ fn shown(client: IpAddr) -> String {
 /// 70 % of the files that may be open: a request takes a second one for its dyno, most
 /// connections wait for their next request, and some files are ours.
 fn by_open_files() -> usize {
+    (open_files() / 10).saturating_mul(7).max(1)
+}
+
+/// How many files may be open.
+pub(crate) fn open_files() -> usize {
     let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok());
-    files.map_or(usize::MAX, |files| (files / 10).saturating_mul(7).max(1))
+    files.unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -73,7 +73,8 @@ impl Words {
         let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
         let mut ends = [0; 4];
         for (at, part) in parts.iter().enumerate() {
-            bytes.extend_from_slice(part);
+            // What is refused may be of any length; a line isn't.
+            bytes.extend_from_slice(part.get(..LONGEST_LINE).unwrap_or(part));
             if let Some(end) = ends.get_mut(at) {
                 *end = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
             }
@@ -207,9 +208,17 @@ pub(crate) fn host_and_target<'l>(
     is_host(host).then_some((host, target))
 }
 
-/// Whether these are the letters of a host name with a port.
+/// Whether this is a host name or an address, with or without a port.
 pub(crate) fn is_host(host: &str) -> bool {
-    host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) if address.bytes().all(|byte| byte.is_ascii_hexdigit() || b".:".contains(&byte)) => {
+            ("", if rest.is_empty() { Some("") } else { rest.strip_prefix(':') })
+        }
+        Some(_) => return false,
+        None => host.split_once(':').map_or((host, Some("")), |(name, port)| (name, Some(port))),
+    };
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+        && port.is_some_and(|port| port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// What a first look at the headers finds.
@@ -231,8 +240,12 @@ struct Found<'l> {
     framing: framing::Declared,
 }
 
+/// Words in the `Connection` headers of one message: each other header is compared with them.
+pub(crate) const MOST_WORDS: usize = 64;
+
 fn look<'l>(line: &Line<'l>, headers: impl Iterator<Item = (&'l [u8], &'l [u8])>) -> Found<'l> {
     let mut found = Found::default();
+    let mut connections = 0;
     if line.method.len() > LONGEST_METHOD || line.target.len() > LONGEST_LINE {
         found.refused = Some(Failure::BadHeader);
     }
@@ -244,6 +257,7 @@ fn look<'l>(line: &Line<'l>, headers: impl Iterator<Item = (&'l [u8], &'l [u8])>
         match Name::of(name) {
             Name::Connection => {
                 for word in words(value) {
+                    connections += 1;
                     let is = |other: &str| word.eq_ignore_ascii_case(other.as_bytes());
                     if is("close") {
                         found.close = true;
@@ -270,6 +284,11 @@ fn look<'l>(line: &Line<'l>, headers: impl Iterator<Item = (&'l [u8], &'l [u8])>
             Name::XRequestId => found.request_id = found.request_id.or(Some(value)),
             Name::Host | Name::Via | Name::XForwardedFor | Name::Dropped | Name::Trailer | Name::Other => {}
         }
+    }
+    if connections > MOST_WORDS {
+        // Not even to be looked for.
+        found.named = false;
+        found.refused = Some(Failure::BadHeader);
     }
     found
 }

@@ -61,7 +61,7 @@ pub(crate) fn redirect(method: &[u8], host: &str, target: &str, port: u16) -> Pa
     };
     let port = if port == 443 { String::new() } else { format!(":{port}") };
     let mut response = pages::empty(status);
-    if let Ok(location) = HeaderValue::from_str(&format!("https://{host}{port}{root}{target}")) {
+    if let Ok(location) = HeaderValue::from_bytes(format!("https://{host}{port}{root}{target}").as_bytes()) {
         response.headers_mut().insert(LOCATION, location);
     }
     response

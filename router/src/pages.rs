@@ -209,6 +209,15 @@ pub(crate) fn control_away() -> Page {
     response
 }
 
+/// One client has too many requests to the daemon going on.
+pub(crate) fn too_many() -> Page {
+    let body = "{\"id\":\"rate_limit\",\"message\":\"There are too many requests to the API at once from your address. \
+                End some of them, such as logs that are followed, and try again.\"}\n";
+    let mut response = respond(StatusCode::TOO_MANY_REQUESTS, "application/json", Bytes::from_static(body.as_bytes()));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}
+
 /// What is asked is no HTTP, or not as this server takes it.
 pub(crate) fn bad_request() -> Page {
     text(StatusCode::BAD_REQUEST, "This is no request that this server understands.\n")

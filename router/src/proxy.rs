@@ -205,7 +205,9 @@ async fn deliver<C: ClientSide, D: Reach>(
     let (status, length) = (answer.reply.status, answer.reply.length);
     let head = std::mem::take(&mut answer.reply.head);
     let reply = Reply { head, ..answer.reply };
-    client.begin(reply, request, !conn.worker.stopping.is_set());
+    // Who is answered before it has said all is heard out, and then it is over: it has to know that.
+    let keep_alive = !conn.worker.stopping.is_set() && answer.upload.is_done();
+    client.begin(reply, request, keep_alive);
     let ended = if status == 101 {
         let joined = Box::pin(upgrade::join(conn, client, &mut answer.dyno, alarm, idle, &mut flight)).await;
         answer.reply.keep_alive = false;
@@ -242,6 +244,9 @@ async fn to_control<C: ClientSide>(
     route: &ControlRoute,
 ) {
     let refused = request.refused;
+    let Some(_share) = conn.worker.shared.to_control.share_if_there_is(conn.admitted.peer.address) else {
+        return client.answer(&pages::too_many(), Some(request), false);
+    };
     let answered = match refused {
         None => dispatch::to_control(conn, client, alarm, route.addr, request).await,
         Some(failure) => Err(failure),

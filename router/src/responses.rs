@@ -5,7 +5,7 @@ use hyper::Version;
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::framing::{Declared, Length, Unclear};
-use crate::headers::{is_named, via, words};
+use crate::headers::{MOST_WORDS, is_named, via, words};
 use crate::http1::write;
 
 /// Heroku's limit for one cookie, bytes.
@@ -45,7 +45,7 @@ pub(crate) fn reply<'l>(
 ) -> Result<Reply, Failure> {
     let mut declared = Declared::default();
     let (mut named, mut close, mut keep, mut dated) = (false, false, false, false);
-    let mut size = 0;
+    let (mut size, mut connections) = (0, 0);
     for (name, value) in headers.clone() {
         size += name.len() + value.len() + 4;
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
@@ -53,6 +53,7 @@ pub(crate) fn reply<'l>(
             4 if is("date") => dated = true,
             10 if is("connection") => {
                 for word in words(value) {
+                    connections += 1;
                     let is = |other: &str| word.eq_ignore_ascii_case(other.as_bytes());
                     if is("close") {
                         close = true;
@@ -71,9 +72,15 @@ pub(crate) fn reply<'l>(
             _ => {}
         }
     }
+    if connections > MOST_WORDS {
+        return Err(Failure::Restriction("oversized header"));
+    }
     let old = line.version == Version::HTTP_10;
     let switches = line.status == 101;
     let bodiless = is_head || line.status < 200 || line.status == 204 || line.status == 304;
+    // Some dynos send a body all the same where there must be none, which would be the next answer. A
+    // 304 has the length of what it stands for; those bytes that come are seen before the next request.
+    let doubtful = (is_head || line.status == 204) && declared.promises();
     let framed = if bodiless {
         Ok((Length::None, true))
     } else if line.version == Version::HTTP_2 {
@@ -111,7 +118,7 @@ pub(crate) fn reply<'l>(
         status: line.status,
         length,
         told: declared.told().filter(|_| bodiless && line.status != 204 && line.status >= 200),
-        keep_alive: certain && !close && (!old || keep),
+        keep_alive: certain && !doubtful && !close && (!old || keep),
     })
 }
 

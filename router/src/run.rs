@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::access_log::AccessLog;
 use crate::admin::Admin;
 use crate::control::{AdminSocket, Control};
+use crate::dispatch;
 use crate::doors::{Doors, Https, addresses};
 use crate::ending::Ending;
 use crate::guard::Guard;
@@ -147,6 +148,10 @@ fn begin(
     let shared = Arc::new(Shared {
         routes: Arc::new(Routes::new(table, settings.limits.clone())),
         limits: settings.limits.clone(),
+        workers: threads,
+        ahead: Arc::default(),
+        to_dynos: Arc::default(),
+        to_control: Arc::new(Guard::new(dispatch::MOST_TO_CONTROL, None)),
         started: Instant::now(),
         ending: Arc::clone(&ending),
         connections: AtomicUsize::new(0),

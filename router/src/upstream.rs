@@ -1,7 +1,7 @@
 //! Connections to dynos: each worker has its own, used last in, first out, so that few are
 //! warm and the rest grow old and close.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::mem::MaybeUninit;
@@ -13,7 +13,8 @@ use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use crate::failure::Failure;
-use crate::flow::Dyno;
+use crate::flow::{Ahead, Dyno};
+use crate::guard;
 use crate::headers::Request;
 use crate::http1::Http1;
 use crate::http2::upstream::Multiplexed;
@@ -39,8 +40,15 @@ impl Reach for Http1<TcpStream> {
         worker.pool.take(key, request.is_safe, worker.shared.limits.upstream_fresh)
     }
 
-    async fn connect(_: &Worker, key: Key, limit: Duration) -> Result<Self, Failure> {
-        connect(key.1, limit).await.map(Http1::new)
+    async fn connect(worker: &Worker, key: Key, limit: Duration) -> Result<Self, Failure> {
+        let begun = Instant::now();
+        // The daemon is reached whatever else goes on.
+        let place = if key.0.is_nil() { None } else { Some(place(worker, limit).await?) };
+        let connection = Http1::new(connect(key.1, limit.saturating_sub(begun.elapsed())).await?);
+        Ok(match place {
+            Some(place) => connection.counted(place),
+            None => connection,
+        })
     }
 
     fn give_back(mut self, worker: &Worker, key: Key) {
@@ -60,13 +68,25 @@ struct Idle {
 pub(crate) struct Pool {
     idle: RefCell<HashMap<Key, Vec<Idle>>>,
     pub(crate) multiplexed: Multiplexed,
+    /// How many there are.
+    count: Cell<usize>,
     keepalive: Duration,
+    /// To one dyno.
     most: usize,
+    /// To all of them.
+    most_in_all: usize,
 }
 
 impl Pool {
-    pub(crate) fn new(keepalive: Duration, most: usize) -> Pool {
-        Pool { idle: RefCell::default(), multiplexed: Multiplexed::default(), keepalive, most }
+    pub(crate) fn new(keepalive: Duration, most: usize, most_in_all: usize) -> Pool {
+        Pool {
+            idle: RefCell::default(),
+            multiplexed: Multiplexed::default(),
+            count: Cell::new(0),
+            keepalive,
+            most,
+            most_in_all,
+        }
     }
 
     /// An unused connection that is still good, as far as one can know. What would do harm
@@ -82,30 +102,51 @@ impl Pool {
                 return None;
             }
             let mut connection = idle.pop()?.connection;
-            if unused < self.keepalive && connection.is_quiet() && (safe || is_open(connection.io())) {
+            self.count.set(self.count.get() - 1);
+            // The kernel is asked, too: bytes behind the last answer would be taken for the next one's.
+            if unused < self.keepalive && connection.is_quiet() && is_open(connection.io()) {
                 return Some(connection);
             }
         }
     }
 
     fn put(&self, key: Key, connection: Http1<TcpStream>) {
+        if self.count.get() >= self.most_in_all {
+            self.close_older_half();
+        }
         let mut idle = self.idle.borrow_mut();
         let idle = idle.entry(key).or_default();
         if idle.len() < self.most {
             idle.push(Idle { connection, since: Instant::now() });
+            self.count.set(self.count.get() + 1);
         }
+    }
+
+    /// Many apps that are asked in turn would use up all files otherwise.
+    fn close_older_half(&self) {
+        let mut times: Vec<Instant> = self.idle.borrow().values().flatten().map(|idle| idle.since).collect();
+        if times.is_empty() {
+            return;
+        }
+        let middle = times.len() / 2;
+        let (_, &mut middle, _) = times.select_nth_unstable(middle);
+        self.retain(|_, idle| idle.since > middle);
+    }
+
+    fn retain(&self, keep: impl Fn(&Key, &mut Idle) -> bool) {
+        let mut count = 0;
+        self.idle.borrow_mut().retain(|key, idle| {
+            idle.retain_mut(|idle| keep(key, idle));
+            count += idle.len();
+            !idle.is_empty()
+        });
+        self.count.set(count);
     }
 
     /// Closes what is too old, broken, or leads to a dyno that `keep` doesn't know.
     pub(crate) fn sweep(&self, keep: impl Fn(&Key) -> bool) {
         self.multiplexed.sweep(&keep, self.keepalive);
-        self.idle.borrow_mut().retain(|key, idle| {
-            if !keep(key) {
-                return false;
-            }
-            idle.retain_mut(|idle| idle.since.elapsed() < self.keepalive && idle.connection.is_quiet());
-            !idle.is_empty()
-        });
+        self.retain(|key, idle| keep(key) && idle.since.elapsed() < self.keepalive && idle.connection.is_quiet());
     }
 }
 
@@ -114,6 +155,31 @@ fn is_open(stream: &TcpStream) -> bool {
     let peeked = SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]);
     peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
+
+/// A place among the connections to dynos, of which there may be so many at once: as long as
+/// there is none, unused ones go, and others are waited for.
+pub(crate) async fn place(worker: &Worker, limit: Duration) -> Result<Ahead, Failure> {
+    let begun = Instant::now();
+    let most = (guard::open_files() / 4).max(1);
+    let mut told = false;
+    loop {
+        if let Some(place) = Ahead::new(&worker.shared.to_dynos, 1, most) {
+            return Ok(place);
+        }
+        worker.pool.close_older_half();
+        if begun.elapsed() >= limit {
+            return Err(Failure::Platform);
+        }
+        if std::mem::replace(&mut told, true) {
+            tokio::time::sleep(WAIT).await;
+        } else {
+            worker.shared.guard.no_place(most);
+        }
+    }
+}
+
+/// How often it is looked whether a connection to a dyno has ended, while there are too many.
+const WAIT: Duration = Duration::from_millis(10);
 
 /// Opens a connection within `limit`.
 pub(crate) async fn connect(addr: SocketAddr, limit: Duration) -> Result<TcpStream, Failure> {

@@ -15,7 +15,7 @@ use crate::accept::{self, Handshakes};
 use crate::access_log::AccessLog;
 use crate::clock::Clock;
 use crate::ending::Ending;
-use crate::guard::Guard;
+use crate::guard::{self, Guard};
 use crate::https_policy::HttpsPort;
 use crate::settings::{Front, Limits};
 use crate::stats::{Totals, this_is_worker};
@@ -25,14 +25,22 @@ use crate::upstream::Pool;
 use crate::wake::Sleepers;
 
 /// Bytes that are read at once at most.
-const SCRATCH: usize = 64 * 1024;
+pub(crate) const SCRATCH: usize = 64 * 1024;
 
 /// What all workers share.
 pub(crate) struct Shared {
     pub(crate) routes: Arc<Routes>,
     pub(crate) limits: Limits,
+    /// How many there are.
+    pub(crate) workers: usize,
     pub(crate) started: Instant,
     pub(crate) ending: Arc<Ending>,
+    /// Bytes of responses that may be kept, or are, for clients that read slowly.
+    pub(crate) ahead: Arc<AtomicUsize>,
+    /// Connections to dynos.
+    pub(crate) to_dynos: Arc<AtomicUsize>,
+    /// Requests to the daemon, by client.
+    pub(crate) to_control: Arc<Guard>,
     /// Client connections and tunnels that are open.
     pub(crate) connections: AtomicUsize,
     /// Requests that wait for a dyno to come up.
@@ -110,7 +118,9 @@ async fn work(
     let (alive, mut all_gone) = mpsc::channel(1);
     let limits = shared.limits.clone();
     let ending = Arc::clone(&shared.ending);
-    let pool = Rc::new(Pool::new(limits.upstream_keepalive, limits.upstream_idle_max));
+    // All workers together an eighth of the files that may be open.
+    let most_unused = (guard::open_files() / 8 / shared.workers).max(1);
+    let pool = Rc::new(Pool::new(limits.upstream_keepalive, limits.upstream_idle_max, most_unused));
     let worker = Rc::new(Worker {
         shared,
         pool,

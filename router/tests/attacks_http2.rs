@@ -328,6 +328,34 @@ async fn more_streams_than_there_may_be_are_refused() {
     place.house.until(|status| status.backends[0].in_flight == 0 && status.connections == 0).await;
 }
 
+/// A ping's answer stands behind what a slow client still has to read.
+#[tokio::test]
+async fn who_answers_no_ping_is_served_while_bytes_move() {
+    let dyno = Dyno::raw(|mut stream| async move {
+        use tokio::io::AsyncWriteExt as _;
+        util::backend::head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n").await.unwrap();
+        for _ in 0..40 {
+            tokio::time::sleep(Duration::from_millis(25)).await;
+            stream.write_all(b"x").await.unwrap();
+        }
+    })
+    .await;
+    let limits = Limits { client_idle: Duration::from_millis(200), ..patient() };
+    let place = Place::new(dyno, limits).await;
+    let mut client = place.client().await;
+    client.write(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &h2::get("/"))).await;
+    let (mut pings, mut bytes) = (0, 0);
+    while bytes < 40 {
+        let frame = client.read().await.expect("cut off in the middle");
+        pings += u32::from(frame.kind == PING);
+        bytes += if frame.kind == h2::DATA { frame.payload.len() } else { 0 };
+    }
+    assert!(pings > 0);
+    // Without streams and without an answer it ends.
+    while client.read().await.is_some() {}
+}
+
 /// A router process that does not outlive its test.
 struct Router(Child);
 

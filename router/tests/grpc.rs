@@ -323,3 +323,45 @@ async fn a_connection_that_ends_fails_no_later_request() {
     }
     assert!(dyno.connections() > 1);
 }
+
+/// HTTP/2 has stricter rules for a path; the worker goes on.
+#[tokio::test]
+async fn what_http_2_cannot_say_is_refused() {
+    let dyno = dyno(echo).await;
+    let (house, _) = house(grpc(&[&dyno])).await;
+    // There is a connection already.
+    assert_eq!(status_of(&send(house.addr, &get("/", "")).await), 200);
+    for target in ["/a`b", "/<script>", "/a|b{c}"] {
+        let status = status_of(&send(house.addr, &get(target, "")).await);
+        assert!([200, 400].contains(&status), "{target}: {status}");
+    }
+    assert_eq!(status_of(&send(house.addr, &get("/a`b", "")).await), 400);
+    assert!(house.line("code=H26").await.contains("cause=\"bad header\""));
+    assert_eq!(status_of(&send(house.addr, &get("/", "")).await), 200);
+}
+
+/// Streams of many clients share a connection to the dyno.
+#[tokio::test]
+async fn who_takes_nothing_holds_up_nobody_else() {
+    let big = Bytes::from(vec![b'x'; 4 << 20]);
+    let dyno = dyno(move |request: Request<RecvStream>, mut respond: SendResponse<Bytes>| {
+        let big = big.clone();
+        async move {
+            let small = request.uri().path() == "/small";
+            let mut stream = respond.send_response(Response::new(()), false).unwrap();
+            send_all(&mut stream, if small { Bytes::from_static(b"small") } else { big }).await;
+            let _ = stream.send_trailers(trailers("0"));
+        }
+    })
+    .await;
+    let (house, mut sender) = house(grpc(&[&dyno])).await;
+    let mut taking_nothing = Vec::new();
+    for _ in 0..12 {
+        taking_nothing.push(call(&mut sender).0.await.unwrap());
+    }
+    for _ in 0..3 {
+        let answer = send(house.addr, &get("/small", "")).await;
+        assert!(answer.contains("small"), "{answer}");
+    }
+    drop(taking_nothing);
+}

@@ -6,7 +6,7 @@ use hyper::Version;
 
 use super::{Http1, Stream, Writing, write};
 use crate::failure::Failure;
-use crate::flow::Client;
+use crate::flow::{Ahead, Client};
 use crate::framing::{self, Length};
 use crate::headers::Request;
 use crate::pages::Page;
@@ -35,6 +35,10 @@ impl<S: Stream> Http1<S> {
 
 impl<S: Stream> Client for Http1<S> {
     const TAKES_AHEAD: bool = true;
+
+    fn keep(&mut self, room: Ahead) {
+        self.ahead = Some(room);
+    }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<()> {
         while self.input.len() < MOST_AHEAD {

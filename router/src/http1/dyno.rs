@@ -12,8 +12,11 @@ use crate::framing::Length;
 use crate::headers::{LONGEST_LINE, Request};
 use crate::responses::{Reply, StatusLine, reply};
 
-/// The longest head of a response, bytes.
-const LONGEST_HEAD: usize = 64 * 1024;
+/// The longest head of a response, bytes; Heroku's limit of one header line.
+const LONGEST_HEAD: usize = 512 * 1024;
+
+/// Answers of 1xx before the one that counts.
+const MOST_INTERIM: u8 = 32;
 
 impl<S: Stream> Http1<S> {
     /// Whether a connection that was unused is as it should be: open, and nothing came.
@@ -39,7 +42,7 @@ impl<S: Stream> Http1<S> {
 }
 
 impl<S: Stream> Dyno for Http1<S> {
-    fn ask(&mut self, request: &mut Request) {
+    fn ask(&mut self, request: &mut Request) -> bool {
         self.output = std::mem::take(&mut request.head);
         self.written = 0;
         self.keeps = true;
@@ -48,6 +51,7 @@ impl<S: Stream> Dyno for Http1<S> {
             Length::Chunked => Writing::Chunked,
             Length::None | Length::Exact(_) | Length::UntilEnd => Writing::Plain,
         };
+        true
     }
 
     fn poll_reply(
@@ -93,7 +97,12 @@ impl<S: Stream> Dyno for Http1<S> {
             self.input = rest;
             match parsed {
                 // Others than 101 are between the dyno and the router.
-                Ok(reply) if reply.status < 200 && reply.status != 101 => {}
+                Ok(reply) if reply.status < 200 && reply.status != 101 => {
+                    self.interim = self.interim.saturating_add(1);
+                    if self.interim > MOST_INTERIM {
+                        return Poll::Ready(Err(Silence::Failed(Failure::BadResponse)));
+                    }
+                }
                 Ok(reply) => {
                     self.reads(reply.length);
                     return Poll::Ready(Ok(reply));

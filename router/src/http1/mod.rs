@@ -19,7 +19,7 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use crate::flow::{Broken, Pulled, Sink, Source, Tunnel};
+use crate::flow::{Ahead, Broken, Pulled, Sink, Source, Tunnel};
 use crate::framing::Length;
 use chunked::{Chunked, Decoded};
 
@@ -88,6 +88,14 @@ pub(crate) struct Http1<S> {
     dead: bool,
     /// Of the head that is being read, so many bytes were looked at.
     known: usize,
+    /// Lines without anything in front of a request.
+    empty_lines: u8,
+    /// Answers of a dyno that only tell of another one to come.
+    interim: u8,
+    /// Room for what waits to be written.
+    ahead: Option<Ahead>,
+    /// Its place among the connections to dynos.
+    _place: Option<Ahead>,
 }
 
 impl<S: Stream> Http1<S> {
@@ -106,7 +114,16 @@ impl<S: Stream> Http1<S> {
             lasts: true,
             dead: false,
             known: 0,
+            empty_lines: 0,
+            interim: 0,
+            ahead: None,
+            _place: None,
         }
+    }
+
+    /// It counts among the connections to dynos.
+    pub(crate) fn counted(self, place: Ahead) -> Http1<S> {
+        Http1 { _place: Some(place), ..self }
     }
 
     /// Reads into `scratch`; `Ok(0)` is the end.
@@ -196,6 +213,8 @@ impl<S: Stream> Http1<S> {
         self.clear();
         self.writing = Writing::Plain;
         self.known = 0;
+        self.interim = 0;
+        self.ahead = None;
         if self.input.is_empty() {
             self.input = Vec::new();
         }

@@ -19,13 +19,19 @@ use crate::stopping::Ear;
 /// The longest head of a request, bytes.
 const LONGEST_HEAD: usize = 256 * 1024;
 
+/// Empty lines before a request that are passed over.
+const EMPTY_LINES: u8 = 4;
+
 /// A connection that has never asked for anything gets this long to do so once the worker is
 /// to end: its request may be on the way.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 
+/// What is left of a response when its dyno is done may take so many times the idle limit.
+const LAST_BYTES: u32 = 10;
+
 /// How long and for how many bytes a client is listened to that still sends after our last
 /// word. Closing at once would take the answer away from it (RFC 9112, 9.6).
-const LINGER: (Duration, usize) = (Duration::from_secs(2), 16 * 1024 * 1024);
+pub(crate) const LINGER: (Duration, usize) = (Duration::from_secs(2), 16 * 1024 * 1024);
 
 /// Serves until one side has enough.
 pub(crate) async fn serve<S: Stream>(conn: Conn, io: S) {
@@ -146,8 +152,12 @@ fn poll_request<S: Stream>(conn: &Conn, side: &mut Http1<S>, cx: &mut Context<'_
     let mut scratch = conn.worker.scratch.borrow_mut();
     loop {
         let mut input = std::mem::take(&mut side.input);
-        // Empty lines before a request are passed over (RFC 9112, 2.2).
+        // Some clients send an empty line behind a body; it is passed over (RFC 9112, 2.2).
         while input.starts_with(b"\r\n") {
+            if side.empty_lines >= EMPTY_LINES {
+                return Poll::Ready(Some(Received::Refused(pages::bad_request(), None)));
+            }
+            side.empty_lines += 1;
             input.drain(..2);
             side.known = 0;
         }
@@ -184,6 +194,7 @@ fn poll_request<S: Stream>(conn: &Conn, side: &mut Http1<S>, cx: &mut Context<'_
             continue;
         }
         side.known = 0;
+        side.empty_lines = 0;
         let received = proxy::receive(conn, &bytes[..end]);
         side.input = bytes[end..].to_vec();
         return Poll::Ready(Some(received));
@@ -193,6 +204,8 @@ fn poll_request<S: Stream>(conn: &Conn, side: &mut Http1<S>, cx: &mut Context<'_
 /// Whether all that was put could be sent.
 async fn flushed<S: Stream>(conn: &Conn, side: &mut Http1<S>, alarm: &mut Alarm) -> bool {
     let idle = conn.worker.shared.limits.idle;
+    // A byte now and then doesn't keep it for ever.
+    let end = Instant::now() + idle * LAST_BYTES;
     let mut left = side.waiting();
     let mut deadline = None;
     poll_fn(|cx| match side.poll_flush(cx) {
@@ -204,7 +217,7 @@ async fn flushed<S: Stream>(conn: &Conn, side: &mut Http1<S>, alarm: &mut Alarm)
                 left = now;
                 *deadline = Instant::now() + idle;
             }
-            alarm.poll(cx, *deadline).map(|()| false)
+            alarm.poll(cx, (*deadline).min(end)).map(|()| false)
         }
     })
     .await

@@ -13,7 +13,7 @@ use hyper::{StatusCode, header};
 use super::fields;
 use super::stream::{Receiving, Sending};
 use crate::failure::Failure;
-use crate::flow::{Broken, Client, Pulled, Sink, Source, Tunnel};
+use crate::flow::{Ahead, Broken, Client, Pulled, Sink, Source, Tunnel};
 use crate::framing::Length;
 use crate::headers::Request;
 use crate::http1::head;
@@ -37,6 +37,11 @@ impl Http2Client {
     /// Whether a body follows the head.
     pub(super) fn streams(&self) -> bool {
         !self.receiving.is_ended()
+    }
+
+    /// Whether it was answered while the rest of its body is still to come.
+    pub(super) fn goes_on(&self) -> bool {
+        self.sending.is_some() && !self.was_reset && self.streams()
     }
 
     fn respond(&mut self, status: u16, headers: HeaderMap, ended: bool) {
@@ -85,6 +90,8 @@ impl Sink for Http2Client {
 
 impl Client for Http2Client {
     const TAKES_AHEAD: bool = false;
+
+    fn keep(&mut self, _: Ahead) {}
 
     fn poll_gone(&mut self, cx: &mut Context<'_>, _: &mut [u8]) -> Poll<()> {
         let gone = match &mut self.sending {

@@ -104,13 +104,14 @@ impl Tunnel for Http2Dyno {
 }
 
 impl Dyno for Http2Dyno {
-    fn ask(&mut self, request: &mut Request) {
+    fn ask(&mut self, request: &mut Request) -> bool {
         let ended = !request.length.has_body();
-        let Some(asked) = converted(request) else { return };
+        let Some(asked) = converted(request) else { return false };
         if let Ok((response, stream)) = self.sender.send_request(asked, ended) {
             self.response = Some(response);
             self.sending = Some(Sending::new(stream, ended));
         }
+        true
     }
 
     fn poll_reply(
@@ -174,7 +175,7 @@ impl Reach for Http2Dyno {
     }
 
     async fn connect(worker: &Worker, key: Key, limit: Duration) -> Result<Self, Failure> {
-        worker.pool.multiplexed.connect(key, limit).await
+        worker.pool.multiplexed.connect(worker, key, limit).await
     }
 
     /// The connection stays where it is; this was but one of its streams.

@@ -7,6 +7,7 @@ pub(crate) mod dyno;
 pub(crate) mod serve;
 mod stream;
 pub(crate) mod upstream;
+mod watched;
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 

@@ -4,6 +4,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,10 +19,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::client::Http2Client;
+use super::watched::Watched;
 use super::{CONNECTION_WINDOW, SEND_BUFFER, STREAM_WINDOW, pairs};
 use crate::alarm::Alarm;
-use crate::flow::{Client, Sink};
+use crate::flow::{Client, Pulled, Sink, Source};
 use crate::headers::{self, Line};
+use crate::http1::serve::LINGER;
 use crate::pages;
 use crate::proxy::{self, Conn, Received};
 use crate::stopping::Ear;
@@ -64,7 +67,9 @@ impl Drop for Open {
 
 /// Serves until one side has enough.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(conn: Rc<Conn>, io: S) {
-    let time = conn.worker.shared.guard.idle(conn.worker.shared.limits.client_idle);
+    let time = conn.worker.shared.limits.client_idle;
+    let moved = Rc::new(Cell::new(false));
+    let io = Watched { io, moved: Rc::clone(&moved) };
     let handshake = Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -78,7 +83,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(conn: Rc<Conn>, io:
     let Ok(Ok(mut connection)) = tokio::time::timeout(time, handshake).await else { return };
     let streams = Rc::new(Streams { open: Cell::new(0), ended: Cell::new(Instant::now()), resets: Cell::new(0) });
     let mut ear = Ear::new(&conn.worker.stopping);
-    let mut watch = Watch::new(time);
+    let mut watch = Watch::new(time, moved);
     let mut ping = connection.ping_pong();
     poll_fn(|cx| {
         loop {
@@ -103,6 +108,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(conn: Rc<Conn>, io:
             connection.graceful_shutdown();
             cx.waker().wake_by_ref();
         }
+        watch.patience = conn.worker.shared.guard.idle(time);
         watch.poll(cx, &streams, &mut connection, ping.as_mut())
     })
     .await;
@@ -111,6 +117,10 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(conn: Rc<Conn>, io:
 /// The time limits of a connection.
 struct Watch {
     time: Duration,
+    /// How long it may be without streams.
+    patience: Duration,
+    /// Whether a byte went either way since this was last looked at.
+    moved: Rc<Cell<bool>>,
     begun: Instant,
     alarm: Alarm,
     leaving: Option<Instant>,
@@ -120,9 +130,19 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(time: Duration) -> Watch {
+    fn new(time: Duration, moved: Rc<Cell<bool>>) -> Watch {
         let now = Instant::now();
-        Watch { time, begun: now, alarm: Alarm::default(), leaving: None, pinged: None, ponged: now, calm: now }
+        Watch {
+            time,
+            patience: time,
+            moved,
+            begun: now,
+            alarm: Alarm::default(),
+            leaving: None,
+            pinged: None,
+            ponged: now,
+            calm: now,
+        }
     }
 
     /// Whether the client is to be told just now that this is the end.
@@ -151,7 +171,7 @@ impl Watch {
         }
         loop {
             let used = streams.ended.get().max(self.begun).max(self.leaving.unwrap_or(self.begun));
-            let unused_at = (streams.open.get() == 0).then(|| used + self.time);
+            let unused_at = (streams.open.get() == 0).then(|| used + self.patience);
             let ping_at = self.pinged.unwrap_or(self.ponged) + half;
             let deadline = unused_at.map_or(ping_at, |at| at.min(ping_at));
             if self.alarm.poll(cx, deadline).is_pending() {
@@ -168,6 +188,9 @@ impl Watch {
                 }
                 connection.graceful_shutdown();
                 cx.waker().wake_by_ref();
+            } else if self.pinged.is_some() && self.moved.take() {
+                // Its answer stands behind what a slow client still has to read.
+                self.pinged = Some(now);
             } else if self.pinged.is_some() {
                 return Poll::Ready(());
             } else if let Some(ping) = &mut ping
@@ -197,6 +220,9 @@ fn begin(conn: &Rc<Conn>, streams: &Rc<Streams>, request: HttpRequest<RecvStream
             }
         }
         flush(&conn, &mut client, &mut alarm).await;
+        if client.goes_on() {
+            hear_out(&mut client, &mut alarm).await;
+        }
         if client.was_reset {
             open.0.resets.set(open.0.resets.get() + 1);
         }
@@ -227,6 +253,43 @@ fn receive(conn: &Conn, parts: &hyper::http::request::Parts, streams: bool) -> R
     let line = Line { method: parts.method.as_str(), target, host, version: Version::HTTP_2 };
     let fields = pairs(&parts.headers);
     proxy::route(conn, Box::new(headers::request(&line, fields.iter().copied(), streams, &conn.admitted.peer)), host)
+}
+
+/// Takes a body to its end for a while whose answer is given. A stream is reset where it ends before,
+/// and some clients throw the answer away then (curl 7.88).
+async fn hear_out(client: &mut Http2Client, alarm: &mut Alarm) {
+    let deadline = Instant::now() + LINGER.0;
+    let mut heard = Nowhere(0);
+    poll_fn(|cx| {
+        while heard.0 < LINGER.1 {
+            match client.poll_pull(cx, &mut [], &mut heard) {
+                Poll::Ready(Ok(Pulled::More(_))) => {}
+                Poll::Ready(Ok(Pulled::End(_)) | Err(_)) => return Poll::Ready(()),
+                Poll::Pending => return alarm.poll(cx, deadline),
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// Counts what is put and keeps none of it.
+struct Nowhere(usize);
+
+impl Sink for Nowhere {
+    fn put(&mut self, _: &mut Context<'_>, data: &[u8]) {
+        self.0 += data.len();
+    }
+
+    fn end(&mut self, _: &mut Context<'_>, _: &[u8]) {}
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn waiting(&self) -> usize {
+        0
+    }
 }
 
 /// Sends what is left, unless the client takes it no more.

@@ -12,9 +12,10 @@ use h2::client::{Builder, SendRequest};
 use tokio::sync::Mutex;
 
 use super::dyno::Http2Dyno;
-use super::{CONNECTION_WINDOW, SEND_BUFFER, STREAM_WINDOW};
+use super::{SEND_BUFFER, STREAM_WINDOW};
 use crate::failure::Failure;
-use crate::upstream::{Key, connect};
+use crate::upstream::{Key, connect, place};
+use crate::worker::Worker;
 
 /// Streams at once on one connection, if the dyno allows as many.
 const MOST_STREAMS: usize = 100;
@@ -69,17 +70,19 @@ impl Multiplexed {
     }
 
     /// A stream on a new connection, or on one that has come meanwhile.
-    pub(super) async fn connect(&self, key: Key, limit: Duration) -> Result<Http2Dyno, Failure> {
+    pub(super) async fn connect(&self, worker: &Worker, key: Key, limit: Duration) -> Result<Http2Dyno, Failure> {
         let turn = Rc::clone(self.connecting.borrow_mut().entry(key).or_default());
         let Ok(_turn) = tokio::time::timeout(limit, turn.lock()).await else { return Err(Failure::ConnectTimeout) };
         if let Some(stream) = self.stream(key) {
             return Ok(stream);
         }
+        let place = place(worker, limit).await?;
         let stream = connect(key.1, limit).await?;
         let handshake = Builder::new()
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            // The streams are of many clients: one that takes nothing must not hold up the others.
+            .initial_connection_window_size(STREAM_WINDOW * u32::try_from(MOST_STREAMS).unwrap_or(u32::MAX))
             .initial_max_send_streams(MOST_STREAMS)
             .max_header_list_size(64 * 1024)
             .max_send_buffer_size(SEND_BUFFER)
@@ -94,6 +97,7 @@ impl Multiplexed {
         tokio::task::spawn_local(async move {
             // What breaks here reaches the requests that are on the connection.
             let _ = connection.await;
+            drop(place);
             of_task.closed.set(true);
         });
         let dyno = Http2Dyno::new(sender.clone(), Rc::clone(&shared));

@@ -173,10 +173,12 @@ impl Client {
 
     /// False when the router has closed.
     pub async fn write(&mut self, bytes: &[u8]) -> bool {
-        tokio::time::timeout(Duration::from_secs(20), self.0.write_all(bytes))
-            .await
-            .expect("the router doesn't read")
-            .is_ok()
+        let write = async {
+            self.0.write_all(bytes).await?;
+            // A test that writes much without a pause leaves it in the buffer of TLS otherwise.
+            self.0.flush().await
+        };
+        tokio::time::timeout(Duration::from_secs(20), write).await.expect("the router doesn't read").is_ok()
     }
 
     /// None at the end, whichever way it ends.
