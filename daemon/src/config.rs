@@ -189,6 +189,16 @@ pub struct AcmeConfig {
     #[arg(id = "acme_dns_hook", long = "acme-dns-hook", env = "PAAS_ACME_DNS_HOOK")]
     pub dns_hook: Option<PathBuf>,
 
+    /// DNS zones that wildcards are proved in, comma-separated (example.com,example.org): names that are the administrator's to give certificates for, and those below them. Without any, wildcards get none.
+    #[arg(
+        id = "acme_dns_zones",
+        long = "acme-dns-zones",
+        env = "PAAS_ACME_DNS_ZONES",
+        value_name = "ZONE",
+        value_delimiter = ','
+    )]
+    pub dns_zones: Vec<String>,
+
     /// Whether a name is tried from here before a certificate is asked for: that it leads to this server.
     #[arg(id = "acme_preflight", long = "acme-preflight", env = "PAAS_ACME_PREFLIGHT", default_value_t = true, action = clap::ArgAction::Set, value_parser = clap::builder::BoolishValueParser::new())]
     pub preflight: bool,
@@ -210,6 +220,19 @@ impl AcmeConfig {
     /// Whether certificates can be got.
     pub fn is_on(&self) -> bool {
         self.email.as_deref().is_some_and(|email| !email.is_empty())
+    }
+
+    /// The zones that wildcards are proved in, as names are written in domains.
+    pub fn dns_zones(&self) -> impl Iterator<Item = String> {
+        self.dns_zones
+            .iter()
+            .map(|zone| zone.trim().trim_start_matches("*.").trim_end_matches('.').to_ascii_lowercase())
+            .filter(|zone| !zone.is_empty())
+    }
+
+    /// Whether a name is one of those zones or below one.
+    pub fn is_in_dns_zones(&self, name: &str) -> bool {
+        self.dns_zones().any(|zone| name.strip_suffix(&zone).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
     }
 }
 

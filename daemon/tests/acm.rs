@@ -165,7 +165,21 @@ async fn a_wildcard_is_proved_by_a_record() {
     assert!(domain["acm_status_reason"].as_str().unwrap().contains("PAAS_ACME_DNS_HOOK"), "{domain}");
     assert_eq!(ca.orders(), 0, "{}", ca.said());
 
+    // Whose zone it is, the administrator says: any user can add any wildcard.
     t.config.acme.dns_hook = Some(hook);
+    for zones in [vec![], vec!["ample.org".to_owned(), "www.example.org".to_owned(), String::new()]] {
+        t.config.acme.dns_zones = zones;
+        t.restart().await;
+        refresh(&t).await;
+        t.until("the refusal", || async {
+            let said = self::domain(&t, "*.example.org").await["acm_status_reason"].to_string();
+            said.contains("PAAS_ACME_DNS_ZONES").then_some(())
+        })
+        .await;
+    }
+    assert_eq!((ca.orders(), said.exists()), (0, false), "{}", ca.said());
+
+    t.config.acme.dns_zones = vec!["example.net".to_owned(), " Example.org.".to_owned()];
     t.restart().await;
     refresh(&t).await;
     t.until("the certificate", || async {
@@ -292,6 +306,54 @@ async fn certificates_are_renewed() {
     assert_eq!(domain(&t, "www.example.org").await["acm_status"], "cert issued");
 }
 
+/// One that has come and can't be served (it has ended when it comes) is not ordered again at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_served_is_fetched_again_and_seldom_ordered() {
+    let mut ca = Pebble::start(Faults { validity: Some(1), ..Faults::default() }).await;
+    let t = ca.app(|_| {}).await;
+    t.create("shop").await;
+    t.post("/apps/shop/domains", json!({"hostname": "www.example.org"})).await.ok();
+    let domain = until_status(&t, "www.example.org", "failing").await;
+    let said = domain["acm_status_reason"].as_str().unwrap();
+    assert!(said.starts_with("The certificate that localhost has sent can't be used: "), "{said}");
+    let id = domain["id"].as_str().unwrap().parse().unwrap();
+    let row = async || {
+        let mut c = t.platform().db.read().await.unwrap();
+        paas_daemon::store::acme::by_domain(&mut c, id).await.unwrap().unwrap()
+    };
+    for (attempts, orders) in [(2, 1), (3, 1), (4, 2)] {
+        let before = row().await;
+        assert!(before.next_at > t.platform().cx.now() + chrono::TimeDelta::minutes(1), "it waits");
+        due(&t, "www.example.org").await;
+        t.until("another try", || async { (row().await.attempts == attempts).then_some(()) }).await;
+        assert_eq!(ca.orders(), orders, "{}", ca.said());
+    }
+}
+
+/// From a staging directory to the true one: what is there is replaced without anybody's asking.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_directory_gets_all_anew() {
+    let mut ca = Pebble::start(Faults::default()).await;
+    let (other, window) = ca.with_renewals().await;
+    *window.lock().unwrap() = json!({"start": "2099-01-01T00:00:00Z", "end": "2099-01-02T00:00:00Z"});
+    let mut t = ca.app(|_| {}).await;
+    t.create("shop").await;
+    t.post("/apps/shop/domains", json!({"hostname": "www.example.org"})).await.ok();
+    issued(&t, "www.example.org").await;
+    let first = t.until("visitors to get it", || async { ca.served("www.example.org").await }).await;
+    t.restart().await;
+    assert_eq!(ca.orders(), 1, "of the same one it stays");
+    t.config.acme.directory = other;
+    t.restart().await;
+    t.until("another one", || async {
+        let served = ca.served("www.example.org").await?;
+        (served != first).then_some(())
+    })
+    .await;
+    t.until_logged("shop", "Certificate for www.example.org renewed by 127.0.0.1").await;
+    assert_eq!(domain(&t, "www.example.org").await["acm_status"], "cert issued");
+}
+
 /// The authority's own word on renewals counts, and is asked for.
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_are_renewed_when_the_authority_says_so() {
@@ -408,6 +470,7 @@ impl Paasd {
             .env("PAAS_ACME_CA_FILE", ca.dir.join("ca.pem"))
             .env("PAAS_ACME_RESOLVER", ca.dns.to_string())
             .env("PAAS_ACME_DNS_HOOK", ca.dir.join("hook"))
+            .env("PAAS_ACME_DNS_ZONES", "example.net,example.org")
             .stdin(Stdio::null());
         if let Some(database) = database {
             command.env("PAAS_DATABASE_URL", &database.url);

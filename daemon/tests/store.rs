@@ -57,6 +57,25 @@ async fn changes_of_one_app_follow_each_other_and_none_is_lost() {
     assert_eq!(generations, expected, "an event with every change, in order and without gaps");
 }
 
+/// Any visitor makes an app sleep and wake, so what is told of that isn't kept for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_told_of_dynos_goes() {
+    let t = TestApp::fake().await;
+    t.create("sleepy").await;
+    let p = t.platform();
+    let app = store::apps::by_name(&mut p.db.read().await.unwrap(), "sleepy").await.unwrap().unwrap();
+    for kind in ["dyno.create", "dyno.update", "dyno.idle", "dyno.wake", "dyno.destroy", "test"] {
+        p.commit(p.change(app.id).await.unwrap(), Event::new(kind, "test", json!({}))).await.unwrap();
+    }
+    for (before, left) in [(TimeDelta::days(-1), 6), (TimeDelta::days(1), 1)] {
+        let mut tx = p.db.begin().await.unwrap();
+        store::events::prune_dynos(&mut tx, p.cx.now() + before).await.unwrap();
+        tx.commit(None).await.unwrap();
+        let events = store::events::list(&mut p.db.read().await.unwrap(), app.id, app.generation).await.unwrap();
+        assert_eq!(events.len(), left, "{events:?}");
+    }
+}
+
 /// A build of an app, asked for so many milliseconds after `now`.
 fn build(app_id: Uuid, user_id: Uuid, now: DateTime<Utc>, milliseconds: i64) -> builds::Build {
     builds::Build {

@@ -78,7 +78,13 @@ impl Command {
                 for setting in &settings {
                     set(&mut update, setting)?;
                 }
-                change(context, &app, &update, "Setting", &settings.join(" "), json).await
+                change(context, &app, &update, "Setting", &settings.join(" "), json).await?;
+                if update.https_only == Some(Some(true)) {
+                    output::note(
+                        "Browsers remember that: those of the app's names without a certificate that they trust can't be opened any more. See them with: paas certs:auto",
+                    );
+                }
+                Ok(())
             }
             Self::Reset { settings, app, json } => {
                 let mut update = RoutingUpdate::default();

@@ -10,6 +10,7 @@ fn routing(own: Value) -> Value {
         "app": {"id": id(1), "name": "myapp"}, "connect_ms": 5000, "queue_ms": 75000, "first_byte_ms": 30000,
         "idle_ms": 55000, "concurrency": 200, "balancing": "random", "https_only": false, "hsts_max_age": null,
         "hsts_include_subdomains": false, "hsts_preload": false, "session_affinity": true, "http2_to_dynos": false,
+        "idle_after_ms": 3_600_000, "web_idling": false,
         "own": own.as_object().unwrap().keys().collect::<Vec<_>>(), "updated_at": null,
     });
     for (name, value) in own.as_object().unwrap() {

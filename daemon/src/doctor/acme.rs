@@ -45,7 +45,16 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
         let runs =
             std::fs::metadata(hook).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
         findings.push(match runs {
-            true => good(WHAT, format!("wildcards by {}", hook.display())),
+            true => {
+                let zones: Vec<String> = config.acme.dns_zones().collect();
+                match zones.is_empty() {
+                    false => good(WHAT, format!("wildcards of {} by {}", zones.join(", "), hook.display())),
+                    true => warning(
+                        WHAT,
+                        "PAAS_ACME_DNS_HOOK is set, but wildcards get no certificates: list the zones that are yours in PAAS_ACME_DNS_ZONES.",
+                    ),
+                }
+            }
             false => bad(
                 WHAT,
                 format!(

@@ -176,7 +176,18 @@ pub async fn delete_unwanted(c: &mut Conn) -> StoreResult<u64> {
 pub async fn renew_lost(c: &mut Conn, now: DateTime<Utc>) -> StoreResult<u64> {
     execute!(
         c,
-        "update acme_certificates set status = 'pending', reason = null, renew_at = null, attempts = 0, next_at = $1, updated_at = $1 where renew_at is not null and domain_id in (select id from domains where sni_endpoint_id is null)",
+        "update acme_certificates set status = 'pending', reason = null, renew_at = null, attempts = 0, next_at = $1, updated_at = $1 where status = 'cert issued' and domain_id in (select id from domains where sni_endpoint_id is null)",
+        now
+    )
+}
+
+/// Those that are served and not yet to be renewed, the oldest first.
+pub async fn at_rest(c: &mut Conn, now: DateTime<Utc>) -> StoreResult<Vec<Certificate>> {
+    rows!(
+        c,
+        Certificate,
+        fetch_all,
+        "select * from acme_certificates where renew_at > $1 and order_url is null order by created_at, domain_id",
         now
     )
 }

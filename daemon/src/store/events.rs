@@ -97,7 +97,7 @@ pub async fn list_some(c: &mut Conn, app_id: Uuid, after: i64, most: i64) -> Sto
 pub async fn prune_dynos(c: &mut Conn, before: DateTime<Utc>) -> StoreResult<u64> {
     execute!(
         c,
-        "delete from events where kind in ('dyno.create', 'dyno.update', 'dyno.destroy') and created_at < $1",
+        "delete from events where kind in ('dyno.create', 'dyno.update', 'dyno.destroy', 'dyno.idle', 'dyno.wake') and created_at < $1",
         before
     )
 }

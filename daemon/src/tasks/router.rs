@@ -100,6 +100,13 @@ fn ask_to_hand_over(cx: &Context, pid: u64) -> bool {
     if runs == there || line.split(|&byte| byte == 0).next() != Some(program.as_os_str().as_bytes()) {
         return false;
     }
+    if !hands_over(&std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default()) {
+        tracing::warn!(
+            router.pid = pid,
+            "the router's program was replaced, but the one that runs is too old to hand over: it goes on. End it once when it suits (kill {pid}: requests have 30 s to end), and the new one is started"
+        );
+        return false;
+    }
     match kill_process(process, Signal::USR2) {
         Ok(()) => {
             tracing::info!(router.pid = pid, router.program = %program.display(), "the router's program was replaced; it is asked to hand over to the new one");
@@ -110,6 +117,14 @@ fn ask_to_hand_over(cx: &Context, pid: u64) -> bool {
             false
         }
     }
+}
+
+/// Whether a process, by its `/proc/PID/status`, takes SIGUSR2 as the wish to hand over. Others would be
+/// ended by it, and all requests with them.
+fn hands_over(status: &str) -> bool {
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    caught & (1 << (Signal::USR2.as_raw() - 1)) != 0
 }
 
 /// Tells once what became of it; nothing is asked any more then.
@@ -195,5 +210,26 @@ async fn start(cx: &Context, socket: &Path) -> Result<(), String> {
             return Err(format!("it did not answer within {} s; see {}", BOOT.as_secs(), log_path.display()));
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn only_a_router_that_catches_the_signal_is_asked_to_hand_over() {
+        for (mask, hands_over) in [
+            ("0000000000000800", true),
+            ("0000000100014a03", true),
+            ("0000000100014203", false),
+            ("0000000000001000", false),
+            ("0000000000000000", false),
+        ] {
+            let status = format!("Name:\tpaas-router\nSigIgn:\tffffffffffffffff\nSigCgt:\t{mask}\nCapInh:\t0\n");
+            assert_eq!(super::hands_over(&status), hands_over, "{mask}");
+        }
+        assert!(!super::hands_over(""));
+        // This process has no such wish.
+        let own = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        assert!(own.contains("SigCgt:") && !super::hands_over(&own), "{own}");
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Made at the first start when no other certificate is configured: Heroku's clients speak
 //! TLS to git and rendezvous whatever the API's address is. `tls/ca.pem` is what a client
-//! is to trust; `tls/cert.pem` and `tls/key.pem` are the API's and the router's.
+//! is to trust; `tls/cert.pem` and `tls/key.pem` are the API's and the router's. An administrator
+//! may put others there, which are never written over.
 
 use std::{
     io,
@@ -49,7 +50,8 @@ pub struct Files {
     pub key: PathBuf,
 }
 
-/// Makes CA and certificate in `dir` where there are none for `base_domain` yet.
+/// Makes CA and certificate in `dir` where there are none for `base_domain` yet. A certificate that this
+/// CA has not signed is somebody's own: it stays, with its key.
 pub fn ensure(dir: &Path, base_domain: &str) -> Result<Files, TlsError> {
     let files = Files { ca: dir.join("ca.pem"), cert: dir.join("cert.pem"), key: dir.join("key.pem") };
     let made_for = dir.join("names");
@@ -78,7 +80,19 @@ pub fn ensure(dir: &Path, base_domain: &str) -> Result<Files, TlsError> {
             (pem, Issuer::new(params, key))
         }
     };
-    let key = KeyPair::generate()?;
+    write(&files.ca, &ca_pem)?;
+    if files.cert.exists() && !is_signed_by(&files.cert, &ca_pem) {
+        tracing::info!(
+            certificate = %files.cert.display(),
+            "the certificate that is there is not of the local CA: it stays as it is. To have one made for {base_domain}, move it and its key away"
+        );
+        return Ok(files);
+    }
+    // A key without its certificate may be somebody's own as well, and the only one.
+    let key = match std::fs::read_to_string(&files.key) {
+        Ok(pem) if !files.cert.exists() => KeyPair::from_pem(&pem)?,
+        Ok(_) | Err(_) => KeyPair::generate()?,
+    };
     let mut params = CertificateParams::new(names.clone())?;
     params.distinguished_name = name(base_domain);
     params.use_authority_key_identifier_extension = true;
@@ -86,11 +100,32 @@ pub fn ensure(dir: &Path, base_domain: &str) -> Result<Files, TlsError> {
     params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
     params.not_after = rcgen::date_time_ymd(2036, 1, 1);
     let cert = params.signed_by(&key, &issuer)?;
-    write(&files.ca, &ca_pem)?;
     write(&files.key, &key.serialize_pem())?;
     write(&files.cert, &format!("{}{ca_pem}", cert.pem()))?;
     write(&made_for, &names.join("\n"))?;
     Ok(files)
+}
+
+/// Whether the first certificate of a file was signed by this CA, as [`ensure`] has it.
+fn is_signed_by(cert: &Path, ca_pem: &str) -> bool {
+    let Ok(cert) = CertificateDer::from_pem_file(cert) else { return false };
+    let Ok(ca) = CertificateDer::from_pem_slice(ca_pem.as_bytes()) else { return false };
+    let mut roots = rustls::RootCertStore::empty();
+    if roots.add(ca).is_err() {
+        return false;
+    }
+    let Ok(cert) = rustls::server::ParsedCertificate::try_from(&cert) else { return false };
+    let known = rustls::crypto::ring::default_provider().signature_verification_algorithms;
+    let now = rustls::pki_types::UnixTime::now();
+    match rustls::client::verify_server_cert_signed_by_trust_anchor(&cert, &roots, &[], now, known.all) {
+        Ok(()) => true,
+        Err(rustls::Error::InvalidCertificate(why)) => {
+            // Ours, but not of today.
+            use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+            matches!(why, Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. })
+        }
+        Err(_) => false,
+    }
 }
 
 /// The server's TLS settings out of these files: HTTP/2 and HTTP/1.1.
@@ -199,6 +234,46 @@ mod tests {
         assert_eq!(std::fs::read(&files.ca).unwrap(), ca);
         good_for(&files, "api.example.net").unwrap();
         good_for(&files, "api.apps.example.com").unwrap_err();
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_certificate_of_somebody_elses_is_never_written_over() {
+        let dir = std::env::temp_dir().join(format!("paas-tls-own-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        let files = ensure(&dir, "apps.example.com").unwrap();
+        let own = rcgen::generate_simple_self_signed(vec!["apps.example.com".to_owned()]).unwrap();
+        let (cert, key) = (own.cert.pem(), own.signing_key.serialize_pem());
+        std::fs::write(&files.cert, &cert).unwrap();
+        std::fs::write(&files.key, &key).unwrap();
+        let unchanged = |why: &str| {
+            assert_eq!(std::fs::read_to_string(&files.cert).unwrap(), cert, "{why}");
+            assert_eq!(std::fs::read_to_string(&files.key).unwrap(), key, "{why}");
+        };
+        ensure(&dir, "example.net").unwrap();
+        unchanged("another base domain");
+        std::fs::write(dir.join("names"), "as an older version has it").unwrap();
+        ensure(&dir, "apps.example.com").unwrap();
+        unchanged("other names");
+        for lost in ["names", "ca.key", "ca.pem"] {
+            std::fs::remove_file(dir.join(lost)).unwrap();
+            ensure(&dir, "apps.example.com").unwrap();
+            unchanged(lost);
+        }
+        // One that has the local CA's name only isn't of it either.
+        let other = dir.join("other");
+        let others = ensure(&other, "example.net").unwrap();
+        let (cert, key) = (std::fs::read(&others.cert).unwrap(), std::fs::read(&others.key).unwrap());
+        std::fs::write(&files.cert, &cert).unwrap();
+        std::fs::write(&files.key, &key).unwrap();
+        ensure(&dir, "example.net").unwrap();
+        assert_eq!((std::fs::read(&files.cert).unwrap(), std::fs::read(&files.key).unwrap()), (cert, key));
+        // A key that waits for its certificate stays, too.
+        std::fs::remove_file(&files.cert).unwrap();
+        let key = std::fs::read(&files.key).unwrap();
+        ensure(&dir, "example.net").unwrap();
+        assert_eq!(std::fs::read(&files.key).unwrap(), key);
+        good_for(&files, "api.example.net").unwrap();
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

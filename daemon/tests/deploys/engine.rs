@@ -95,7 +95,9 @@ impl Server {
         let mut networks = BTreeSet::new();
         for app in apps.as_array().unwrap() {
             networks.insert(app["id"].as_str().unwrap().to_owned());
-            for dyno in self.dynos(app["name"].as_str().unwrap()) {
+            // One that sleeps is shown, and nothing is there of it.
+            let all = self.dynos(app["name"].as_str().unwrap());
+            for dyno in all.into_iter().filter(|dyno| dyno["state"] != "idle") {
                 dynos.insert(dyno["id"].as_str().unwrap().to_owned());
             }
         }

@@ -131,11 +131,12 @@ fn the_first_requests_wake_an_app_and_are_answered() {
     server.up();
     assert_eq!(first.join().unwrap().unwrap().0, 200);
 
-    // In maintenance visitors get its page, and the app sleeps on.
-    server.sleeps(&app);
+    // In maintenance visitors get its page, and the app sleeps on: it is awake until the router knows.
     let (status, said) = server.send("PATCH", &format!("/apps/{app}"), &json!({"maintenance": true}));
     assert_eq!(status, 200, "{said}");
     wait_for("the page", || (ask(to, &app, 2).join().unwrap().unwrap().0 == 503).then_some(()));
+    server.sleeps(&app);
+    assert_eq!(ask(to, &app, 2).join().unwrap().unwrap().0, 503);
     assert_eq!(server.state(&app).as_deref(), Some("idle"));
     server.settled(&[]);
     let log = server.log_of(&app);

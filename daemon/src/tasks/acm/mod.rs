@@ -70,6 +70,9 @@ pub async fn run(p: Platform, routes: Routes, mut stop: watch::Receiver<bool>) {
         false => Vec::new(),
     };
     let acm = Acm { p, routes, authorities: Arc::new(authorities), limited: Arc::default() };
+    if let Err(error) = renewal::of_others(&acm).await {
+        tracing::warn!(%error, "certificates of authorities that aren't set any more can't be looked for");
+    }
     let mut wakes = acm.p.db.wakes();
     let mut busy = Busy::default();
     loop {
@@ -170,11 +173,13 @@ async fn advance(acm: &Acm, mut row: acme::Certificate) -> Result<()> {
     let outcome = obtain::obtain(acm, &mut row, &domain).await;
     let stopped = match outcome {
         Ok((chain, by)) => {
-            renewal::plan(acm, &mut row, &chain).await?;
-            renewal::not_at_once(p.cx.now(), &mut row, &chain)?;
-            match acm::install(p, &mut row, &chain, &by).await {
-                Ok(_) => None,
-                Err(error) => Some(Stop::Name(format!("The certificate that {by} has sent can't be used: {error}"))),
+            // What is known stays as it was until the certificate is in its place.
+            let mut done = row.clone();
+            match install(acm, &mut done, &chain, &by).await {
+                Ok(()) => None,
+                Err(error) => {
+                    Some(Stop::Unusable(format!("The certificate that {by} has sent can't be used: {error}")))
+                }
             }
         }
         Err(stop) => Some(stop),
@@ -187,16 +192,33 @@ async fn advance(acm: &Acm, mut row: acme::Certificate) -> Result<()> {
     Ok(())
 }
 
+/// Serves with what has come, and plans its renewal.
+async fn install(acm: &Acm, row: &mut acme::Certificate, chain: &str, by: &str) -> Result<()> {
+    renewal::plan(acm, row, chain).await?;
+    renewal::not_at_once(acm.p.cx.now(), row, chain)?;
+    acm::install(&acm.p, row, chain, by).await?;
+    Ok(())
+}
+
 async fn fail(acm: &Acm, row: &mut acme::Certificate, domain: &domains::Domain, stop: Stop) -> Result<()> {
     let now = acm.p.cx.now();
     // Authorities count what they have refused: Let's Encrypt bears five failures of a name in an hour.
-    let refused = matches!(stop, Stop::Name(_));
+    let refused = matches!(stop, Stop::Name(_) | Stop::Unusable(_));
     let mut next_at = now + pause(row.attempts + if refused { 2 } else { 0 });
     let reason = match stop {
         Stop::Gone => return Ok(()),
         Stop::Own(error) => return Err(error),
         Stop::NotHere(reason) | Stop::Name(reason) => {
             acm::clear(row);
+            reason
+        }
+        Stop::Unusable(reason) => {
+            // It is fetched again, not ordered again: each one that is signed counts. But not for ever.
+            if (row.attempts + 1) % obtain::IN_A_ROW == 0 {
+                acm::clear(row);
+            } else {
+                acm::clear_challenge(row);
+            }
             reason
         }
         Stop::Authority { reason, until } => {

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     Acm,
-    proof::{Wait, answer, no_hook, prove, save},
+    proof::{Wait, answer, prove, record_hook, save},
     replaced,
 };
 use crate::{
@@ -24,7 +24,7 @@ const SIGN: Duration = Duration::from_secs(300);
 const ENOUGH: TimeDelta = TimeDelta::hours(1);
 
 /// After so many failures of a name the other authority is asked, and so on.
-const IN_A_ROW: i64 = 3;
+pub(super) const IN_A_ROW: i64 = 3;
 
 /// Why there is no certificate yet; the sentences are for the app's user.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub(super) enum Stop {
     NotHere(String),
     /// The authority refuses the name.
     Name(String),
+    /// What it has signed can't be served.
+    Unusable(String),
     /// The authority is down or has had enough of us.
     Authority {
         /// In words.
@@ -72,8 +74,18 @@ impl From<AcmeError> for Stop {
 
 /// Gets a certificate: the chain, and who has signed it. Its key is in the row.
 pub(super) async fn obtain(acm: &Acm, row: &mut Certificate, domain: &Domain) -> Result<(String, String), Stop> {
-    if let Some(done) = go_on(acm, row, domain).await? {
-        return Ok(done);
+    match go_on(acm, row, domain).await {
+        Ok(None) => {}
+        Ok(Some(done)) => return Ok(done),
+        // After some failures it is the other one's turn, whatever is under way here.
+        Err(Stop::Authority { .. })
+            if row.attempts >= IN_A_ROW
+                && in_turn(&acm.authorities, row.attempts).next().map(Authority::directory)
+                    != row.directory.as_deref() =>
+        {
+            acm::clear(row);
+        }
+        Err(stop) => return Err(stop),
     }
     try_name(acm, row, domain).await?;
     let mut last = None;
@@ -126,8 +138,8 @@ async fn go_on(acm: &Acm, row: &mut Certificate, domain: &Domain) -> Result<Opti
 /// Tries that the name leads here, and notes by which way it can be proved.
 async fn try_name(acm: &Acm, row: &mut Certificate, domain: &Domain) -> Result<(), Stop> {
     let config = acm.p.cx.config();
-    if domain.hostname.starts_with("*.") {
-        return if config.acme.dns_hook.is_some() { Ok(()) } else { Err(Stop::NotHere(no_hook(&domain.hostname))) };
+    if let Some(parent) = domain.hostname.strip_prefix("*.") {
+        return record_hook(&config.acme, parent).map(|_| ());
     }
     let token = format!("preflight-{}", hex::encode(rand::random::<[u8; 16]>()));
     let value = format!("{token}.{}", hex::encode(rand::random::<[u8; 16]>()));

@@ -1,12 +1,13 @@
 //! Proves to an authority that a name is ours: puts the answer to its challenge where it will look.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use chrono::{DateTime, Utc};
 
 use super::{Acm, obtain::Stop};
 use crate::{
     acme::{Account, Authority, Challenge, RetryAfter, dns, dns_value, hook, reach::Way, tls_answer},
+    config::AcmeConfig,
     context::Context,
     error::Error,
     ops::acm,
@@ -109,7 +110,7 @@ async fn by_record(
     (record, text): (&str, &str),
 ) -> Result<(), Stop> {
     let config = &acm.p.cx.config().acme;
-    let Some(hook) = &config.dns_hook else { return Err(Stop::NotHere(no_hook(&domain.hostname))) };
+    let hook = record_hook(config, domain.hostname.trim_start_matches("*."))?;
     hook::run(hook, "present", record, text).await.map_err(|why| {
         tracing::error!("the DNS hook failed: {why}");
         Stop::NotHere(format!("The DNS record {record} could not be written: this server's log says why."))
@@ -127,10 +128,22 @@ async fn by_record(
     until_proved(acm, authority, by, &domain.hostname, url).await
 }
 
+/// The program that writes records, where it may for the names below `parent`. Any user may add any
+/// wildcard, and a record proves it wherever its names lead: the administrator says whose are theirs.
+pub(super) fn record_hook<'a>(config: &'a AcmeConfig, parent: &str) -> Result<&'a Path, Stop> {
+    let hook = config.dns_hook.as_deref().ok_or_else(|| Stop::NotHere(no_hook(parent)))?;
+    match config.is_in_dns_zones(parent) {
+        true => Ok(hook),
+        false => Err(Stop::NotHere(format!(
+            "A certificate for the wildcard *.{parent} needs DNS records in a zone that this server may write to, and this is none: its administrator can add it to PAAS_ACME_DNS_ZONES. Or add the names one by one."
+        ))),
+    }
+}
+
 /// What the app's user is told of a wildcard that nobody can prove.
-pub(super) fn no_hook(hostname: &str) -> String {
+fn no_hook(parent: &str) -> String {
     format!(
-        "A certificate for the wildcard {hostname} needs DNS records, which this server can't write: its administrator can set PAAS_ACME_DNS_HOOK. Or add the names one by one."
+        "A certificate for the wildcard *.{parent} needs DNS records, which this server can't write: its administrator can set PAAS_ACME_DNS_HOOK. Or add the names one by one."
     )
 }
 
