@@ -74,7 +74,13 @@ impl Words {
         let mut ends = [0; 4];
         for (at, part) in parts.iter().enumerate() {
             // What is refused may be of any length; a line isn't.
-            bytes.extend_from_slice(part.get(..LONGEST_LINE).unwrap_or(part));
+            // Of the forwarded-for the end matters: that is what this router knows.
+            let cut = if at == 4 {
+                part.len().saturating_sub(LONGEST_LINE)..part.len()
+            } else {
+                0..part.len().min(LONGEST_LINE)
+            };
+            bytes.extend_from_slice(part.get(cut).unwrap_or_default());
             if let Some(end) = ends.get_mut(at) {
                 *end = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
             }

@@ -78,9 +78,8 @@ pub(crate) fn reply<'l>(
     let old = line.version == Version::HTTP_10;
     let switches = line.status == 101;
     let bodiless = is_head || line.status < 200 || line.status == 204 || line.status == 304;
-    // Some dynos send a body all the same where there must be none, which would be the next answer. A
-    // 304 has the length of what it stands for; those bytes that come are seen before the next request.
-    let doubtful = (is_head || line.status == 204) && declared.promises();
+    // Some dynos send a body all the same where there must be none, which would be the next answer.
+    let doubtful = bodiless && line.status >= 200 && declared.promises();
     let framed = if bodiless {
         Ok((Length::None, true))
     } else if line.version == Version::HTTP_2 {

@@ -44,7 +44,9 @@ impl Reach for Http1<TcpStream> {
         let begun = Instant::now();
         // The daemon is reached whatever else goes on.
         let place = if key.0.is_nil() { None } else { Some(place(worker, limit).await?) };
-        let connection = Http1::new(connect(key.1, limit.saturating_sub(begun.elapsed())).await?);
+        // It had to wait: what is left may be too little, which is not the dyno's fault.
+        let left = limit.saturating_sub(begun.elapsed()).max(LEAST.min(limit));
+        let connection = Http1::new(connect(key.1, left).await?);
         Ok(match place {
             Some(place) => connection.counted(place),
             None => connection,
@@ -177,6 +179,9 @@ pub(crate) async fn place(worker: &Worker, limit: Duration) -> Result<Ahead, Fai
         }
     }
 }
+
+/// What a connection gets that had to wait for its place.
+const LEAST: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether a connection to a dyno has ended, while there are too many.
 const WAIT: Duration = Duration::from_millis(10);

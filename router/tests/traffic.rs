@@ -129,7 +129,8 @@ async fn a_304_has_no_body_whatever_its_length_says() {
         assert!(status_of(&answer) == 304 && answer.contains("etag: \"x\""), "{answer}");
         assert!(house.line("").await.contains(" status=304 bytes=0 "));
     }
-    assert_eq!(dyno.connections(), 1);
+    // What the length may announce could still come: the next request gets a connection of its own.
+    assert_eq!(dyno.connections(), 2);
 }
 
 #[tokio::test]

@@ -15,6 +15,11 @@ use std::{
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
+use crate::ops::certificate;
+
+/// The name of the CA that is made here.
+const LOCAL_CA: &str = "paas local CA";
+
 /// What can go wrong with certificates.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -60,6 +65,15 @@ pub fn ensure(dir: &Path, base_domain: &str) -> Result<Files, TlsError> {
     if all_there && std::fs::read_to_string(&made_for).is_ok_and(|text| text == names.join("\n")) {
         return Ok(files);
     }
+    // Looked at before a CA is made: whose it is, the CA that is there tells.
+    if files.cert.exists() && !is_ours(&files) {
+        tracing::warn!(
+            certificate = %files.cert.display(),
+            ca = %files.ca.display(),
+            "the certificate that is there is not of the local CA: it stays as it is. To have one made for {base_domain}, move it, its key and ca.pem away"
+        );
+        return Ok(files);
+    }
     std::fs::create_dir_all(dir).map_err(|source| TlsError::File { path: dir.display().to_string(), source })?;
     let ca_key_path = dir.join("ca.key");
     let (ca_pem, issuer) = match (std::fs::read_to_string(&files.ca), std::fs::read_to_string(&ca_key_path)) {
@@ -70,7 +84,7 @@ pub fn ensure(dir: &Path, base_domain: &str) -> Result<Files, TlsError> {
         (Ok(_), Err(_)) | (Err(_), Ok(_) | Err(_)) => {
             let key = KeyPair::generate()?;
             let mut params = CertificateParams::new(Vec::new())?;
-            params.distinguished_name = name("paas local CA");
+            params.distinguished_name = name(LOCAL_CA);
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
             params.not_after = rcgen::date_time_ymd(2046, 1, 1);
@@ -81,13 +95,6 @@ pub fn ensure(dir: &Path, base_domain: &str) -> Result<Files, TlsError> {
         }
     };
     write(&files.ca, &ca_pem)?;
-    if files.cert.exists() && !is_signed_by(&files.cert, &ca_pem) {
-        tracing::info!(
-            certificate = %files.cert.display(),
-            "the certificate that is there is not of the local CA: it stays as it is. To have one made for {base_domain}, move it and its key away"
-        );
-        return Ok(files);
-    }
     // A key without its certificate may be somebody's own as well, and the only one.
     let key = match std::fs::read_to_string(&files.key) {
         Ok(pem) if !files.cert.exists() => KeyPair::from_pem(&pem)?,
@@ -106,26 +113,25 @@ pub fn ensure(dir: &Path, base_domain: &str) -> Result<Files, TlsError> {
     Ok(files)
 }
 
-/// Whether the first certificate of a file was signed by this CA, as [`ensure`] has it.
-fn is_signed_by(cert: &Path, ca_pem: &str) -> bool {
-    let Ok(cert) = CertificateDer::from_pem_file(cert) else { return false };
-    let Ok(ca) = CertificateDer::from_pem_slice(ca_pem.as_bytes()) else { return false };
+/// Whether the certificate that is there is one that [`ensure`] has made: it names the local CA, and
+/// the CA that is there has signed it, whatever the time is now.
+fn is_ours(files: &Files) -> bool {
+    let Ok(pem) = std::fs::read_to_string(&files.cert) else { return false };
+    let Ok(said) = certificate::read(&pem) else { return false };
+    if said.issuer != format!("/CN={LOCAL_CA}") {
+        return false;
+    }
+    let Ok(cert) = CertificateDer::from_pem_slice(pem.as_bytes()) else { return false };
+    let Ok(ca) = CertificateDer::from_pem_file(&files.ca) else { return false };
     let mut roots = rustls::RootCertStore::empty();
     if roots.add(ca).is_err() {
         return false;
     }
     let Ok(cert) = rustls::server::ParsedCertificate::try_from(&cert) else { return false };
     let known = rustls::crypto::ring::default_provider().signature_verification_algorithms;
-    let now = rustls::pki_types::UnixTime::now();
-    match rustls::client::verify_server_cert_signed_by_trust_anchor(&cert, &roots, &[], now, known.all) {
-        Ok(()) => true,
-        Err(rustls::Error::InvalidCertificate(why)) => {
-            // Ours, but not of today.
-            use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
-            matches!(why, Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. })
-        }
-        Err(_) => false,
-    }
+    let begun = u64::try_from(said.starts_at.timestamp()).unwrap_or_default() + 1;
+    let at = rustls::pki_types::UnixTime::since_unix_epoch(std::time::Duration::from_secs(begun));
+    rustls::client::verify_server_cert_signed_by_trust_anchor(&cert, &roots, &[], at, known.all).is_ok()
 }
 
 /// The server's TLS settings out of these files: HTTP/2 and HTTP/1.1.
@@ -268,6 +274,35 @@ mod tests {
         std::fs::write(&files.key, &key).unwrap();
         ensure(&dir, "example.net").unwrap();
         assert_eq!((std::fs::read(&files.cert).unwrap(), std::fs::read(&files.key).unwrap()), (cert, key));
+        // One of a company's CA, of which everything was put there; it ended long ago.
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name = name("Company CA");
+        let ca = params.self_signed(&key).unwrap().pem();
+        let issuer = Issuer::new(params, key);
+        let mut params = CertificateParams::new(vec!["apps.example.com".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2019, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        let own = KeyPair::generate().unwrap();
+        let company = [ca.clone(), params.signed_by(&own, &issuer).unwrap().pem(), own.serialize_pem()];
+        let paths = [&files.ca, &files.cert, &files.key];
+        for (path, text) in paths.iter().zip(&company) {
+            std::fs::write(path, text).unwrap();
+        }
+        for base in ["example.net", "example.org"] {
+            ensure(&dir, base).unwrap();
+            assert_eq!(paths.map(|path| std::fs::read_to_string(path).unwrap()), company);
+            let _ = std::fs::remove_file(dir.join("ca.key"));
+        }
+        // Ours is made anew with its CA when the CA's key is lost.
+        for path in paths {
+            std::fs::remove_file(path).unwrap();
+        }
+        ensure(&dir, "example.net").unwrap();
+        std::fs::remove_file(dir.join("ca.key")).unwrap();
+        ensure(&dir, "example.org").unwrap();
+        good_for(&files, "api.example.org").unwrap();
         // A key that waits for its certificate stays, too.
         std::fs::remove_file(&files.cert).unwrap();
         let key = std::fs::read(&files.key).unwrap();

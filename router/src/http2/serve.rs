@@ -96,6 +96,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(conn: Rc<Conn>, io:
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
                 Poll::Pending => {}
             }
+            watch.forget_resets(&streams);
             if streams.resets.get() > MOST_RESETS {
                 connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                 streams.resets.set(0);
@@ -145,6 +146,14 @@ impl Watch {
         }
     }
 
+    /// What a client gave up long ago doesn't count any more.
+    fn forget_resets(&mut self, streams: &Streams) {
+        if streams.resets.get() > 0 && self.calm.elapsed() >= CALM_TIME {
+            self.calm = Instant::now();
+            streams.resets.set(0);
+        }
+    }
+
     /// Whether the client is to be told just now that this is the end.
     fn leave(&mut self) -> bool {
         let first = self.leaving.is_none();
@@ -178,10 +187,6 @@ impl Watch {
                 return Poll::Pending;
             }
             let now = Instant::now();
-            if self.calm + CALM_TIME <= now {
-                self.calm = now;
-                streams.resets.set(0);
-            }
             if unused_at.is_some_and(|at| at <= now) {
                 if !self.leave() {
                     return Poll::Ready(());
@@ -220,10 +225,12 @@ fn begin(conn: &Rc<Conn>, streams: &Rc<Streams>, request: HttpRequest<RecvStream
             }
         }
         flush(&conn, &mut client, &mut alarm).await;
+        // Who hangs up after the whole answer gives nothing up.
+        let given_up = client.was_reset;
         if client.goes_on() {
             hear_out(&mut client, &mut alarm).await;
         }
-        if client.was_reset {
+        if given_up {
             open.0.resets.set(open.0.resets.get() + 1);
         }
         drop(open);

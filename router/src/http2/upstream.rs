@@ -11,14 +11,17 @@ use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 use tokio::sync::Mutex;
 
+use super::SEND_BUFFER;
 use super::dyno::Http2Dyno;
-use super::{SEND_BUFFER, STREAM_WINDOW};
 use crate::failure::Failure;
 use crate::upstream::{Key, connect, place};
 use crate::worker::Worker;
 
 /// Streams at once on one connection, if the dyno allows as many.
 const MOST_STREAMS: usize = 100;
+
+/// What is kept of a response for a client that reads slowly, bytes for each stream.
+const WINDOW: u32 = 64 * 1024;
 
 /// What the streams of one connection know of each other.
 #[derive(Debug)]
@@ -80,9 +83,9 @@ impl Multiplexed {
         let stream = connect(key.1, limit).await?;
         let handshake = Builder::new()
             .enable_push(false)
-            .initial_window_size(STREAM_WINDOW)
+            .initial_window_size(WINDOW)
             // The streams are of many clients: one that takes nothing must not hold up the others.
-            .initial_connection_window_size(STREAM_WINDOW * u32::try_from(MOST_STREAMS).unwrap_or(u32::MAX))
+            .initial_connection_window_size(WINDOW * u32::try_from(MOST_STREAMS).unwrap_or(u32::MAX))
             .initial_max_send_streams(MOST_STREAMS)
             .max_header_list_size(64 * 1024)
             .max_send_buffer_size(SEND_BUFFER)
