@@ -287,7 +287,7 @@ async fn a_refusal_is_told_in_the_authoritys_words() {
         (self::domain(&t, "www.example.org").await["acm_status"] == "cert issued").then_some(())
     })
     .await;
-    assert!(ca.served("www.example.org").await.is_some());
+    t.until("visitors to get it", || async { ca.served("www.example.org").await }).await;
 }
 
 /// A short-lived certificate is renewed in time, and no visitor is without one meanwhile.
