@@ -14,9 +14,6 @@ use util::tls::{self, Trusted};
 use util::wire::{Message, Recorder};
 use util::{House, limits, serving};
 
-/// Rows that the router's HTTP core can't pass yet.
-const NOT_YET: &[&str] = &[];
-
 /// What the dyno must make of a request that passes.
 type Check = fn(&Message) -> bool;
 
@@ -272,12 +269,9 @@ async fn what_http2_brings_is_one_request_of_http1_or_none() {
     let mut wrong = Vec::new();
     for row in rows() {
         match play(&house, addr, &trusted, &dyno, &row).await {
-            Ok(()) if NOT_YET.contains(&row.name) => wrong.push(format!("{}: passes, take it off NOT_YET", row.name)),
             Ok(()) => {}
             Err(why) => {
-                if !NOT_YET.contains(&row.name) {
-                    wrong.push(format!("{}: {why}", row.name));
-                }
+                wrong.push(format!("{}: {why}", row.name));
                 let _ = dyno.heard().await;
             }
         }
