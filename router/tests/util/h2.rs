@@ -101,6 +101,11 @@ impl Frame {
         self.number(if self.kind == GOAWAY { 4 } else { 0 })
     }
 
+    /// The last stream that was looked at, for GOAWAY: those behind it may be sent again.
+    pub fn last_stream(&self) -> u32 {
+        self.number(0) & 0x7fff_ffff
+    }
+
     /// `:status` of a response's head, where it is the first header, as it has to be.
     pub fn status(&self) -> u16 {
         match self.payload[0] & 0xe0 {
