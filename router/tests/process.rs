@@ -168,6 +168,7 @@ async fn killed_and_started_again_without_a_daemon() {
     let mut router = Router::start(dir.path(), "127.0.0.1:0");
     started(dir.path()).await;
     router.signal("KILL");
+    daemon.was_asked_after(4).await;
     router.end().await;
     daemon.kill();
     let _second = Router::start(dir.path(), "127.0.0.1:0");
@@ -176,10 +177,10 @@ async fn killed_and_started_again_without_a_daemon() {
     assert_eq!(status_of(&answer), 200);
 }
 
-/// Killed in the middle of writing tables, again and again: what it had in use is there after
-/// each start, or what came after it.
+/// Killed in the middle of writing tables, again and again: what it has told the daemon of is there
+/// after each start, or what came after it.
 #[tokio::test]
-async fn a_table_in_use_survives_any_kill() {
+async fn a_table_that_was_told_of_survives_any_kill() {
     let dir = tempfile::tempdir().unwrap();
     let mut daemon = StubDaemon::start(dir.path());
     let dyno = Dyno::text("hello").await;
@@ -203,6 +204,7 @@ async fn a_table_in_use_survives_any_kill() {
             daemon.set(big(generation));
             used = until(dir.path(), |status| status.generation == generation).await.generation;
         }
+            daemon.was_asked_after(generation).await;
         // The next one is on its way when it dies.
         daemon.set(big(generation + 1));
         for _ in 0..round * 40 {
