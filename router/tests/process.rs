@@ -12,13 +12,14 @@ use std::time::Duration;
 use http_body_util::Full;
 use hyper::Response;
 use paas_domain::route::AppRoute;
+use paas_router::{Inherited, start};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 use util::backend::Dyno;
 use util::client::{connect, get, read_to, rest, send, status_of};
 use util::daemon::StubDaemon;
 use util::process::{PROGRAM, Router, command, started};
-use util::{serving, until};
+use util::{limits, serving, settings, until};
 use uuid::Uuid;
 
 /// A dyno that answers when it is let.
@@ -167,8 +168,8 @@ async fn killed_and_started_again_without_a_daemon() {
     daemon.set(serving(4, &[dyno.addr]));
     let mut router = Router::start(dir.path(), "127.0.0.1:0");
     started(dir.path()).await;
-    router.signal("KILL");
     daemon.was_asked_after(4).await;
+    router.signal("KILL");
     router.end().await;
     daemon.kill();
     let _second = Router::start(dir.path(), "127.0.0.1:0");
@@ -203,8 +204,8 @@ async fn a_table_that_was_told_of_survives_any_kill() {
             generation += 1;
             daemon.set(big(generation));
             used = until(dir.path(), |status| status.generation == generation).await.generation;
-        }
             daemon.was_asked_after(generation).await;
+        }
         // The next one is on its way when it dies.
         daemon.set(big(generation + 1));
         for _ in 0..round * 40 {
@@ -223,4 +224,22 @@ async fn a_table_that_was_told_of_survives_any_kill() {
         again.end().await;
         daemon.revive();
     }
+}
+
+/// A listener that can't be waited on is as good as none, and the kernel would bring it its share
+/// of all visitors.
+#[tokio::test]
+async fn a_router_without_one_of_its_listeners_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = std::fs::File::create(dir.path().join("no socket")).unwrap();
+    let http = vec![TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::from(OwnedFd::from(file))];
+    for listener in &http {
+        // A file knows nothing of it.
+        let _ = listener.set_nonblocking(true);
+    }
+    let router = start(settings(dir.path(), limits()), Inherited { http, ..Inherited::default() }).unwrap();
+    let handover = router.handover();
+    let ended = tokio::task::spawn_blocking(|| router.join());
+    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("it goes on").unwrap();
+    assert!(handover.failed());
 }

@@ -105,7 +105,7 @@ pub struct Handover {
     pub(crate) estate: Arc<Estate>,
     pub(crate) file: TableFile,
     pub(crate) ending: Arc<Ending>,
-    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) stop: Arc<watch::Sender<bool>>,
     pub(crate) patience: Duration,
     /// Where the link goes on after the hand-over.
     pub(crate) link: Arc<Mutex<Option<oneshot::Sender<UnixStream>>>>,
@@ -117,6 +117,12 @@ impl Handover {
     pub fn stop(&self) {
         self.ending.hurry();
         self.stop.send_replace(true);
+    }
+
+    /// Whether the router ended by itself, since something that it needs was gone; the log says what.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.ending.failed()
     }
 
     /// Starts `program` and hands everything over to it; its process id. This router has
