@@ -168,7 +168,7 @@ fn begin(
     if let Some(port) = settings.https_port {
         shared.https_port.set(port);
     }
-    let (log, entries, dropped) = AccessLog::new(settings.limits.log_queue);
+    let (log, entries, dropped) = AccessLog::new(settings.limits.log_queue, settings.limits.log_queue_bytes);
 
     let (cert, key) = settings.tls_files();
     let certificates = Arc::new(Certificates::new(cert, key, Arc::clone(&shared.routes)));
