@@ -9,11 +9,12 @@ use hyper::Version;
 use crate::access_log::Seen;
 use crate::failure::Failure;
 use crate::framing::{self, Length};
+use crate::http1::head::MOST_HEADERS;
 use crate::http1::write;
 use crate::pages;
 use crate::peer::Peer;
-
 use crate::words::Words;
+
 pub(crate) const LONGEST_LINE: usize = 8192;
 const LONGEST_NAME: usize = 1000;
 const LONGEST_METHOD: usize = 127;
@@ -202,11 +203,15 @@ fn look<'l>(line: &Line<'l>, headers: impl Iterator<Item = (&'l [u8], &'l [u8])>
     if line.method.len() > LONGEST_METHOD || line.target.len() > LONGEST_LINE {
         found.refused = Some(Failure::BadHeader);
     }
+    let mut count = 0;
+    // The lines that several of a name will be one of.
+    let (mut cookies, mut forwarded) = (0, 0);
     for (name, value) in headers {
         found.size += name.len() + value.len() + 4;
         if name.len() > LONGEST_NAME || name.len() + value.len() + 2 > LONGEST_LINE {
             found.refused = Some(Failure::BadHeader);
         }
+        count += 1;
         match Name::of(name) {
             Name::Connection => {
                 for word in words(value) {
@@ -232,15 +237,23 @@ fn look<'l>(line: &Line<'l>, headers: impl Iterator<Item = (&'l [u8], &'l [u8])>
             Name::Expect => found.refused = found.refused.or(Some(Failure::BadExpect)),
             Name::ContentLength => found.framing.length(value),
             Name::TransferEncoding => found.framing.coding(value),
-            Name::Cookie => found.cookies += 1,
+            Name::Cookie => {
+                found.cookies += 1;
+                cookies += value.len() + 2;
+            }
             Name::Accept => found.accepts.add(value),
             Name::XRequestId => found.request_id = found.request_id.or(Some(value)),
-            Name::Host | Name::Via | Name::XForwardedFor | Name::Dropped | Name::Trailer | Name::Other => {}
+            Name::XForwardedFor => forwarded += value.len() + 2,
+            Name::Host | Name::Via | Name::Dropped | Name::Trailer | Name::Other => {}
         }
     }
     if connections > MOST_WORDS {
         // Not even to be looked for.
         found.named = false;
+    let joined = ("cookie".len() + cookies).max("x-forwarded-for".len() + forwarded);
+    if count > MOST_HEADERS || joined > LONGEST_LINE {
+        found.refused = Some(Failure::BadHeader);
+    }
         found.refused = Some(Failure::BadHeader);
     }
     found
