@@ -102,6 +102,9 @@ impl Name {
             2 if is("te") => Name::Te,
             3 if is("via") => Name::Via,
             4 if is("host") => Name::Host,
+            // Not one of HTTP's. To programs that get headers as variables of the environment (CGI) it
+            // would be HTTP_PROXY, by which they send their own requests.
+            5 if is("proxy") => Name::Dropped,
             6 if is("expect") => Name::Expect,
             6 if is("cookie") => Name::Cookie,
             6 if is("accept") => Name::Accept,
@@ -200,18 +203,18 @@ pub(crate) const MOST_WORDS: usize = 64;
 fn look<'l>(line: &Line<'l>, headers: impl Iterator<Item = (&'l [u8], &'l [u8])>) -> Found<'l> {
     let mut found = Found::default();
     let mut connections = 0;
-    if line.method.len() > LONGEST_METHOD || line.target.len() > LONGEST_LINE {
-        found.refused = Some(Failure::BadHeader);
-    }
     let mut count = 0;
     // The lines that several of a name will be one of.
     let (mut cookies, mut forwarded) = (0, 0);
+    if line.method.len() > LONGEST_METHOD || line.target.len() > LONGEST_LINE {
+        found.refused = Some(Failure::BadHeader);
+    }
     for (name, value) in headers {
         found.size += name.len() + value.len() + 4;
+        count += 1;
         if name.len() > LONGEST_NAME || name.len() + value.len() + 2 > LONGEST_LINE {
             found.refused = Some(Failure::BadHeader);
         }
-        count += 1;
         match Name::of(name) {
             Name::Connection => {
                 for word in words(value) {
@@ -247,13 +250,13 @@ fn look<'l>(line: &Line<'l>, headers: impl Iterator<Item = (&'l [u8], &'l [u8])>
             Name::Host | Name::Via | Name::Dropped | Name::Trailer | Name::Other => {}
         }
     }
-    if connections > MOST_WORDS {
-        // Not even to be looked for.
-        found.named = false;
     let joined = ("cookie".len() + cookies).max("x-forwarded-for".len() + forwarded);
     if count > MOST_HEADERS || joined > LONGEST_LINE {
         found.refused = Some(Failure::BadHeader);
     }
+    if connections > MOST_WORDS {
+        // Not even to be looked for.
+        found.named = false;
         found.refused = Some(Failure::BadHeader);
     }
     found

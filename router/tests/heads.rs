@@ -7,10 +7,10 @@ mod util;
 use std::net::SocketAddr;
 
 use util::backend::Dyno;
-use util::client::{get, send, status_of};
+use util::client::{get, mirrored, send, status_of};
 use util::h2::{self, Client, END_HEADERS, END_STREAM, End, HEADERS, frame, header};
 use util::tls::{self, Trusted};
-use util::{patient, serving};
+use util::{House, patient, serving};
 
 async fn by_http2(addr: SocketAddr, trusted: &Trusted, headers: &[(String, String)]) -> End {
     let lines: Vec<u8> = headers.iter().flat_map(|(name, value)| header(name, value)).collect();
@@ -76,4 +76,15 @@ async fn herokus_limits_hold_over_http2_and_for_what_becomes_one_line() {
         let status = status_of(&by_http1(house.addr, &headers).await);
         assert_eq!(status, if by_1 { 200 } else { 400 }, "HTTP/1: {what}");
     }
+}
+
+/// To programs that get headers as variables of the environment it would be `HTTP_PROXY`.
+#[tokio::test]
+async fn proxy_is_no_header_of_a_request() {
+    let dyno = Dyno::mirror().await;
+    let house = House::with(serving(1, &[dyno.addr]), patient()).await;
+    let answer = send(house.addr, &get("/a", "Proxy: http://192.0.2.1:8080\r\nX-Proxy: stays\r\n")).await;
+    let got = mirrored(&answer);
+    assert_eq!(got.get("x-proxy").map(String::as_str), Some("stays"));
+    assert_eq!(got.get("proxy"), None);
 }
