@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::Response;
-use paas_domain::route::AppRoute;
+use paas_domain::route::{AppRoute, Certificate, Challenge, ChallengeCertificate};
 use paas_router::{Inherited, start};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
@@ -223,6 +223,38 @@ async fn a_table_that_was_told_of_survives_any_kill() {
         again.signal("KILL");
         again.end().await;
         daemon.revive();
+    }
+}
+
+/// What a table has that can't be used is in each later one, too.
+#[tokio::test]
+async fn what_can_not_be_used_is_told_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = StubDaemon::start(dir.path());
+    let dyno = Dyno::text("hello").await;
+    let table = |generation| {
+        let bad = || ("no chain".to_owned(), "no key".to_owned());
+        let mut table = serving(generation, &[dyno.addr]);
+        let ((chain, key), hosts) = (bad(), vec!["demo.localhost".to_owned()]);
+        table.certificates = vec![Certificate { id: Uuid::from_u128(7), hosts, chain, key }];
+        let (chain, key) = bad();
+        table.challenges = vec![Challenge {
+            host: "demo.localhost".to_owned(),
+            token: "token".to_owned(),
+            answer: "answer".to_owned(),
+            certificate: Some(ChallengeCertificate { chain, key }),
+        }];
+        table
+    };
+    daemon.set(table(1));
+    let router = Router::start(dir.path(), "127.0.0.1:0");
+    for generation in 2..5 {
+        daemon.set(table(generation));
+        until(dir.path(), |status| status.generation == generation).await;
+    }
+    let said = router.said();
+    for trouble in ["A certificate can't be used", "The certificate of a challenge for demo.localhost can't be used"] {
+        assert_eq!(said.matches(trouble).count(), 1, "{trouble}: {said}");
     }
 }
 
