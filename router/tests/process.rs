@@ -258,6 +258,21 @@ async fn what_can_not_be_used_is_told_once() {
     }
 }
 
+/// An address that no connection can be opened to stands for a machine without ports or files.
+#[tokio::test]
+async fn a_machine_that_can_not_connect_says_so_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = StubDaemon::start(dir.path());
+    daemon.set(serving(1, &["[fe80::1]:5000".parse().unwrap()]));
+    let router = Router::start(dir.path(), "127.0.0.1:0");
+    let addr = started(dir.path()).await;
+    for _ in 0..5 {
+        assert!(send(addr, &get("/a", "")).await.starts_with("HTTP/1.1 50"));
+    }
+    let said = router.said();
+    assert_eq!(said.matches("This machine can't open a connection to a dyno").count(), 1, "{said}");
+}
+
 /// A listener that can't be waited on is as good as none, and the kernel would bring it its share
 /// of all visitors.
 #[tokio::test]
