@@ -72,6 +72,7 @@ impl Drop for Handshake<'_> {
 /// Takes connections until the end, and then those that the kernel has queued for us alone.
 pub(crate) async fn run(worker: Rc<Worker>, listening: Listening) {
     let Listening { listener, tls, own } = listening;
+    let _needed = worker.shared.ending.needs("Connections of a listener are not taken any more");
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!("A listener can't be used: {error}"),

@@ -13,10 +13,10 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::failure::{Facts, Failure};
-use crate::headers::Words;
 use crate::load::OnApp;
 use crate::stats::{AppStats, Outcome};
 use crate::table::OnDyno;
+use crate::words::Words;
 
 /// What a request was, for its line.
 #[derive(Debug)]
@@ -51,11 +51,19 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone)]
 pub(crate) struct AccessLog(Arc<Closing>);
 
+/// Entries that wait, and what their words take, bytes.
+#[derive(Debug, Default)]
+struct Waiting {
+    entries: Vec<Entry>,
+    bytes: usize,
+}
+
 /// The entries' way to the formatter, which is told of the first that waits, not of each.
 #[derive(Debug)]
 struct Queue {
-    waiting: Mutex<Vec<Entry>>,
+    waiting: Mutex<Waiting>,
     most: usize,
+    most_bytes: usize,
     closed: AtomicBool,
     /// The time of the last requests is over.
     over: AtomicBool,
@@ -82,12 +90,13 @@ pub(crate) struct Entries {
 }
 
 impl AccessLog {
-    /// `most`: entries that wait; more are dropped.
-    pub(crate) fn new(most: usize) -> (AccessLog, Entries, Arc<Dropped>) {
+    /// `most`: entries that wait, and `most_bytes`: of what their requests said; more are dropped.
+    pub(crate) fn new(most: usize, most_bytes: usize) -> (AccessLog, Entries, Arc<Dropped>) {
         let dropped = Arc::new(Dropped::default());
         let queue = Arc::new(Queue {
             waiting: Mutex::default(),
             most,
+            most_bytes,
             closed: AtomicBool::new(false),
             over: AtomicBool::new(false),
             some: Notify::new(),
@@ -107,14 +116,16 @@ impl AccessLog {
     pub(crate) fn push(&self, entry: Entry) {
         let Closing(queue, dropped) = &*self.0;
         let mut waiting = queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() >= queue.most {
+        let bytes = waiting.bytes + entry.seen.words.len();
+        if waiting.entries.len() >= queue.most || bytes > queue.most_bytes {
             let app = entry.seen.app;
             drop(waiting);
             dropped.count(app);
             return;
         }
-        let first = waiting.is_empty();
-        waiting.push(entry);
+        let first = waiting.entries.is_empty();
+        waiting.bytes = bytes;
+        waiting.entries.push(entry);
         drop(waiting);
         if first {
             queue.some.notify_one();
@@ -147,8 +158,8 @@ impl Entries {
 
     /// All that wait now.
     pub(crate) fn take(&mut self) -> Vec<Entry> {
-        let spare = std::mem::take(&mut self.spare);
-        std::mem::replace(&mut *self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner), spare)
+        let spare = Waiting { entries: std::mem::take(&mut self.spare), bytes: 0 };
+        std::mem::replace(&mut *self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner), spare).entries
     }
 
     /// Takes back what a batch was in, unless that is more than is usually needed.
@@ -160,7 +171,7 @@ impl Entries {
     }
 
     fn is_empty(&self) -> bool {
-        self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner).entries.is_empty()
     }
 }
 
@@ -420,6 +431,27 @@ mod tests {
              host=example.com request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd=\"204.204.204.204, 1.2.3.4\" dyno= \
              connect= service= status=503 bytes=0 protocol=http1.1 tls=false"
         );
+    }
+
+    #[test]
+    fn what_waits_is_bounded_by_number_and_by_bytes() {
+        let long = |length: usize| {
+            let mut long = entry(None);
+            long.seen.words = Words::new([b"GET", &vec![b'a'; length], b"", b"", b""]);
+            long
+        };
+        let (log, mut entries, dropped) = AccessLog::new(4, 100);
+        for length in [40, 40, 40, 10] {
+            log.push(long(length));
+        }
+        assert_eq!(entries.take().len(), 3);
+        assert_eq!(dropped.total(), 1);
+        // What was taken makes room.
+        for length in [60, 1, 1, 1, 1] {
+            log.push(long(length));
+        }
+        assert_eq!(entries.take().len(), 4);
+        assert_eq!(dropped.total(), 2);
     }
 
     #[test]

@@ -3,12 +3,12 @@
 
 use crate::certificates::Fit;
 use crate::failure::Failure;
-use crate::headers::Words;
 use crate::https_policy::{applies_to, redirect};
 use crate::load::OnApp;
 use crate::pages::Page;
 use crate::proxy::Conn;
 use crate::table::App;
+use crate::words::Words;
 
 /// Why a request doesn't get to a dyno.
 pub(crate) enum Refusal {

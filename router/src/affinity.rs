@@ -19,6 +19,10 @@ const NAME: &str = "heroku-session-affinity";
 /// A day, as on Heroku.
 const MAX_AGE: u32 = 24 * 60 * 60;
 
+/// Values of our cookie that are looked at: a browser has one, or one for each of some paths.
+/// Each is compared with every dyno.
+const MOST: usize = 8;
+
 /// A dyno's value in the cookie.
 pub(crate) fn token(app: Uuid, dyno: Uuid) -> String {
     let digest = Sha256::new().chain_update(b"paas session affinity\0").chain_update(app).chain_update(dyno).finalize();
@@ -29,11 +33,12 @@ pub(crate) fn token(app: Uuid, dyno: Uuid) -> String {
     })
 }
 
-/// Every value that a request's head has for our cookie.
+/// The values that a request's head has for our cookie, the first of them.
 pub(crate) fn cookies(head: &[u8]) -> Vec<String> {
     lines(head, b"cookie")
         .flat_map(|line| line.split(|byte| *byte == b';'))
         .filter_map(|cookie| cookie.trim_ascii().strip_prefix(NAME.as_bytes())?.strip_prefix(b"="))
+        .take(MOST)
         .filter_map(|value| String::from_utf8(value.to_vec()).ok())
         .collect()
 }
@@ -63,6 +68,13 @@ mod tests {
                      Cookie:xheroku-session-affinity=no; heroku-session-affinityx=no\r\n\
                      x-cookie: heroku-session-affinity=no\r\ncookie: heroku-session-affinity=two\r\n\r\n";
         assert_eq!(cookies(head), ["one", "two"]);
+    }
+
+    #[test]
+    fn no_more_than_some_are_looked_at() {
+        let many: Vec<String> = (0..100).map(|number| format!("heroku-session-affinity={number}")).collect();
+        let head = format!("GET / HTTP/1.1\r\ncookie: {}\r\n\r\n", many.join("; "));
+        assert_eq!(cookies(head.as_bytes()), ["0", "1", "2", "3", "4", "5", "6", "7"]);
     }
 
     #[test]

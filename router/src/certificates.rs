@@ -1,6 +1,6 @@
 //! The certificates that apps have brought, found by the name that a visitor asks for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use paas_domain::route::{Certificate, host_name};
@@ -28,14 +28,20 @@ pub(crate) struct AppCertificates {
     by_id: HashMap<Uuid, Arc<CertifiedKey>>,
     exact: HashMap<String, Arc<CertifiedKey>>,
     below: HashMap<String, Arc<CertifiedKey>>,
+    /// Those that can't be used.
+    refused: HashSet<Uuid>,
 }
 
 impl AppCertificates {
     /// Those of a table; what `before` has made ready already is taken from there. One that
-    /// can't be used is told of and left out: its names get the router's own.
+    /// can't be used is told of, once, and left out: its names get the router's own.
     pub(crate) fn new(certificates: &[Certificate], before: &AppCertificates) -> AppCertificates {
         let mut ready = AppCertificates::default();
         for certificate in certificates {
+            if before.refused.contains(&certificate.id) {
+                ready.refused.insert(certificate.id);
+                continue;
+            }
             let made = match before.by_id.get(&certificate.id) {
                 Some(made) => Ok(Arc::clone(made)),
                 None => certified(certificate).map(Arc::new),
@@ -48,6 +54,7 @@ impl AppCertificates {
                         certificate.hosts = certificate.hosts.join(", "),
                         "A certificate can't be used: {why}. Its names are served with the router's own",
                     );
+                    ready.refused.insert(certificate.id);
                     continue;
                 }
             };

@@ -24,24 +24,29 @@ pub(crate) struct Challenges {
 
 #[derive(Debug)]
 struct Ready {
-    token: String,
-    answer: String,
+    challenge: Challenge,
     certificate: Option<Arc<CertifiedKey>>,
 }
 
 impl Challenges {
-    pub(crate) fn new(challenges: Vec<Challenge>) -> Challenges {
+    /// Those of a table; what `before` has made ready already, or told that it can't be, is taken
+    /// from there.
+    pub(crate) fn new(challenges: Vec<Challenge>, before: &Challenges) -> Challenges {
         let mut by_host: HashMap<String, Vec<Ready>> = HashMap::new();
-        for Challenge { host, token, answer, certificate } in challenges {
-            let certificate = certificate.and_then(|certificate| match certified(&certificate) {
-                Ok(key) => Some(Arc::new(key)),
-                Err(why) => {
-                    tracing::warn!("The certificate of a challenge for {host} can't be used: {why}");
-                    None
-                }
-            });
-            let host = host.trim_end_matches('.').to_ascii_lowercase();
-            by_host.entry(host).or_default().push(Ready { token, answer, certificate });
+        for challenge in challenges {
+            let host = challenge.host.trim_end_matches('.').to_ascii_lowercase();
+            let mut known = before.by_host.get(&host).into_iter().flatten();
+            let certificate = match known.find(|ready| ready.challenge == challenge) {
+                Some(ready) => ready.certificate.clone(),
+                None => challenge.certificate.as_ref().and_then(|certificate| match certified(certificate) {
+                    Ok(key) => Some(Arc::new(key)),
+                    Err(why) => {
+                        tracing::warn!("The certificate of a challenge for {host} can't be used: {why}");
+                        None
+                    }
+                }),
+            };
+            by_host.entry(host).or_default().push(Ready { challenge, certificate });
         }
         Challenges { by_host }
     }
@@ -54,8 +59,8 @@ impl Challenges {
         let target = head.strip_prefix(b"GET ").or_else(|| head.strip_prefix(b"HEAD "))?;
         let token = target.strip_prefix(PATH.as_bytes())?.split(|byte| *byte == b' ').next()?;
         let ready = self.by_host.get(&host_name(host).to_ascii_lowercase())?;
-        let found = ready.iter().find(|ready| ready.token.as_bytes() == token)?;
-        Some(&found.answer)
+        let found = ready.iter().find(|ready| ready.challenge.token.as_bytes() == token)?;
+        Some(&found.challenge.answer)
     }
 
     /// The certificate for a name that is asked for by [`ALPN`].

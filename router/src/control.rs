@@ -66,6 +66,7 @@ impl Control {
         let log_waiting = Arc::clone(&admin.log_waiting);
         let tasks = [
             tokio::spawn(sync.run()),
+            tokio::spawn(file.clone().keep(limits.backoff)),
             tokio::spawn(Arc::clone(&admin).run(listener)),
             tokio::spawn(doors.watch_certificate(limits.tls_check)),
             tokio::spawn(metrics::note(Arc::clone(&admin.shared), limits.recent)),
@@ -81,9 +82,19 @@ impl Control {
         if !ending.handed_over() {
             let _ = fs::remove_file(&path);
         }
-        // From here on the next router may start, unless it has.
-        file.lay_down();
-        estate.give_up();
+        let lock = estate.give_up();
+        let laying = file.clone();
+        let laid = tokio::task::spawn_blocking(move || {
+            let laid = laying.lay_down();
+            // From here on the next router may start, unless it has.
+            drop(lock);
+            laid
+        });
+        if let Ok(Err(error)) = laid.await {
+            tracing::error!(
+                "The router ends and its newest routing table can't be kept on disk: {error}. Is the disk full?"
+            );
+        }
         let following = tokio::spawn(follow(file, routes));
         if ending.handed_over()
             && let Ok(stream) = self.successor.await
@@ -111,9 +122,8 @@ impl Control {
 
 /// Requests that go on, or wait for a dyno, go by the table that the next router has.
 async fn follow(file: TableFile, routes: Arc<Routes>) {
-    let mut mark = file.mark();
+    let mut mark = file.last_mark();
     loop {
-        tokio::time::sleep(FOLLOW).await;
         let newest = file.mark();
         if newest != mark {
             mark = newest;
@@ -121,6 +131,7 @@ async fn follow(file: TableFile, routes: Arc<Routes>) {
                 routes.publish(table);
             }
         }
+        tokio::time::sleep(FOLLOW).await;
     }
 }
 

@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -36,6 +37,8 @@ pub(crate) struct Guard {
     pub(crate) bad_proxy_headers: Told,
     full: Told,
     no_places: Told,
+    /// Connections to dynos that this machine could not open.
+    unopened: Told,
 }
 
 /// Something that is counted, and told in the log only now and then.
@@ -106,6 +109,7 @@ impl Guard {
             bad_proxy_headers: Told::default(),
             full: Told::default(),
             no_places: Told::default(),
+            unopened: Told::default(),
         }
     }
 
@@ -184,6 +188,17 @@ impl Guard {
                 requests.waiting = new,
                 "There are {most} connections to dynos, a quarter of the files that may be open: requests wait for one. \
                  Raise the limit (LimitNOFILE=) if this is no attack",
+            );
+        }
+    }
+
+    /// A connection to a dyno could not be opened, and that is not the dyno's fault.
+    pub(crate) fn unopened(&self, addr: SocketAddr, error: &io::Error) {
+        if let Some(new) = self.unopened.add(self.started.elapsed()) {
+            tracing::error!(
+                backend.addr = %addr,
+                connections.failed = new,
+                "This machine can't open a connection to a dyno: {error}. Is it short of open files, ports or memory?",
             );
         }
     }

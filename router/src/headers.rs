@@ -9,9 +9,11 @@ use hyper::Version;
 use crate::access_log::Seen;
 use crate::failure::Failure;
 use crate::framing::{self, Length};
+use crate::http1::head::MOST_HEADERS;
 use crate::http1::write;
 use crate::pages;
 use crate::peer::Peer;
+use crate::words::Words;
 
 pub(crate) const LONGEST_LINE: usize = 8192;
 const LONGEST_NAME: usize = 1000;
@@ -61,60 +63,6 @@ impl Request {
     }
 }
 
-/// Method, path, host, request id and forwarded-for of a request, in one piece of memory.
-#[derive(Debug, Default)]
-pub(crate) struct Words {
-    bytes: Box<[u8]>,
-    ends: [u32; 4],
-}
-
-impl Words {
-    pub(crate) fn new(parts: [&[u8]; 5]) -> Words {
-        let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
-        let mut ends = [0; 4];
-        for (at, part) in parts.iter().enumerate() {
-            // What is refused may be of any length; a line isn't.
-            // Of the forwarded-for the end matters: that is what this router knows.
-            let cut = if at == 4 {
-                part.len().saturating_sub(LONGEST_LINE)..part.len()
-            } else {
-                0..part.len().min(LONGEST_LINE)
-            };
-            bytes.extend_from_slice(part.get(cut).unwrap_or_default());
-            if let Some(end) = ends.get_mut(at) {
-                *end = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-            }
-        }
-        Words { bytes: bytes.into(), ends }
-    }
-
-    fn part(&self, at: usize) -> &[u8] {
-        let edge = |at: usize| self.ends.get(at).map_or(self.bytes.len(), |&end| end as usize);
-        let from = if at == 0 { 0 } else { edge(at - 1) };
-        self.bytes.get(from..edge(at)).unwrap_or_default()
-    }
-
-    pub(crate) fn method(&self) -> &[u8] {
-        self.part(0)
-    }
-
-    pub(crate) fn path(&self) -> &[u8] {
-        self.part(1)
-    }
-
-    pub(crate) fn host(&self) -> &[u8] {
-        self.part(2)
-    }
-
-    pub(crate) fn request_id(&self) -> &[u8] {
-        self.part(3)
-    }
-
-    pub(crate) fn forwarded_for(&self) -> &[u8] {
-        self.part(4)
-    }
-}
-
 /// The headers that the router has something to do with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Name {
@@ -154,6 +102,9 @@ impl Name {
             2 if is("te") => Name::Te,
             3 if is("via") => Name::Via,
             4 if is("host") => Name::Host,
+            // Not one of HTTP's. To programs that get headers as variables of the environment (CGI) it
+            // would be HTTP_PROXY, by which they send their own requests.
+            5 if is("proxy") => Name::Dropped,
             6 if is("expect") => Name::Expect,
             6 if is("cookie") => Name::Cookie,
             6 if is("accept") => Name::Accept,
@@ -252,11 +203,15 @@ pub(crate) const MOST_WORDS: usize = 64;
 fn look<'l>(line: &Line<'l>, headers: impl Iterator<Item = (&'l [u8], &'l [u8])>) -> Found<'l> {
     let mut found = Found::default();
     let mut connections = 0;
+    let mut count = 0;
+    // The lines that several of a name will be one of.
+    let (mut cookies, mut forwarded) = (0, 0);
     if line.method.len() > LONGEST_METHOD || line.target.len() > LONGEST_LINE {
         found.refused = Some(Failure::BadHeader);
     }
     for (name, value) in headers {
         found.size += name.len() + value.len() + 4;
+        count += 1;
         if name.len() > LONGEST_NAME || name.len() + value.len() + 2 > LONGEST_LINE {
             found.refused = Some(Failure::BadHeader);
         }
@@ -285,11 +240,19 @@ fn look<'l>(line: &Line<'l>, headers: impl Iterator<Item = (&'l [u8], &'l [u8])>
             Name::Expect => found.refused = found.refused.or(Some(Failure::BadExpect)),
             Name::ContentLength => found.framing.length(value),
             Name::TransferEncoding => found.framing.coding(value),
-            Name::Cookie => found.cookies += 1,
+            Name::Cookie => {
+                found.cookies += 1;
+                cookies += value.len() + 2;
+            }
             Name::Accept => found.accepts.add(value),
             Name::XRequestId => found.request_id = found.request_id.or(Some(value)),
-            Name::Host | Name::Via | Name::XForwardedFor | Name::Dropped | Name::Trailer | Name::Other => {}
+            Name::XForwardedFor => forwarded += value.len() + 2,
+            Name::Host | Name::Via | Name::Dropped | Name::Trailer | Name::Other => {}
         }
+    }
+    let joined = ("cookie".len() + cookies).max("x-forwarded-for".len() + forwarded);
+    if count > MOST_HEADERS || joined > LONGEST_LINE {
+        found.refused = Some(Failure::BadHeader);
     }
     if connections > MOST_WORDS {
         // Not even to be looked for.

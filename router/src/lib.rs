@@ -60,6 +60,7 @@ mod tls;
 mod upgrade;
 mod upstream;
 mod wake;
+mod words;
 mod worker;
 
 pub use admin::{BackendStatus, Status};

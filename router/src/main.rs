@@ -59,9 +59,10 @@ fn main() -> ExitCode {
     } else {
         notify::ready();
     }
+    let handover = router.handover();
     runtime.block_on(serve(router, signals, program));
     tracing::info!("The router has ended");
-    ExitCode::SUCCESS
+    if handover.failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// What can be asked of the process.

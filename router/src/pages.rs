@@ -10,7 +10,8 @@ use hyper::{Response, StatusCode};
 use paas_domain::route::AppRoute;
 
 use crate::failure::Failure;
-use crate::headers::{Words, words};
+use crate::headers::words;
+use crate::words::Words;
 
 /// An answer of the router's own.
 pub(crate) type Page = Response<Bytes>;

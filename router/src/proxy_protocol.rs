@@ -138,7 +138,8 @@ fn version2(bytes: &[u8]) -> Result<Parsed, Malformed> {
         return Ok(Parsed::Partial(FIXED_V2 - bytes.len()));
     };
     let length = usize::from(u16::from_be_bytes([*high, *low]));
-    if command >> 4 != 2 || command & 0xf > 1 || family >> 4 > 3 || family & 0xf > 2 {
+    let local = command & 0xf == 0;
+    if command >> 4 != 2 || command & 0xf > 1 || !local && (family >> 4 > 3 || family & 0xf > 2) {
         return Err(Malformed::Kind);
     }
     if length > LONGEST_V2 {
@@ -146,6 +147,10 @@ fn version2(bytes: &[u8]) -> Result<Parsed, Malformed> {
     }
     let whole = FIXED_V2 + length;
     let Some(header) = bytes.get(..whole) else { return Ok(Parsed::Partial(whole - bytes.len())) };
+    if local {
+        // The proxy itself connects, and family, addresses and all else mean nothing (2.2).
+        return Ok(Parsed::Whole(Header { length: whole, origin: None }));
+    }
     let rest = &header[FIXED_V2..];
     let (origin, extensions) = match family {
         0x11 => {
@@ -153,7 +158,7 @@ fn version2(bytes: &[u8]) -> Result<Parsed, Malformed> {
             let [a, b, c, d, e, f, g, h, ports @ ..] = *at;
             let (from, to) = two_ports(ports);
             let source = SocketAddr::from(([a, b, c, d], from));
-            (Some(Origin { source, destination: SocketAddr::from(([e, f, g, h], to)) }), extensions)
+            (Origin { source, destination: SocketAddr::from(([e, f, g, h], to)) }, extensions)
         }
         0x21 => {
             let (source, rest) = rest.split_first_chunk::<16>().ok_or(Malformed::Length)?;
@@ -161,16 +166,14 @@ fn version2(bytes: &[u8]) -> Result<Parsed, Malformed> {
             let (ports, extensions) = rest.split_first_chunk::<4>().ok_or(Malformed::Length)?;
             let (from, to) = two_ports(*ports);
             let source = SocketAddr::new(Ipv6Addr::from(*source).into(), from);
-            (Some(Origin { source, destination: SocketAddr::new(Ipv6Addr::from(*destination).into(), to) }), extensions)
+            (Origin { source, destination: SocketAddr::new(Ipv6Addr::from(*destination).into(), to) }, extensions)
         }
         // UDP and Unix sockets can't bring a connection here, and "unspecified" says nothing;
         // what follows is passed over, as the text asks for.
         _ => return Ok(Parsed::Whole(Header { length: whole, origin: None })),
     };
     check_extensions(header, extensions)?;
-    // LOCAL: the proxy itself connects, and the addresses mean nothing.
-    let origin = origin.filter(|_| command & 0xf == 1);
-    Ok(Parsed::Whole(Header { length: whole, origin }))
+    Ok(Parsed::Whole(Header { length: whole, origin: Some(origin) }))
 }
 
 fn two_ports([a, b, c, d]: [u8; 4]) -> (u16, u16) {
@@ -257,6 +260,9 @@ mod tests {
             b"PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535\r\n".to_vec(),
             v2(0x20, 0x00, &[]),
             v2(0x20, 0x11, V4),
+            v2(0x20, 0x11, &[]),
+            v2(0x20, 0x21, b"\x01"),
+            v2(0x20, 0xff, b"anything"),
             v2(0x21, 0x00, b"anything"),
             v2(0x21, 0x12, V4),
             v2(0x21, 0x31, &[0; 216]),

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
@@ -144,7 +145,9 @@ fn begin(
         ),
         None => tracing::info!("There is no routing table yet; the daemon will send one"),
     }
-    let ending = Arc::new(Ending::default());
+    let (stop, stopped) = watch::channel(false);
+    let stop = Arc::new(stop);
+    let ending = Arc::new(Ending::new(&stop));
     let shared = Arc::new(Shared {
         routes: Arc::new(Routes::new(table, settings.limits.clone())),
         limits: settings.limits.clone(),
@@ -165,8 +168,7 @@ fn begin(
     if let Some(port) = settings.https_port {
         shared.https_port.set(port);
     }
-    let (log, entries, dropped) = AccessLog::new(settings.limits.log_queue);
-    let (stop, stopped) = watch::channel(false);
+    let (log, entries, dropped) = AccessLog::new(settings.limits.log_queue, settings.limits.log_queue_bytes);
 
     let (cert, key) = settings.tls_files();
     let certificates = Arc::new(Certificates::new(cert, key, Arc::clone(&shared.routes)));
@@ -194,11 +196,8 @@ fn begin(
         let (inlet, listeners) = mpsc::unbounded_channel();
         inlets.push(inlet);
         let (shared, log, stopped) = (Arc::clone(&shared), log.clone(), stopped.clone());
-        let run = move || {
-            if let Err(error) = worker::run(number, shared, log, listeners, stopped) {
-                tracing::error!("A worker can't run: {error}");
-            }
-        };
+        let runtime = runtime()?;
+        let run = move || worker::run(number, &runtime, shared, log, listeners, stopped);
         let worker = std::thread::Builder::new().name(format!("worker-{number}")).spawn(run);
         workers.push(worker.map_err(|error| system("no thread", error))?);
     }
@@ -241,10 +240,7 @@ fn begin(
     let waker =
         Waker { socket: settings.control_socket(), sleepers: Arc::clone(&shared.sleepers), limits: limits.clone() };
     let socket = AdminSocket::bind(settings.admin_socket())?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| system("no runtime", error))?;
+    let runtime = runtime()?;
     let (give, given) = std::sync::mpsc::channel::<Control>();
     let control = move || {
         // Nothing comes when the start has failed after all.
@@ -305,6 +301,12 @@ fn begin(
     // The thread waits for it.
     let _ = give.send(control);
     Ok(Running { http: http_addrs, https: https_open, handover, control: thread })
+}
+
+/// For one thread.
+fn runtime() -> Result<Runtime, StartError> {
+    let made = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    made.map_err(|error| StartError::System(format!("no runtime: {error}")))
 }
 
 /// Only one router for each data directory.

@@ -173,6 +173,8 @@ pub struct Limits {
     pub log_pause: Duration,
     /// Access lines that wait to be formatted; more are dropped and counted.
     pub log_queue: usize,
+    /// Bytes of what their requests said; more are dropped and counted.
+    pub log_queue_bytes: usize,
     /// Bytes of formatted lines that wait for the daemon; more are dropped and counted.
     pub log_bytes: usize,
     /// Lines in one batch.
@@ -237,6 +239,7 @@ impl Default for Limits {
             tls_check: Duration::from_secs(5),
             log_pause: Duration::from_millis(50),
             log_queue: 16 * 1024,
+            log_queue_bytes: 8 * 1024 * 1024,
             log_bytes: 8 * 1024 * 1024,
             log_batch: 2000,
             upstream_idle_max: 512,
@@ -264,6 +267,6 @@ mod tests {
         assert_eq!((limits.client_idle, limits.drain, limits.last_lines), (seconds(60), seconds(30), seconds(5)));
         // Stricter than Heroku, which tells no limit of its own for these.
         assert_eq!((limits.head, limits.handshake), (seconds(30), seconds(10)));
-        assert_eq!((limits.log_queue, limits.log_bytes), (16_384, 8 << 20));
+        assert_eq!((limits.log_queue, limits.log_queue_bytes, limits.log_bytes), (16_384, 8 << 20, 8 << 20));
     }
 }

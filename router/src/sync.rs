@@ -37,6 +37,9 @@ fn judge(own: &Snapshot, new: &RouteTable) -> Verdict {
     }
 }
 
+/// How long the next question waits for the disk. One that takes longer holds up no deploy.
+const KEPT: Duration = Duration::from_secs(1);
+
 /// The follower.
 pub(crate) struct Sync {
     pub(crate) socket: PathBuf,
@@ -92,7 +95,7 @@ impl Sync {
                 let table: RouteTable = serde_json::from_slice(&body)
                     .map_err(|error| format!("its table can't be understood ({error}); are the versions the same?"))?;
                 match judge(&own, &table) {
-                    Verdict::Take => self.take(table),
+                    Verdict::Take => self.take(table, body).await,
                     Verdict::Same if after == 0 => {}
                     Verdict::Same => return Err("it repeats a table that was to be newer".to_owned()),
                     Verdict::Older => {
@@ -110,12 +113,15 @@ impl Sync {
         Ok(())
     }
 
-    fn take(&self, table: RouteTable) {
+    /// Puts it to use at once, and has it kept.
+    async fn take(&self, table: RouteTable, text: Bytes) {
         tracing::debug!(table.generation = table.generation, table.apps = table.apps.len(), "A new table");
-        let saved = self.file.save(&table);
         self.routes.publish(table);
-        if let Err(error) = saved {
-            tracing::error!("The routing table is in use but can't be kept on disk: {error}. Is the disk full?");
+        self.file.want(text);
+        // The next question tells the daemon that it may end dynos which have left: a router that starts
+        // anew should know of that.
+        if tokio::time::timeout(KEPT, self.file.kept()).await.is_err() {
+            tracing::debug!("The table is in use and not kept yet");
         }
     }
 }

@@ -140,11 +140,12 @@ pub(crate) enum Destination {
 
 impl Snapshot {
     fn new(table: RouteTable, limits: &Limits, known: bool, kept: &mut Kept, before: Option<&Snapshot>) -> Snapshot {
-        let no_certificates = AppCertificates::default();
+        let (no_certificates, no_challenges) = (AppCertificates::default(), Challenges::default());
         let known_certificates = before.map_or(&no_certificates, |before| &before.certificates);
         let certificates = AppCertificates::new(&table.certificates, known_certificates);
         let index = HostIndex::new(&table);
-        let challenges = Challenges::new(table.challenges);
+        let known_challenges = before.map_or(&no_challenges, |before| &before.challenges);
+        let challenges = Challenges::new(table.challenges, known_challenges);
         let mut apps = Vec::with_capacity(table.apps.len());
         let mut by_id = HashMap::with_capacity(table.apps.len());
         for route in table.apps {

@@ -4,16 +4,22 @@
 //! and the table. It is written beside, synced and renamed; the one before stays as
 //! `table.previous.json` and is taken when the newest one doesn't hold what it promises. There
 //! is no moment without a whole one.
+//!
+//! Writing takes as long as the disk does, so it is another thread's work (`keep`): a table is in
+//! use before it is kept, and of several that wait the newest is written.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use bytes::Bytes;
 use paas_domain::route::RouteTable;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 
 const FORMAT: u32 = 1;
 
@@ -27,8 +33,19 @@ struct Header {
 #[derive(Debug, Clone)]
 pub(crate) struct TableFile {
     dir: PathBuf,
-    /// False when it is for another router to write.
-    ours: Arc<Mutex<bool>>,
+    /// Held while something is written.
+    desk: Arc<Mutex<Desk>>,
+    /// The table that is still to be written, in JSON.
+    wanted: watch::Sender<Option<Bytes>>,
+}
+
+/// Who writes.
+#[derive(Debug)]
+struct Desk {
+    /// False when it is for another router.
+    ours: bool,
+    /// The newest file when it was ours last.
+    mark: Mark,
 }
 
 /// Which file the newest table was at a time; another one has another number.
@@ -50,18 +67,35 @@ pub(crate) enum Refused {
 
 impl TableFile {
     pub(crate) fn new(dir: PathBuf) -> TableFile {
-        TableFile { dir, ours: Arc::new(Mutex::new(true)) }
+        let desk = Desk { ours: true, mark: Mark(None) };
+        TableFile { dir, desk: Arc::new(Mutex::new(desk)), wanted: watch::Sender::new(None) }
     }
 
-    /// Writes nothing more: the table on disk is another router's. A write that goes on is
-    /// waited for.
-    pub(crate) fn lay_down(&self) {
-        *self.ours.lock().unwrap_or_else(PoisonError::into_inner) = false;
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes nothing more from here on: the table on disk is another router's. What was still to
+    /// be written is, first. Waits for the disk.
+    pub(crate) fn lay_down(&self) -> io::Result<()> {
+        let mut desk = self.desk();
+        if !desk.ours {
+            return Ok(());
+        }
+        let written = self.write_wanted();
+        desk.ours = false;
+        desk.mark = self.mark();
+        written
     }
 
     /// After all, it isn't.
     pub(crate) fn take_up(&self) {
-        *self.ours.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.desk().ours = true;
+    }
+
+    /// The newest file when this router laid down its pen: any other is another router's.
+    pub(crate) fn last_mark(&self) -> Mark {
+        self.desk().mark
     }
 
     pub(crate) fn mark(&self) -> Mark {
@@ -111,17 +145,72 @@ impl TableFile {
         }
     }
 
-    /// Keeps `table`, through a loss of power too.
-    pub(crate) fn save(&self, table: &RouteTable) -> io::Result<()> {
-        let ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*ours {
-            return Ok(());
+    /// Wants `table`, in JSON, to be kept. One that waited is kept no more.
+    pub(crate) fn want(&self, table: Bytes) {
+        self.wanted.send_replace(Some(table));
+    }
+
+    /// Waits until nothing is to be written any more.
+    pub(crate) async fn kept(&self) {
+        // The sender is ours: it can't be gone.
+        let _ = self.wanted.subscribe().wait_for(Option::is_none).await;
+    }
+
+    /// Writes what is wanted, again and again where that fails, with `pause` between. Never ends.
+    pub(crate) async fn keep(self, pause: Duration) {
+        let mut wanted = self.wanted.subscribe();
+        let mut failing = false;
+        while wanted.wait_for(Option::is_some).await.is_ok() {
+            let file = self.clone();
+            match tokio::task::spawn_blocking(move || file.save()).await.map_err(io::Error::other).flatten() {
+                Ok(true) if failing => tracing::info!("The routing table in use is kept on disk again"),
+                Ok(true) => {}
+                // There may still be no hand-over.
+                Ok(false) => tokio::time::sleep(pause).await,
+                Err(error) => {
+                    if !failing {
+                        tracing::error!(
+                            "The routing table is in use but can't be kept on disk: {error}. Is the disk full? It is \
+                             tried again until it works"
+                        );
+                    }
+                    failing = true;
+                    tokio::time::sleep(pause).await;
+                    continue;
+                }
+            }
+            failing = false;
         }
-        let text = encode(&serde_json::to_vec(table)?)?;
+    }
+
+    /// Keeps what is wanted, through a loss of power too. False where another router does that.
+    fn save(&self) -> io::Result<bool> {
+        let desk = self.desk();
+        if desk.ours {
+            self.write_wanted()?;
+        }
+        Ok(desk.ours)
+    }
+
+    fn write_wanted(&self) -> io::Result<()> {
+        let Some(table) = self.wanted.borrow().clone() else { return Ok(()) };
+        self.write(&encode(&table)?)?;
+        self.wanted.send_if_modified(|wanted| {
+            // A newer one may have come meanwhile.
+            let done = wanted.as_ref().is_some_and(|wanted| wanted.as_ptr() == table.as_ptr());
+            if done {
+                *wanted = None;
+            }
+            done
+        });
+        Ok(())
+    }
+
+    fn write(&self, text: &[u8]) -> io::Result<()> {
         fs::create_dir_all(&self.dir)?;
         let temporary = self.dir.join("table.json.new");
         let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(&text)?;
+        file.write_all(text)?;
         file.sync_all()?;
         self.keep_previous()?;
         fs::rename(&temporary, self.newest())?;
@@ -185,13 +274,18 @@ mod tests {
         RouteTable { generation, base_domain: "localhost".to_owned(), ..RouteTable::default() }
     }
 
+    fn save(file: &TableFile, generation: u64) {
+        file.want(serde_json::to_vec(&table(generation)).unwrap().into());
+        assert!(file.save().unwrap());
+    }
+
     #[test]
     fn what_was_saved_is_loaded_and_the_one_before_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let file = TableFile::new(dir.path().join("router"));
         assert_eq!(file.load(), None);
-        file.save(&table(1)).unwrap();
-        file.save(&table(2)).unwrap();
+        save(&file, 1);
+        save(&file, 2);
         assert_eq!(file.load().unwrap().generation, 2);
         fs::remove_file(file.newest()).unwrap();
         assert_eq!(file.load().unwrap().generation, 1);
@@ -201,8 +295,8 @@ mod tests {
     fn any_flipped_or_missing_byte_sends_us_to_the_one_before() {
         let dir = tempfile::tempdir().unwrap();
         let file = TableFile::new(dir.path().to_owned());
-        file.save(&table(1)).unwrap();
-        file.save(&table(2)).unwrap();
+        save(&file, 1);
+        save(&file, 2);
         let (good, before) = (fs::read(file.newest()).unwrap(), fs::read(file.previous()).unwrap());
         for at in 0..good.len() {
             for bad in [
@@ -214,8 +308,30 @@ mod tests {
                 assert!(!file.newest().exists(), "byte {at}: it must not replace the good one at the next save");
             }
         }
-        file.save(&table(3)).unwrap();
+        save(&file, 3);
         assert_eq!(fs::read(file.previous()).unwrap(), before);
+        assert_eq!(file.load().unwrap().generation, 3);
+    }
+
+    #[test]
+    fn whoever_lays_down_the_pen_has_written_the_newest() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = TableFile::new(dir.path().to_owned());
+        for generation in [1, 2] {
+            file.want(serde_json::to_vec(&table(generation)).unwrap().into());
+        }
+        file.lay_down().unwrap();
+        assert_eq!(file.load().unwrap().generation, 2);
+        assert_eq!(file.mark(), file.last_mark());
+        // What comes later waits until it is ours again.
+        file.want(serde_json::to_vec(&table(3)).unwrap().into());
+        assert!(!file.save().unwrap());
+        assert_eq!(file.load().unwrap().generation, 2);
+        let successor = TableFile::new(dir.path().to_owned());
+        save(&successor, 4);
+        assert_ne!(file.mark(), file.last_mark());
+        file.take_up();
+        assert!(file.save().unwrap());
         assert_eq!(file.load().unwrap().generation, 3);
     }
 }

@@ -46,7 +46,7 @@ impl Reach for Http1<TcpStream> {
         let place = if key.0.is_nil() { None } else { Some(place(worker, limit).await?) };
         // It had to wait: what is left may be too little, which is not the dyno's fault.
         let left = limit.saturating_sub(begun.elapsed()).max(LEAST.min(limit));
-        let connection = Http1::new(connect(key.1, left).await?);
+        let connection = Http1::new(connect(worker, key.1, left).await?);
         Ok(match place {
             Some(place) => connection.counted(place),
             None => connection,
@@ -187,10 +187,10 @@ const LEAST: Duration = Duration::from_secs(1);
 const WAIT: Duration = Duration::from_millis(10);
 
 /// Opens a connection within `limit`.
-pub(crate) async fn connect(addr: SocketAddr, limit: Duration) -> Result<TcpStream, Failure> {
+pub(crate) async fn connect(worker: &Worker, addr: SocketAddr, limit: Duration) -> Result<TcpStream, Failure> {
     let stream = match tokio::time::timeout(limit, TcpStream::connect(addr)).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(connect_failure(addr, &error)),
+        Ok(Err(error)) => return Err(connect_failure(worker, addr, &error)),
         Err(_) => return Err(Failure::ConnectTimeout),
     };
     // Without it only latency suffers.
@@ -199,7 +199,7 @@ pub(crate) async fn connect(addr: SocketAddr, limit: Duration) -> Result<TcpStre
 }
 
 /// Whose fault it is that there is no connection: the dyno's or this machine's.
-fn connect_failure(addr: SocketAddr, error: &io::Error) -> Failure {
+fn connect_failure(worker: &Worker, addr: SocketAddr, error: &io::Error) -> Failure {
     let refused = [
         io::ErrorKind::ConnectionRefused,
         io::ErrorKind::ConnectionReset,
@@ -212,7 +212,7 @@ fn connect_failure(addr: SocketAddr, error: &io::Error) -> Failure {
     } else if error.kind() == io::ErrorKind::TimedOut {
         Failure::ConnectTimeout
     } else {
-        tracing::error!(backend.addr = %addr, "This machine can't open a connection to a dyno: {error}");
+        worker.shared.guard.unopened(addr, error);
         Failure::Platform
     }
 }

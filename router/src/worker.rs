@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
@@ -97,16 +98,16 @@ impl Worker {
 /// time for that is over.
 pub(crate) fn run(
     number: usize,
+    runtime: &Runtime,
     shared: Arc<Shared>,
     log: AccessLog,
     listeners: mpsc::UnboundedReceiver<Listening>,
     stop: watch::Receiver<bool>,
-) -> std::io::Result<()> {
+) {
     this_is_worker(number);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let _needed = shared.ending.needs("A worker has ended by itself");
     let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, work(shared, log, listeners, stop));
-    Ok(())
+    local.block_on(runtime, work(shared, log, listeners, stop));
 }
 
 async fn work(

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::Response;
-use paas_domain::route::AppRoute;
+use paas_domain::route::{AppRoute, Certificate, Challenge, ChallengeCertificate};
+use paas_router::{Inherited, start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -21,7 +22,7 @@ use util::backend::Dyno;
 use util::client::{connect, get, read_to, rest, send, status_of};
 use util::daemon::StubDaemon;
 use util::process::{PROGRAM, Router, command, started};
-use util::{serving, until};
+use util::{limits, serving, settings, until};
 use uuid::Uuid;
 
 /// A dyno that answers when it is let.
@@ -278,6 +279,7 @@ async fn killed_and_started_again_without_a_daemon() {
     daemon.set(serving(4, &[dyno.addr]));
     let mut router = Router::start(dir.path(), "127.0.0.1:0");
     started(dir.path()).await;
+    daemon.was_asked_after(4).await;
     router.signal("KILL");
     router.end().await;
     daemon.kill();
@@ -287,10 +289,10 @@ async fn killed_and_started_again_without_a_daemon() {
     assert_eq!(status_of(&answer), 200);
 }
 
-/// Killed in the middle of writing tables, again and again: what it had in use is there after
-/// each start, or what came after it.
+/// Killed in the middle of writing tables, again and again: what it has told the daemon of is there
+/// after each start, or what came after it.
 #[tokio::test]
-async fn a_table_in_use_survives_any_kill() {
+async fn a_table_that_was_told_of_survives_any_kill() {
     let dir = tempfile::tempdir().unwrap();
     let mut daemon = StubDaemon::start(dir.path());
     let dyno = Dyno::text("hello").await;
@@ -313,6 +315,7 @@ async fn a_table_in_use_survives_any_kill() {
             generation += 1;
             daemon.set(big(generation));
             used = until(dir.path(), |status| status.generation == generation).await.generation;
+            daemon.was_asked_after(generation).await;
         }
         // The next one is on its way when it dies.
         daemon.set(big(generation + 1));
@@ -332,4 +335,69 @@ async fn a_table_in_use_survives_any_kill() {
         again.end().await;
         daemon.revive();
     }
+}
+
+/// What a table has that can't be used is in each later one, too.
+#[tokio::test]
+async fn what_can_not_be_used_is_told_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = StubDaemon::start(dir.path());
+    let dyno = Dyno::text("hello").await;
+    let table = |generation| {
+        let bad = || ("no chain".to_owned(), "no key".to_owned());
+        let mut table = serving(generation, &[dyno.addr]);
+        let ((chain, key), hosts) = (bad(), vec!["demo.localhost".to_owned()]);
+        table.certificates = vec![Certificate { id: Uuid::from_u128(7), hosts, chain, key }];
+        let (chain, key) = bad();
+        table.challenges = vec![Challenge {
+            host: "demo.localhost".to_owned(),
+            token: "token".to_owned(),
+            answer: "answer".to_owned(),
+            certificate: Some(ChallengeCertificate { chain, key }),
+        }];
+        table
+    };
+    daemon.set(table(1));
+    let router = Router::start(dir.path(), "127.0.0.1:0");
+    for generation in 2..5 {
+        daemon.set(table(generation));
+        until(dir.path(), |status| status.generation == generation).await;
+    }
+    let said = router.said();
+    for trouble in ["A certificate can't be used", "The certificate of a challenge for demo.localhost can't be used"] {
+        assert_eq!(said.matches(trouble).count(), 1, "{trouble}: {said}");
+    }
+}
+
+/// An address that no connection can be opened to stands for a machine without ports or files.
+#[tokio::test]
+async fn a_machine_that_can_not_connect_says_so_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = StubDaemon::start(dir.path());
+    daemon.set(serving(1, &["[fe80::1]:5000".parse().unwrap()]));
+    let router = Router::start(dir.path(), "127.0.0.1:0");
+    let addr = started(dir.path()).await;
+    for _ in 0..5 {
+        assert!(send(addr, &get("/a", "")).await.starts_with("HTTP/1.1 50"));
+    }
+    let said = router.said();
+    assert_eq!(said.matches("This machine can't open a connection to a dyno").count(), 1, "{said}");
+}
+
+/// A listener that can't be waited on is as good as none, and the kernel would bring it its share
+/// of all visitors.
+#[tokio::test]
+async fn a_router_without_one_of_its_listeners_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = std::fs::File::create(dir.path().join("no socket")).unwrap();
+    let http = vec![TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::from(OwnedFd::from(file))];
+    for listener in &http {
+        // A file knows nothing of it.
+        let _ = listener.set_nonblocking(true);
+    }
+    let router = start(settings(dir.path(), limits()), Inherited { http, ..Inherited::default() }).unwrap();
+    let handover = router.handover();
+    let ended = tokio::task::spawn_blocking(|| router.join());
+    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("it goes on").unwrap();
+    assert!(handover.failed());
 }

@@ -42,6 +42,9 @@ pub enum HandoverError {
     /// No descriptors, no memory.
     #[error("the sockets can't be handed over: {0}")]
     Sockets(#[source] io::Error),
+    /// The new one would begin with an older table than that in use.
+    #[error("the newest routing table can't be kept on disk: {0}. Is the disk full?")]
+    Table(#[source] io::Error),
     /// The new one says so itself.
     #[error("the new router can't start: {0}")]
     Refused(String),
@@ -80,9 +83,10 @@ impl Estate {
         Ok(())
     }
 
-    /// From here on the ports and the data directory are free, unless somebody has taken over.
-    pub(crate) fn give_up(&self) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+    /// From here on the ports are free, unless somebody has taken over. The data directory is when
+    /// the lock is dropped.
+    pub(crate) fn give_up(&self) -> Option<File> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).take().map(|held| held.lock)
     }
 
     fn send(&self, link: &mut Link) -> Result<(), HandoverError> {
@@ -101,7 +105,7 @@ pub struct Handover {
     pub(crate) estate: Arc<Estate>,
     pub(crate) file: TableFile,
     pub(crate) ending: Arc<Ending>,
-    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) stop: Arc<watch::Sender<bool>>,
     pub(crate) patience: Duration,
     /// Where the link goes on after the hand-over.
     pub(crate) link: Arc<Mutex<Option<oneshot::Sender<UnixStream>>>>,
@@ -113,6 +117,12 @@ impl Handover {
     pub fn stop(&self) {
         self.ending.hurry();
         self.stop.send_replace(true);
+    }
+
+    /// Whether the router ended by itself, since something that it needs was gone; the log says what.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.ending.failed()
     }
 
     /// Starts `program` and hands everything over to it; its process id. This router has
@@ -195,7 +205,7 @@ impl Handover {
             }
         }
         // Two writers of one file would spoil it.
-        self.file.lay_down();
+        self.file.lay_down().map_err(HandoverError::Table)?;
         link.say(&Word::Go, &[]).map_err(|_| ended(child))
     }
 }

@@ -129,7 +129,7 @@ impl Chunked {
 /// Whether a header may come after the body: not what frames or routes the message, says who
 /// asks, or is the router's to say (RFC 9110, 6.5.1).
 pub(crate) fn may_trail(name: &str) -> bool {
-    const NEVER: [&str; 22] = [
+    const NEVER: [&str; 26] = [
         "authorization",
         "cache-control",
         "connection",
@@ -139,9 +139,11 @@ pub(crate) fn may_trail(name: &str) -> bool {
         "content-type",
         "cookie",
         "expect",
+        "forwarded",
         "host",
         "keep-alive",
         "max-forwards",
+        "proxy",
         "proxy-authorization",
         "proxy-connection",
         "range",
@@ -151,7 +153,9 @@ pub(crate) fn may_trail(name: &str) -> bool {
         "transfer-encoding",
         "upgrade",
         "via",
+        "x-real-ip",
         "x-request-id",
+        "x-request-start",
     ];
     let name = name.replace('_', "-").to_ascii_lowercase();
     !name.starts_with("x-forwarded-") && !NEVER.contains(&name.as_str())
@@ -183,6 +187,10 @@ mod tests {
             assert_eq!(trailers, b"grpc-status: 0\r\n", "{step}");
             assert_eq!(used, input.len() - 5, "{step}");
         }
+        let said = ["Forwarded", "Proxy", "X-Forwarded-For", "X-Real-IP", "X-Request-Id", "X_Request_Start"];
+        let said: Vec<String> = said.iter().map(|name| format!("{name}: no\r\n")).collect();
+        let input = format!("0\r\n{}X-Sum: yes\r\n\r\n", said.concat());
+        assert_eq!(decode(input.as_bytes(), input.len()).unwrap().1, b"x-sum: yes\r\n");
         assert_eq!(decode(b"0\r\n\r\n", 2).unwrap(), (vec![], vec![], 5));
     }
 

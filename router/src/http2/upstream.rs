@@ -80,7 +80,7 @@ impl Multiplexed {
             return Ok(stream);
         }
         let place = place(worker, limit).await?;
-        let stream = connect(key.1, limit).await?;
+        let stream = connect(worker, key.1, limit).await?;
         let handshake = Builder::new()
             .enable_push(false)
             .initial_window_size(WINDOW)

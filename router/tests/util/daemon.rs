@@ -76,6 +76,17 @@ impl StubDaemon {
         self.state.lock().unwrap().asked.clone()
     }
 
+    /// Waits until the router asks for what comes after this table.
+    pub async fn was_asked_after(&self, generation: u64) {
+        let question = format!("?after={generation}&");
+        let asked = async {
+            while !self.asked().iter().any(|asked| asked.contains(&question)) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(20), asked).await.is_ok(), "no {question:?}");
+    }
+
     /// The first line with `part` in it, as it came; it is taken out.
     pub async fn raw_line(&self, part: &str) -> String {
         let mut changed = self.changed.subscribe();
