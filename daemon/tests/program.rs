@@ -75,7 +75,7 @@ async fn the_doctor_says_what_is_wrong() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let ports = examined(&t, |config| {
         config.router = paas_daemon::config::RouterMode::Managed;
-        config.http_listen = holder.local_addr().unwrap();
+        config.http_listen = holder.local_addr().unwrap().into();
     })
     .await;
     found("ports", ports, "PAAS_HTTP_LISTEN");

@@ -220,6 +220,7 @@ fn begin(
         older: Arc::default(),
         log_waiting: Arc::clone(&log_waiting),
         log_dropped: Arc::clone(&dropped),
+        estate: Arc::clone(&estate),
     });
     let limits = settings.limits.clone();
     let sync = Sync {

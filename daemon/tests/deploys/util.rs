@@ -126,6 +126,12 @@ impl Server {
         self.url = format!("http://127.0.0.1:{port}");
     }
 
+    /// Changes what it is started with.
+    pub(crate) fn setting(&mut self, name: &str, value: &str) {
+        self.settings.retain(|(set, _)| set != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
     /// As by the power going.
     pub(crate) fn kill(&mut self) {
         let mut child = self.child.take().unwrap();

@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::{oneshot, watch};
 
 use super::link::{Link, line};
-use super::{Named, VARIABLE, Word};
+use super::{KEPT, Named, VARIABLE, Word};
 use crate::admin::BackendStatus;
 use crate::ending::Ending;
 use crate::notify;
@@ -90,11 +90,23 @@ impl Estate {
     }
 
     fn send(&self, link: &mut Link) -> Result<(), HandoverError> {
+        self.say(link, true)
+    }
+
+    /// Copies of the sockets, for who keeps them: they outlive this process there. Waits for the reader.
+    pub(crate) fn copy_to(&self, stream: UnixStream) -> Result<(), HandoverError> {
+        let patience = Some(Duration::from_secs(1));
+        let ready = stream.set_nonblocking(false).and_then(|()| stream.set_write_timeout(patience));
+        ready.map_err(HandoverError::Sockets)?;
+        self.say(&mut Link::new(stream), false)
+    }
+
+    fn say(&self, link: &mut Link, with_lock: bool) -> Result<(), HandoverError> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let Held { sockets, lock } = held.as_ref().ok_or(HandoverError::Over)?;
         let named = sockets.iter().map(|(named, _)| *named).collect();
-        let mut files: Vec<_> = sockets.iter().map(|(_, listener)| listener.as_fd()).collect();
-        files.push(lock.as_fd());
+        let files = sockets.iter().map(|(_, listener)| listener.as_fd());
+        let files: Vec<_> = files.chain(with_lock.then(|| lock.as_fd())).collect();
         link.say(&Word::Sockets(named), &files).map_err(HandoverError::Sockets)
     }
 }
@@ -137,6 +149,7 @@ impl Handover {
             .args(arguments)
             .env(VARIABLE, "stdin")
             // Ours, and for our process id.
+            .env_remove(KEPT)
             .env_remove("LISTEN_FDS")
             .env_remove("LISTEN_FDNAMES")
             .env_remove("LISTEN_PID")

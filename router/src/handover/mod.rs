@@ -20,16 +20,21 @@ use crate::admin::BackendStatus;
 pub(crate) use giver::{Estate, report};
 pub use giver::{Handover, HandoverError};
 pub use taker::Predecessor;
-pub(crate) use taker::{Before, listen};
+pub(crate) use taker::{Before, kept, listen};
 
 /// Set for a router that is to take over, with the socket pair as its standard input.
 const VARIABLE: &str = "PAAS_ROUTER_HANDOVER";
+
+/// Set for a router that gets sockets which a router before it had, from who has kept copies of them (the
+/// daemon), with a socket pair as its standard input. Nobody is there to take over from.
+const KEPT: &str = "PAAS_ROUTER_SOCKETS";
 
 /// What the two say to each other, each a line of JSON.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Word {
-    /// Old to new: these sockets come with this line, in this order, and then the lock.
+    /// Old to new: these sockets come with this line, in this order, and then the lock. The daemon gets the
+    /// same without the lock, and says it as it got it.
     Sockets(Vec<Named>),
     /// New to old: everything is ready.
     Ready,

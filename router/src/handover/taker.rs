@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
 use super::link::{Link, line};
-use super::{Named, VARIABLE, Word};
+use super::{KEPT, Named, VARIABLE, Word};
 use crate::admin::BackendStatus;
 use crate::ending::Ending;
 
@@ -26,33 +26,18 @@ pub struct Predecessor {
 }
 
 /// A predecessor with the sockets that it has sent.
-pub(crate) type Announced = (Predecessor, Vec<(Named, TcpListener)>);
+pub(crate) type Announced = (Predecessor, Sockets);
+
+/// Sockets with what is said of them.
+pub(crate) type Sockets = Vec<(Named, TcpListener)>;
 
 impl Predecessor {
     /// The one that has started this process, if one has.
     pub(crate) fn meet() -> io::Result<Option<Announced>> {
-        #[allow(clippy::disallowed_methods, reason = "said by another router, no setting; it is read here only, once")]
-        if std::env::var_os(VARIABLE).is_none() {
-            return Ok(None);
-        }
-        let stdin = io::stdin().as_fd().try_clone_to_owned()?;
-        rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
-        Predecessor::on(UnixStream::from(stdin)).map(Some)
-    }
-
-    fn on(stream: UnixStream) -> io::Result<Announced> {
-        let gone = || io::Error::new(io::ErrorKind::UnexpectedEof, "the old router is gone");
-        let mut link = Link::new(stream);
-        let Word::Sockets(named) = link.hear(Some(PATIENCE))?.ok_or_else(gone)? else {
-            return Err(io::Error::other("the old router says something else than it should"));
-        };
-        let mut files: Vec<OwnedFd> = link.files();
-        if files.len() != named.len() + 1 {
-            return Err(io::Error::other(format!("{} sockets were announced, {} came", named.len(), files.len())));
-        }
-        let lock = files.pop().map(File::from);
-        let sockets = named.into_iter().zip(files.into_iter().map(TcpListener::from)).collect();
-        Ok((Predecessor { link, lock }, sockets))
+        let Some(mut link) = announced_by(VARIABLE)? else { return Ok(None) };
+        let (sockets, mut more) = sockets(&mut link, 1)?;
+        let lock = more.pop().map(File::from);
+        Ok(Some((Predecessor { link, lock }, sockets)))
     }
 
     /// The lock of the data directory. It is the same one: there is no moment without it.
@@ -81,6 +66,37 @@ impl Predecessor {
         // Whoever is gone needs no word.
         let _ = self.link.say(&Word::Failed(why.to_owned()), &[]);
     }
+}
+
+/// The sockets that were kept for this process, if any were.
+pub(crate) fn kept() -> io::Result<Option<Sockets>> {
+    let Some(mut link) = announced_by(KEPT)? else { return Ok(None) };
+    Ok(Some(sockets(&mut link, 0)?.0))
+}
+
+/// The pair that is standard input, if this variable says so.
+fn announced_by(variable: &str) -> io::Result<Option<Link>> {
+    #[allow(clippy::disallowed_methods, reason = "said by who starts us, no setting; each is read here only, once")]
+    if std::env::var_os(variable).is_none() {
+        return Ok(None);
+    }
+    let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    Ok(Some(Link::new(UnixStream::from(stdin))))
+}
+
+/// The sockets that are said next, and so many descriptors more.
+fn sockets(link: &mut Link, more: usize) -> io::Result<(Sockets, Vec<OwnedFd>)> {
+    let gone = || io::Error::new(io::ErrorKind::UnexpectedEof, "whoever has them is gone");
+    let Word::Sockets(named) = link.hear(Some(PATIENCE))?.ok_or_else(gone)? else {
+        return Err(io::Error::other("another word came than that of the sockets"));
+    };
+    let mut files = link.files();
+    if files.len() != named.len() + more {
+        return Err(io::Error::other(format!("{} sockets were announced, {} came", named.len(), files.len())));
+    }
+    let more = files.split_off(named.len());
+    Ok((named.into_iter().zip(files.into_iter().map(TcpListener::from)).collect(), more))
 }
 
 /// A predecessor that has let go.
