@@ -19,9 +19,10 @@ use crate::control::{AdminSocket, Control};
 use crate::dispatch;
 use crate::doors::{Doors, Https, addresses};
 use crate::ending::Ending;
-use crate::guard::Guard;
+use crate::guard::{self, Guard};
 use crate::handover::{Estate, Handover, Predecessor};
 use crate::listen::{Inherited, ListenError, bind};
+use crate::places::Places;
 use crate::settings::Settings;
 use crate::ship::Shipper;
 use crate::stats::Totals;
@@ -150,7 +151,7 @@ fn begin(
         limits: settings.limits.clone(),
         workers: threads,
         ahead: Arc::default(),
-        to_dynos: Arc::default(),
+        places: Arc::new(Places::new(settings.limits.dyno_connections.unwrap_or_else(|| guard::open_files() / 4))),
         to_control: Arc::new(Guard::new(dispatch::MOST_TO_CONTROL, None)),
         started: Instant::now(),
         ending: Arc::clone(&ending),
