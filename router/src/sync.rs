@@ -15,6 +15,7 @@ use hyper::{Method, StatusCode};
 use paas_domain::route::RouteTable;
 
 use crate::daemon_client::ask;
+use crate::handover::Older;
 use crate::settings::Limits;
 use crate::table::{Routes, Snapshot};
 use crate::table_file::TableFile;
@@ -37,12 +38,17 @@ fn judge(own: &Snapshot, new: &RouteTable) -> Verdict {
     }
 }
 
+/// What an older router has to take a table that this one has.
+const OLDER: Duration = Duration::from_secs(1);
+
 /// The follower.
 pub(crate) struct Sync {
     pub(crate) socket: PathBuf,
     pub(crate) routes: Arc<Routes>,
     pub(crate) file: TableFile,
     pub(crate) limits: Limits,
+    /// A router that has handed over to this one.
+    pub(crate) older: Arc<Older>,
     /// Whether the daemon answers, for `/status`.
     pub(crate) connected: Arc<AtomicBool>,
 }
@@ -92,7 +98,7 @@ impl Sync {
                 let table: RouteTable = serde_json::from_slice(&body)
                     .map_err(|error| format!("its table can't be understood ({error}); are the versions the same?"))?;
                 match judge(&own, &table) {
-                    Verdict::Take => self.take(table),
+                    Verdict::Take => self.take(table).await,
                     Verdict::Same if after == 0 => {}
                     Verdict::Same => return Err("it repeats a table that was to be newer".to_owned()),
                     Verdict::Older => {
@@ -110,12 +116,23 @@ impl Sync {
         Ok(())
     }
 
-    fn take(&self, table: RouteTable) {
+    async fn take(&self, table: RouteTable) {
         tracing::debug!(table.generation = table.generation, table.apps = table.apps.len(), "A new table");
+        let identity = (table.instance, table.generation);
         let saved = self.file.save(&table);
         self.routes.publish(table);
         if let Err(error) = saved {
-            tracing::error!("The routing table is in use but can't be kept on disk: {error}. Is the disk full?");
+            return tracing::error!(
+                "The routing table is in use but can't be kept on disk: {error}. Is the disk full?"
+            );
+        }
+        // The next question tells the daemon that dynos that have left get no more requests. An older
+        // router finds the table on the disk.
+        if tokio::time::timeout(OLDER, self.older.goes_by(identity)).await.is_err() {
+            tracing::warn!(
+                table.generation = identity.1,
+                "The router that was here before has not taken the newest table within {OLDER:?}",
+            );
         }
     }
 }
