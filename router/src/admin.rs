@@ -21,7 +21,7 @@ use tokio::net::{UnixListener, UnixStream};
 use uuid::Uuid;
 
 use crate::access_log::Dropped;
-use crate::handover::Estate;
+use crate::handover::{Estate, Older, Still};
 use crate::metrics;
 use crate::worker::Shared;
 
@@ -93,8 +93,8 @@ pub(crate) struct Admin {
     pub(crate) connected: Arc<AtomicBool>,
     pub(crate) http: Vec<String>,
     pub(crate) https: Arc<Mutex<Vec<String>>>,
-    /// What the router that was here before still has requests on.
-    pub(crate) older: Arc<Mutex<Vec<BackendStatus>>>,
+    /// The router that was here before.
+    pub(crate) older: Arc<Older>,
     pub(crate) log_waiting: Arc<AtomicUsize>,
     pub(crate) log_dropped: Arc<Dropped>,
     pub(crate) estate: Arc<Estate>,
@@ -103,6 +103,12 @@ pub(crate) struct Admin {
 /// What a connection becomes by `GET /sockets`: the listening sockets come after the answer's head, with a
 /// line that names them (`handover`).
 const SOCKETS: HeaderValue = HeaderValue::from_static("paas-sockets");
+
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admin").field("router", &self.router).finish_non_exhaustive()
+    }
+}
 
 impl Admin {
     /// Never ends.
@@ -200,6 +206,16 @@ impl Admin {
         .collect()
     }
 
+    /// What goes on here and in the router that was here before, for one that takes over.
+    pub(crate) fn still(&self) -> Still {
+        // First the table: requests that are begun by an older one after this look aren't in it.
+        let own = self.shared.routes.load().identity();
+        let table = self.older.table(own);
+        let mut busy = self.backends();
+        busy.retain(|backend| backend.in_flight > 0);
+        Still { table, busy }
+    }
+
     /// The dynos of the table, and those that have requests: of this router, or of one that
     /// has handed over to it and still has some.
     pub(crate) fn backends(&self) -> Vec<BackendStatus> {
@@ -220,10 +236,10 @@ impl Admin {
             })
             .filter(|backend| backend.current || backend.in_flight > 0)
             .collect();
-        for older in self.older.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for older in self.older.busy() {
             match backends.iter_mut().find(|backend| backend.id == older.id) {
                 Some(backend) => backend.in_flight += older.in_flight,
-                None => backends.push(BackendStatus { current: false, ..older.clone() }),
+                None => backends.push(BackendStatus { current: false, ..older }),
             }
         }
         backends

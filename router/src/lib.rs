@@ -45,6 +45,7 @@ mod networks;
 pub mod notify;
 mod pages;
 mod peer;
+mod places;
 mod proxy;
 mod proxy_protocol;
 mod responses;

@@ -153,6 +153,8 @@ pub struct Limits {
     pub handshakes: usize,
     /// Client connections at once. None: as many as the limit of open files allows.
     pub connections: Option<usize>,
+    /// Connections to dynos at once. None: a quarter of the files that may be open.
+    pub dyno_connections: Option<usize>,
     /// What requests in flight get at the end.
     pub drain: Duration,
     /// What requests and tunnels in flight get when another router has taken over.
@@ -229,6 +231,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             handshakes: 1024,
             connections: None,
+            dyno_connections: None,
             drain: Duration::from_secs(30),
             handover_drain: Duration::from_secs(3600),
             handover: Duration::from_secs(10),

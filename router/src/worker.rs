@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::ending::Ending;
 use crate::guard::{self, Guard};
 use crate::https_policy::HttpsPort;
+use crate::places::Places;
 use crate::settings::{Front, Limits};
 use crate::stats::{Totals, this_is_worker};
 use crate::stopping::Stopping;
@@ -38,8 +39,8 @@ pub(crate) struct Shared {
     pub(crate) ending: Arc<Ending>,
     /// Bytes of responses that may be kept, or are, for clients that read slowly.
     pub(crate) ahead: Arc<AtomicUsize>,
-    /// Connections to dynos.
-    pub(crate) to_dynos: Arc<AtomicUsize>,
+    /// Of connections to dynos.
+    pub(crate) places: Arc<Places>,
     /// Requests to the daemon, by client.
     pub(crate) to_control: Arc<Guard>,
     /// Client connections and tunnels that are open.
@@ -134,6 +135,7 @@ async fn work(
         alive,
     });
     tokio::task::spawn_local(sweep(Rc::clone(&worker.pool), Arc::clone(&worker.shared)));
+    tokio::task::spawn_local(give_way(Rc::clone(&worker.pool), Arc::clone(&worker.shared.places)));
     {
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
         let mut open = true;
@@ -160,6 +162,14 @@ async fn work(
             log.cut_off();
             tracing::warn!("Some requests did not end within {time:?}; they are cut off");
         }
+    }
+}
+
+/// Closes unused connections for requests of other workers that wait for a place.
+async fn give_way(pool: Rc<Pool>, places: Arc<Places>) {
+    let mut calls = places.calls();
+    while calls.changed().await.is_ok() {
+        pool.give_way(&places);
     }
 }
 

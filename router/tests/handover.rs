@@ -194,6 +194,9 @@ async fn what_the_old_one_still_does_is_told_by_the_new_one() {
     let slow = tokio::spawn(async move { send(addr, &get("/slow", "")).await });
     until(dir.path(), |status| status.backends[0].in_flight == 1).await;
     first.signal("USR2");
+    // From its first answer on.
+    let status = until(dir.path(), |status| status.pid != first.id()).await;
+    assert_eq!(status.backends[0].in_flight, 1, "{status:?}");
     other_than(dir.path(), first.id()).await;
     until(dir.path(), |status| status.backends[0].in_flight == 1).await;
     // Also when the dyno is to go: it is not to be stopped before.
@@ -205,6 +208,44 @@ async fn what_the_old_one_still_does_is_told_by_the_new_one() {
     assert!(slow.await.unwrap().ends_with("finished"));
     assert!(first.end().await.success());
     until(dir.path(), |status| status.backends.is_empty()).await;
+}
+
+/// What the daemon is told of a table holds for both: it stops dynos that have left by that.
+#[tokio::test]
+async fn a_table_is_acknowledged_when_the_old_one_goes_by_it_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = StubDaemon::start(dir.path());
+    let left = sociable_dyno().await;
+    daemon.set(serving(1, &[left.addr]));
+    let mut first = Router::start(dir.path(), "127.0.0.1:0");
+    let addr = started(dir.path()).await;
+    let ask = get("/a", "").replace("Connection: close\r\n", "");
+    let mut kept = Vec::new();
+    for _ in 0..4 {
+        let mut client = connect(addr).await;
+        client.write_all(ask.as_bytes()).await.unwrap();
+        read_to(&mut client, "hello").await;
+        kept.push(client);
+    }
+    first.signal("USR2");
+    other_than(dir.path(), first.id()).await;
+    let mut generation = 1;
+    for mut client in kept {
+        let dyno = Dyno::text("another").await;
+        generation += 1;
+        daemon.set(serving(generation, &[dyno.addr]));
+        let acknowledged = format!("after={generation}&");
+        let told = async {
+            while !daemon.asked().iter().any(|asked| asked.contains(&acknowledged)) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), told).await.unwrap();
+        client.write_all(ask.as_bytes()).await.unwrap();
+        read_to(&mut client, "another").await;
+        assert_eq!(dyno.connections(), 1);
+    }
+    assert!(first.runs());
 }
 
 #[tokio::test]

@@ -16,6 +16,9 @@ use super::Word;
 /// Descriptors in one message; the kernel takes 253.
 const CHUNK: usize = 64;
 
+/// How long the other side may take nothing of what it is told.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 const LONGEST: usize = 16 * 1024 * 1024;
 
 /// One end, read and written by a thread that may wait.
@@ -38,6 +41,7 @@ impl Link {
 
     /// Says `word`, and hands these descriptors over with it.
     pub(super) fn say(&mut self, word: &Word, files: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.stream.set_write_timeout(Some(PATIENCE))?;
         for chunk in files.chunks(CHUNK) {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(CHUNK))];
             let mut control = SendAncillaryBuffer::new(&mut space);
@@ -98,8 +102,6 @@ mod tests {
     use super::*;
     use crate::handover::Named;
 
-    const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
-
     #[test]
     fn more_sockets_than_one_message_takes_arrive_in_order() {
         let (one, other) = UnixStream::pair().unwrap();
@@ -108,19 +110,19 @@ mod tests {
         let files: Vec<_> = listeners.iter().map(|listener| listener.as_fd()).collect();
         Link::new(one).say(&Word::Sockets(named.clone()), &files).unwrap();
         let mut other = Link::new(other);
-        let Some(Word::Sockets(told)) = other.hear(PATIENCE).unwrap() else { panic!("another word") };
+        let Some(Word::Sockets(told)) = other.hear(Some(PATIENCE)).unwrap() else { panic!("another word") };
         assert_eq!(told, named);
         let came: Vec<u16> =
             other.files().into_iter().map(|file| TcpListener::from(file).local_addr().unwrap().port()).collect();
         let sent: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
         assert_eq!(came, sent);
-        assert!(other.hear(PATIENCE).unwrap().is_none(), "the one is gone");
+        assert!(other.hear(Some(PATIENCE)).unwrap().is_none(), "the one is gone");
     }
 
     #[test]
     fn nonsense_is_an_error() {
         let (mut one, other) = UnixStream::pair().unwrap();
         one.write_all(b"hello\n").unwrap();
-        Link::new(other).hear(PATIENCE).unwrap_err();
+        Link::new(other).hear(Some(PATIENCE)).unwrap_err();
     }
 }

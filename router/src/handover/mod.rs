@@ -7,18 +7,20 @@
 //! goes to the new one. Until then any failure of the new one leaves the old one serving.
 //!
 //! The pair stays open while the old one brings its requests to their end. It tells on which
-//! dynos they are, which the new one answers for it: the daemon stops no dyno under them.
+//! dynos they are, which the new one answers for it from its first answer on, and by which table
+//! they go. The new one doesn't say that it has a table before the old one has it, too: the
+//! daemon stops no dyno under them.
 
 mod giver;
 mod link;
+mod older;
 mod taker;
 
 use serde::{Deserialize, Serialize};
 
-use crate::admin::BackendStatus;
-
 pub(crate) use giver::{Estate, report};
 pub use giver::{Handover, HandoverError};
+pub(crate) use older::{Older, Still};
 pub use taker::Predecessor;
 pub(crate) use taker::{Before, kept, listen};
 
@@ -42,8 +44,8 @@ enum Word {
     Failed(String),
     /// Old to new: the sockets are yours.
     Go,
-    /// Old to new: its requests that still go on, by dyno.
-    Busy(Vec<BackendStatus>),
+    /// Old to new, before the sockets are let go and until its end: its requests that go on.
+    Still(Still),
     /// New to old: this is the end for both; no more time than that of a plain end.
     Hurry,
 }

@@ -5,14 +5,13 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
 use super::link::{Link, line};
-use super::{KEPT, Named, VARIABLE, Word};
-use crate::admin::BackendStatus;
+use super::{KEPT, Named, Older, Still, VARIABLE, Word};
 use crate::ending::Ending;
 
 /// The old router has its sockets at hand; one that says nothing for so long says nothing.
@@ -53,12 +52,17 @@ impl Predecessor {
             Ok(()) | Err(_) => {}
         }
         // The old one says so, ends this process when it has waited long enough, or is gone.
-        match self.link.hear(None) {
-            Ok(Some(Word::Go) | None) => Ok(Before(self.link)),
-            Ok(Some(other)) => Err(io::Error::other(format!("the old router said {other:?}"))),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(Before(self.link)),
-            Err(error) => Err(error),
+        let mut still = None;
+        loop {
+            match self.link.hear(None) {
+                Ok(Some(Word::Still(said))) => still = Some(said),
+                Ok(Some(Word::Go) | None) => break,
+                Ok(Some(other)) => return Err(io::Error::other(format!("the old router said {other:?}"))),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break,
+                Err(error) => return Err(error),
+            }
         }
+        Ok(Before { link: self.link, still })
     }
 
     /// Says why it will not be.
@@ -101,12 +105,22 @@ fn sockets(link: &mut Link, more: usize) -> io::Result<(Sockets, Vec<OwnedFd>)> 
 
 /// A predecessor that has let go.
 #[derive(Debug)]
-pub(crate) struct Before(Link);
+pub(crate) struct Before {
+    link: Link,
+    /// What it had going on then.
+    still: Option<Still>,
+}
 
-/// Keeps what the predecessor says of its requests in `busy`, until it is gone. Tells it to
+impl Before {
+    pub(crate) fn still(&self) -> Option<Still> {
+        self.still.clone()
+    }
+}
+
+/// Keeps what the predecessor says of its requests in `older`, until it is gone. Tells it to
 /// hurry when this router is to end.
-pub(crate) async fn listen(Before(link): Before, busy: Arc<Mutex<Vec<BackendStatus>>>, ending: Arc<Ending>) {
-    let (stream, unread) = link.into_parts();
+pub(crate) async fn listen(before: Before, older: Arc<Older>, ending: Arc<Ending>) {
+    let (stream, unread) = before.link.into_parts();
     let stream = stream.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(stream));
     if let Ok(stream) = stream {
         let (read, mut write) = stream.into_split();
@@ -115,8 +129,8 @@ pub(crate) async fn listen(Before(link): Before, busy: Arc<Mutex<Vec<BackendStat
         loop {
             tokio::select! {
                 heard = lines.next_line() => match heard {
-                    Ok(Some(text)) => if let Ok(Word::Busy(backends)) = serde_json::from_str(&text) {
-                        *busy.lock().unwrap_or_else(PoisonError::into_inner) = backends;
+                    Ok(Some(text)) => if let Ok(Word::Still(still)) = serde_json::from_str(&text) {
+                        older.says(Some(still));
                     },
                     Ok(None) | Err(_) => break,
                 },
@@ -130,5 +144,5 @@ pub(crate) async fn listen(Before(link): Before, busy: Arc<Mutex<Vec<BackendStat
         }
         tracing::info!("The router that was here before has brought its requests to their end");
     }
-    busy.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    older.says(None);
 }
