@@ -38,6 +38,7 @@ mod holder;
 mod http1;
 mod http2;
 mod https_policy;
+mod linger;
 mod listen;
 mod load;
 mod metrics;

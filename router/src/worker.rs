@@ -1,7 +1,7 @@
 //! One core's share: a thread with a runtime, listeners and upstream connections of its
 //! own. Workers share the table and counters, and no lock on a request's way.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -74,9 +74,14 @@ pub(crate) struct Worker {
     pub(crate) scratch: RefCell<Box<[u8]>>,
     pub(crate) stopping: Stopping,
     pub(crate) handshakes: Handshakes,
+    /// When it is to be looked next who has to make room.
+    next_look: Cell<tokio::time::Instant>,
     pub(crate) stop: watch::Receiver<bool>,
     alive: mpsc::Sender<()>,
 }
+
+/// How often it is looked who has to make room, which is a look at all connections.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Keeps the worker from ending, and counts as a connection.
 pub(crate) struct Alive(Arc<Shared>, #[allow(dead_code, reason = "its drop is what counts")] mpsc::Sender<()>);
@@ -88,6 +93,26 @@ impl Drop for Alive {
 }
 
 impl Worker {
+    /// For as long as client connections are scarce, those go that have been unused for longest.
+    /// To be called again for each that comes; never ready.
+    pub(crate) async fn keep_room(&self) {
+        loop {
+            let over = self.shared.guard.crowded_by();
+            if over == 0 {
+                return std::future::pending().await;
+            }
+            let now = tokio::time::Instant::now();
+            if now < self.next_look.get() {
+                tokio::time::sleep_until(self.next_look.get()).await;
+                continue;
+            }
+            self.next_look.set(now + LOOK);
+            if let Some(since) = now.checked_sub(self.shared.limits.crowded_idle) {
+                self.stopping.make_room(over.div_ceil(self.shared.workers), since);
+            }
+        }
+    }
+
     /// For as long as something goes on that the end must wait for.
     pub(crate) fn alive(&self) -> Alive {
         self.shared.connections.fetch_add(1, Ordering::Relaxed);
@@ -131,6 +156,7 @@ async fn work(
         scratch: RefCell::new(vec![0; SCRATCH].into()),
         stopping: Stopping::default(),
         handshakes: Handshakes::default(),
+        next_look: Cell::new(tokio::time::Instant::now()),
         stop: stop.clone(),
         alive,
     });

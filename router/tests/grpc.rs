@@ -127,7 +127,16 @@ async fn rest(body: &mut RecvStream) -> Result<Vec<u8>, h2::Error> {
 #[tokio::test]
 async fn grpc_passes_through() {
     let dyno = dyno(echo).await;
-    let (house, mut sender) = house(grpc(&[&dyno])).await;
+    let (house, sender) = house(grpc(&[&dyno])).await;
+    conversation(&house, sender, "tls=true tls_version=tls1.3").await;
+    // And without TLS.
+    let stream = TcpStream::connect(house.addr).await.unwrap();
+    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    conversation(&house, sender.ready().await.unwrap(), "tls=false").await;
+}
+
+async fn conversation(house: &House, mut sender: SendRequest<Bytes>, way: &str) {
     let (response, mut stream) = call(&mut sender);
     let response = response.await.unwrap();
     assert_eq!(
@@ -157,7 +166,8 @@ async fn grpc_passes_through() {
     );
     let line = house.line("").await;
     assert!(line.starts_with("at=info method=POST path=\"/pkg.Service/Method\" host=demo.localhost "), "{line}");
-    assert!(line.contains("dyno=web.1 connect=Nms service=Nms status=200 bytes=11 protocol=http2.0 "), "{line}");
+    let end = format!("dyno=web.1 connect=Nms service=Nms status=200 bytes=11 protocol=http2.0 {way}");
+    assert!(line.ends_with(&end), "{line}");
 }
 
 /// An error that has no body at all.

@@ -27,6 +27,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use util::backend::{Dyno, head};
 use util::client::{connect, get, read_to, rest, send};
 use util::daemon::StubDaemon;
+use util::h2::{self, Client, DATA, END_HEADERS, END_STREAM, End, GOAWAY, HEADERS, frame};
 use util::process::{PROGRAM, Router, command, signal, started};
 use util::{app, serving, table, until};
 
@@ -246,6 +247,36 @@ async fn a_table_is_acknowledged_when_the_old_one_goes_by_it_too() {
         assert_eq!(dyno.connections(), 1);
     }
     assert!(first.runs());
+}
+
+/// HTTP/2 without TLS is told by GOAWAY, as with it: what is under way ends, and what the client
+/// asks for before it hears of that is answered, too.
+#[tokio::test]
+async fn a_plain_connection_of_http2_is_told_to_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = StubDaemon::start(dir.path());
+    let gate = Arc::new(Semaphore::new(0));
+    let dyno = Dyno::gated("finished", &gate).await;
+    daemon.set(serving(1, &[dyno.addr]));
+    let mut first = Router::start(dir.path(), "127.0.0.1:0");
+    let addr = started(dir.path()).await;
+    let mut client = Client::plain(addr).await;
+    client.write(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &h2::get("/slow"))).await;
+    until(dir.path(), |status| status.backends[0].in_flight == 1).await;
+    first.signal("USR2");
+    other_than(dir.path(), first.id()).await;
+    client.write(&frame(HEADERS, END_HEADERS | END_STREAM, 3, &h2::get("/late"))).await;
+    while client.read().await.expect("it is closed in the middle").kind != GOAWAY {}
+    gate.add_permits(2);
+    let mut left = 2;
+    while left > 0 {
+        let came = client.read().await.expect("it is closed before its answers");
+        left -= u32::from(came.kind == DATA && came.flags & END_STREAM != 0);
+    }
+    drop(client);
+    assert!(first.end().await.success());
+    gate.add_permits(1);
+    assert!(matches!(Client::plain(addr).await.ask(1, "/new").await, End::Answered(200, _)));
 }
 
 #[tokio::test]
