@@ -10,7 +10,7 @@
 //! dynos they are, which the new one answers for it: the daemon stops no dyno under them.
 
 mod giver;
-mod link;
+pub(crate) mod link;
 mod taker;
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ const VARIABLE: &str = "PAAS_ROUTER_HANDOVER";
 /// What the two say to each other, each a line of JSON.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Word {
+pub(crate) enum Word {
     /// Old to new: these sockets come with this line, in this order, and then the lock.
     Sockets(Vec<Named>),
     /// New to old: everything is ready.

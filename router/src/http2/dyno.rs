@@ -153,7 +153,7 @@ impl Dyno for Http2Dyno {
 }
 
 /// The request's head as HTTP/2 has it; nothing if it can't be put so.
-fn converted(request: &Request) -> Option<HttpRequest<()>> {
+pub(crate) fn converted(request: &Request) -> Option<HttpRequest<()>> {
     let mut slots = head::slots();
     let head = head::request(&request.head, &mut slots).ok()?;
     let host = head.headers.iter().find(|header| header.name == "host")?;
