@@ -23,14 +23,14 @@ const LONGEST: usize = 16 * 1024 * 1024;
 
 /// One end, read and written by a thread that may wait.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(crate) struct Link {
     stream: UnixStream,
     unread: Vec<u8>,
     files: Vec<OwnedFd>,
 }
 
 impl Link {
-    pub(super) fn new(stream: UnixStream) -> Link {
+    pub(crate) fn new(stream: UnixStream) -> Link {
         Link { stream, unread: Vec::new(), files: Vec::new() }
     }
 
@@ -55,7 +55,7 @@ impl Link {
     }
 
     /// The next word; nothing when the other side is gone.
-    pub(super) fn hear(&mut self, patience: Option<Duration>) -> io::Result<Option<Word>> {
+    pub(crate) fn hear(&mut self, patience: Option<Duration>) -> io::Result<Option<Word>> {
         self.stream.set_read_timeout(patience)?;
         loop {
             if let Some(end) = self.unread.iter().position(|&byte| byte == b'\n') {
@@ -87,7 +87,7 @@ impl Link {
     }
 }
 
-pub(super) fn line(word: &Word) -> io::Result<Vec<u8>> {
+pub(crate) fn line(word: &Word) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(word)?;
     line.push(b'\n');
     Ok(line)

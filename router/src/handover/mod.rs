@@ -12,7 +12,7 @@
 //! daemon stops no dyno under them.
 
 mod giver;
-mod link;
+pub(crate) mod link;
 mod older;
 mod taker;
 
@@ -34,7 +34,7 @@ const KEPT: &str = "PAAS_ROUTER_SOCKETS";
 /// What the two say to each other, each a line of JSON.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Word {
+pub(crate) enum Word {
     /// Old to new: these sockets come with this line, in this order, and then the lock. The daemon gets the
     /// same without the lock, and says it as it got it.
     Sockets(Vec<Named>),

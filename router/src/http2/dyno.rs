@@ -157,7 +157,7 @@ impl Dyno for Http2Dyno {
 const OURS: usize = 16;
 
 /// The request's head as HTTP/2 has it; nothing if it can't be put so.
-fn converted(request: &Request) -> Option<HttpRequest<()>> {
+pub(crate) fn converted(request: &Request) -> Option<HttpRequest<()>> {
     let mut slots = [const { MaybeUninit::uninit() }; MOST_HEADERS + OURS];
     let head = head::request(&request.head, &mut slots).ok()?;
     let host = head.headers.iter().find(|header| header.name == "host")?;

@@ -40,6 +40,6 @@ fn fields(headers: &[httparse::Header<'_>], skipped: &[&str]) -> HeaderMap {
 }
 
 /// Headers as the rules read them.
-fn pairs(headers: &HeaderMap) -> Vec<(&[u8], &[u8])> {
+pub(crate) fn pairs(headers: &HeaderMap) -> Vec<(&[u8], &[u8])> {
     headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect()
 }

@@ -26,7 +26,7 @@ use crate::alarm::Alarm;
 use crate::flow::{Client, Pulled, Sink, Source};
 use crate::headers::{self, Line};
 use crate::linger::{self, GOODBYE};
-use crate::pages;
+use crate::pages::{self, Page};
 use crate::proxy::{self, Conn, Received};
 use crate::stopping::{Ear, Word};
 
@@ -268,8 +268,20 @@ fn begin(conn: &Rc<Conn>, streams: &Rc<Streams>, request: HttpRequest<RecvStream
 }
 
 fn receive(conn: &Conn, parts: &hyper::http::request::Parts, streams: bool) -> Received {
+    match line(parts) {
+        Ok(line) => {
+            let fields = pairs(&parts.headers);
+            let request = headers::request(&line, fields.iter().copied(), streams, &conn.admitted.peer);
+            proxy::route(conn, Box::new(request), line.host)
+        }
+        Err(page) => Received::Refused(page(), None),
+    }
+}
+
+/// A request's first line as HTTP/1 has it, and its host; else what it is answered with.
+pub(crate) fn line(parts: &hyper::http::request::Parts) -> Result<Line<'_>, fn() -> Page> {
     if parts.method == Method::CONNECT {
-        return Received::Refused(proxy::no_forward_proxy(), None);
+        return Err(proxy::no_forward_proxy);
     }
     let mut hosts = parts.headers.get_all(HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
@@ -279,17 +291,13 @@ fn receive(conn: &Conn, parts: &hyper::http::request::Parts, streams: bool) -> R
         (None, Some(host)) => host.to_str().ok(),
         (None, None) => None,
     };
-    let Some(host) = host.filter(|host| headers::is_host(host)) else {
-        return Received::Refused(proxy::no_host(), None);
-    };
+    let host = host.filter(|host| headers::is_host(host)).ok_or(proxy::no_host as fn() -> Page)?;
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let asterisk = target == "*" && parts.method == Method::OPTIONS;
     if !target.starts_with('/') && !target.starts_with('?') && !asterisk {
-        return Received::Refused(pages::bad_request(), None);
+        return Err(pages::bad_request);
     }
-    let line = Line { method: parts.method.as_str(), target, host, version: Version::HTTP_2 };
-    let fields = pairs(&parts.headers);
-    proxy::route(conn, Box::new(headers::request(&line, fields.iter().copied(), streams, &conn.admitted.peer)), host)
+    Ok(Line { method: parts.method.as_str(), target, host, version: Version::HTTP_2 })
 }
 
 /// Takes a body to its end for a while whose answer is given. A stream is reset where it ends before,
