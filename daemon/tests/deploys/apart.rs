@@ -110,7 +110,7 @@ impl Engine {
         fs::write(home.join("daemon.json"), settings.to_string()).unwrap();
         let engine = Self { home: home.to_owned(), child: Self::spawn(home) };
         engine.answers();
-        let loaded = Command::new("docker").arg("load").output().unwrap();
+        let loaded = Command::new("docker").arg("load").stdin(Stdio::inherit()).output().unwrap();
         assert!(loaded.status.success(), "the image {IMAGE} of the machine's engine: {loaded:?}");
         engine
     }
