@@ -84,13 +84,14 @@ impl DockerEngine {
 
     async fn send_changes(&self, hints: &tokio::sync::mpsc::Sender<Option<Uuid>>) {
         // An engine that is away is told of once, not with every try.
-        let mut away = false;
+        let (mut away, mut broken) = (false, false);
         loop {
             match self.answering().await {
                 Ok(docker) => {
-                    if std::mem::take(&mut away) {
+                    if away || broken {
                         tracing::info!("the Docker engine answers again");
                     }
+                    away = false;
                     let mut filters = names::labelled([(names::INSTANCE, self.config().instance.as_str())]);
                     filters.insert("type".to_owned(), vec!["container".to_owned()]);
                     let actions = ["start", "die", "destroy", "oom", "kill"].map(str::to_owned).to_vec();
@@ -108,6 +109,7 @@ impl DockerEngine {
                         }
                     }
                     tracing::warn!("The Docker engine's events broke off; connecting again.");
+                    broken = true;
                 }
                 Err(error) if away => tracing::debug!("{error}"),
                 Err(error) => {
