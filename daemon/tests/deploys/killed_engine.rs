@@ -23,7 +23,7 @@ fn counting(server: &Server) -> String {
     let app = server.app("counting");
     let copy = server.copy(&app);
     copy.write("Procfile", "worker: bash count.sh\n");
-    copy.write("count.sh", "for ((n = 1; ; n++)); do echo \"beat $n\"; sleep 0.1; done\n");
+    copy.write("count.sh", "for ((n = 1; ; n++)); do echo \"beat $n\"; sleep 0.3; done\n");
     copy.commit("Second");
     let (taken, said) = copy.push(&["main"]);
     assert!(taken, "{said}");
@@ -41,7 +41,7 @@ fn counted(server: &Server, app: &str) -> Vec<u64> {
 #[test]
 fn requests_go_on_while_the_engine_is_killed_and_replaced() {
     apart("killed_engine::requests_go_on_while_the_engine_is_killed_and_replaced", |engine| {
-        let (server, addr, app) = stage("killed-engine", &[]);
+        let (mut server, addr, app) = stage("killed-engine", &[]);
         let beats = counting(&server);
         server.scale(&app, &[("web", 2)]);
         let as_before: &[(&str, &[(&str, usize)])] = &[(&app, &[("web", 2)]), (&beats, &[("worker", 1)])];
@@ -88,20 +88,29 @@ fn requests_go_on_while_the_engine_is_killed_and_replaced() {
 
         // It does its work again; and is killed in the middle of it.
         server.set(&app, "ROUND", "1");
-        server.settled(as_before);
+        server.runs(as_before);
         let containers = server.containers("dyno");
         server.set(&app, "ROUND", "2");
         new_container(&server, &containers);
         engine.kill();
         load.goes_on(100);
         engine.up();
-        server.settled(as_before);
+        server.runs(as_before);
         let (status, said) = server.request("DELETE", &format!("/apps/{app}/dynos"), &[]);
         assert!(status < 300, "{said}");
-        server.settled(as_before);
+        server.runs(as_before);
         load.goes_on(100);
-        assert!(processes(&server).iter().filter(|process| before.contains(*process)).count() == 1, "of {beats} only");
         assert_eq!(load.failures(), Vec::<String>::new());
         load.end();
+
+        // Volumes that an older Docker has miscounted go after its next start; a daemon that
+        // starts looks for what nobody has any more.
+        engine.terminate();
+        engine.up();
+        server.terminate();
+        server.up();
+        server.settled(as_before);
+        let still: Vec<String> = processes(&server).intersection(&before).cloned().collect();
+        assert_eq!(still.len(), 1, "only the one of {beats}, which nobody has changed: {still:?}");
     });
 }
