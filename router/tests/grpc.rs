@@ -179,6 +179,47 @@ async fn trailers_only() {
     assert!(response.body().is_end_stream());
 }
 
+/// Metadata of a call's end is no header of HTTP/1 that there would be a limit for.
+#[tokio::test]
+async fn trailers_and_headers_are_all_handed_on_however_many() {
+    let many = |count: usize| {
+        let mut many = HeaderMap::new();
+        for at in 0..count {
+            many.append("x", HeaderValue::from(at));
+        }
+        many
+    };
+    let dyno = dyno(move |_, mut respond: SendResponse<Bytes>| async move {
+        let mut response = Response::new(());
+        *response.headers_mut() = many(1100);
+        let mut stream = respond.send_response(response, false).unwrap();
+        let mut end = many(100);
+        end.extend(trailers("3"));
+        stream.send_trailers(end).unwrap();
+    })
+    .await;
+    let (_house, mut sender) = house(grpc(&[&dyno])).await;
+    let (response, _stream) = call(&mut sender);
+    let response = response.await.unwrap();
+    assert_eq!(response.headers().get_all("x").iter().count(), 1100);
+    let mut body = response.into_body();
+    assert_eq!(rest(&mut body).await.unwrap(), b"");
+    let end = body.trailers().await.unwrap().unwrap();
+    assert_eq!((&end["grpc-status"], end.get_all("x").iter().count()), (&HeaderValue::from_static("3"), 100));
+}
+
+/// As many headers as a dyno of HTTP/1 may send, and ours.
+#[tokio::test]
+async fn a_head_of_http_1_is_whole_in_http_2() {
+    let lines: String = (0..999).map(|at| format!("x: {at}\r\n")).collect();
+    let dyno = Dyno::says(format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{lines}\r\n")).await;
+    let (_house, mut sender) = house(table(1, vec![app(RouteState::Serving, &[dyno.addr])])).await;
+    let (response, _stream) = call(&mut sender);
+    let response = response.await.unwrap();
+    assert_eq!(response.headers().get_all("x").iter().count(), 999);
+    assert!(response.headers().contains_key("via") && response.headers().contains_key("date"));
+}
+
 /// A body larger than every window on the way, both ways at once.
 #[tokio::test]
 async fn big_bodies_pass_whole() {

@@ -10,13 +10,12 @@ use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use hyper::http::Response;
 use hyper::{StatusCode, header};
 
-use super::fields;
+use super::of_lines;
 use super::stream::{Receiving, Sending};
 use crate::failure::Failure;
 use crate::flow::{Ahead, Broken, Client, Pulled, Sink, Source, Tunnel};
 use crate::framing::Length;
 use crate::headers::Request;
-use crate::http1::head;
 use crate::pages::Page;
 use crate::responses::Reply;
 
@@ -109,13 +108,9 @@ impl Client for Http2Client {
         let _ = self.respond.send_informational(response);
     }
 
-    fn begin(&mut self, mut reply: Reply, _: &Request, _: bool) {
-        reply.head.extend_from_slice(b"\r\n");
-        let mut slots = head::slots();
-        let mut headers = match head::response(&reply.head, &mut slots) {
-            Ok(head) => fields(head.headers, &["connection", "upgrade"]),
-            Err(_) => HeaderMap::new(),
-        };
+    fn begin(&mut self, reply: Reply, _: &Request, _: bool) {
+        let line = memchr::memchr(b'\n', &reply.head).map_or(0, |end| end + 1);
+        let mut headers = of_lines(&reply.head[line..]);
         let length = match reply.length {
             Length::Exact(length) if length > 0 => Some(length),
             Length::Exact(_) | Length::None | Length::Chunked | Length::UntilEnd => reply.told,

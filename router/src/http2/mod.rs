@@ -35,6 +35,25 @@ fn fields(headers: &[httparse::Header<'_>], skipped: &[&str]) -> HeaderMap {
     fields
 }
 
+/// Header lines that the router has written, as HTTP/2 has them, however many they are.
+fn of_lines(lines: &[u8]) -> HeaderMap {
+    let mut fields = HeaderMap::with_capacity(memchr::memchr_iter(b'\n', lines).count());
+    let mut from = 0;
+    for end in memchr::memchr_iter(b'\n', lines) {
+        let line = lines[from..end].trim_ascii_end();
+        from = end + 1;
+        let Some(colon) = memchr::memchr(b':', line) else { continue };
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii_start());
+        if [&b"connection"[..], b"upgrade"].contains(&name) {
+            continue;
+        }
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            fields.append(name, value);
+        }
+    }
+    fields
+}
+
 /// Headers as the rules read them.
 fn pairs(headers: &HeaderMap) -> Vec<(&[u8], &[u8])> {
     headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect()

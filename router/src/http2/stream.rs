@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use h2::{Reason, RecvStream, SendStream};
 
-use super::fields;
+use super::of_lines;
 use crate::flow::{Broken, Pulled, Sink};
 use crate::http1::chunked::may_trail;
 use crate::http1::write;
@@ -118,13 +118,7 @@ impl Sending {
         let sent = if trailers.is_empty() {
             self.stream.send_data(Bytes::new(), true)
         } else {
-            let mut lines = trailers;
-            lines.extend_from_slice(b"\r\n");
-            let mut slots = [httparse::EMPTY_HEADER; 64];
-            match httparse::parse_headers(&lines, &mut slots) {
-                Ok(httparse::Status::Complete((_, headers))) => self.stream.send_trailers(fields(headers, &[])),
-                Ok(httparse::Status::Partial) | Err(_) => self.stream.send_data(Bytes::new(), true),
-            }
+            self.stream.send_trailers(of_lines(&trailers))
         };
         Poll::Ready(sent.map_err(io::Error::other))
     }
