@@ -126,6 +126,30 @@ async fn rapid_reset() {
 }
 
 #[tokio::test]
+async fn resets_of_answers_that_have_begun() {
+    let place = Place::new(Dyno::text("fine").await, patient()).await;
+    // No byte of a body may be sent, so that none of them ends.
+    let mut client = Client::new(place.addr, &place.trusted, &[(4, 0)]).await;
+    let mut given_up = 0;
+    'connection: loop {
+        let stream = given_up * 2 + 1;
+        client.write(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &h2::get("/"))).await;
+        loop {
+            match client.read().await {
+                Some(frame) if frame.kind == HEADERS && frame.stream == stream => break,
+                Some(frame) if frame.kind == h2::GOAWAY => assert_eq!(frame.error(), ENHANCE_YOUR_CALM),
+                Some(_) => {}
+                None => break 'connection,
+            }
+        }
+        client.write(&frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())).await;
+        given_up += 1;
+        assert!(given_up < 1000, "it goes on for ever");
+    }
+    place.serves().await;
+}
+
+#[tokio::test]
 async fn rapid_reset_by_the_routers_own_hand() {
     // The client makes the router reset its streams, by a window that overflows.
     let place = Place::new(Dyno::text("fine").await, patient()).await;

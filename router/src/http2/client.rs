@@ -77,7 +77,11 @@ impl Sink for Http2Client {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.sending {
-            Some(sending) => sending.poll_flush(cx),
+            Some(sending) => {
+                let flushed = sending.poll_flush(cx);
+                self.was_reset |= matches!(flushed, Poll::Ready(Err(_)));
+                flushed
+            }
             None => Poll::Ready(Ok(())),
         }
     }
