@@ -70,9 +70,11 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(conn: Rc<Conn>, io:
     let time = conn.worker.shared.limits.client_idle;
     let moved = Rc::new(Cell::new(false));
     let io = Watched { io, moved: Rc::clone(&moved) };
+    // The streams of a proxy are of many visitors: one whose upload nobody takes must not hold up the others.
+    let window = if conn.admitted.peer.trusted { STREAM_WINDOW * MOST_STREAMS } else { CONNECTION_WINDOW };
     let handshake = Builder::new()
         .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(window)
         .max_concurrent_streams(MOST_STREAMS)
         .max_header_list_size(HEADER_LIST)
         .max_send_buffer_size(SEND_BUFFER)
