@@ -399,15 +399,13 @@ impl Router {
     }
 }
 
-#[tokio::test]
-async fn the_process_does_not_grow_with_an_attack() {
-    let dir = tempfile::tempdir().unwrap();
-    let trusted = tls::own(dir.path());
-    let daemon = StubDaemon::start(dir.path());
-    let dyno = Dyno::text("fine").await;
-    daemon.set(serving(1, &[dyno.addr]));
+/// A router process, with what its visitors need: its address, and whom they trust.
+async fn process(dir: &std::path::Path, dyno: SocketAddr) -> (Router, SocketAddr, Trusted, StubDaemon) {
+    let trusted = tls::own(dir);
+    let daemon = StubDaemon::start(dir);
+    daemon.set(serving(1, &[dyno]));
     let child = Command::new(env!("CARGO_BIN_EXE_paas-router"))
-        .env("PAAS_DATA_DIR", dir.path())
+        .env("PAAS_DATA_DIR", dir)
         .env("PAAS_HTTP_LISTEN", "")
         .env("PAAS_HTTPS_LISTEN", "127.0.0.1:0")
         .env("PAAS_ROUTER_THREADS", "1")
@@ -416,7 +414,62 @@ async fn the_process_does_not_grow_with_an_attack() {
         .stderr(Stdio::null())
         .spawn();
     let router = Router(child.unwrap());
-    let addr = until(dir.path(), |status| status.generation > 0).await.https[0].parse().unwrap();
+    let addr = until(dir, |status| status.generation > 0).await.https[0].parse().unwrap();
+    (router, addr, trusted, daemon)
+}
+
+#[tokio::test]
+async fn the_process_does_not_grow_with_answers_that_nobody_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let dyno = Dyno::text("fine".repeat(16 * 1024).leak()).await;
+    let (router, addr, trusted, _daemon) = process(dir.path(), dyno.addr).await;
+    // All that there is may be sent.
+    let client = async || {
+        let mut client = Client::new(addr, &trusted, &[(4, 0x7fff_ffff)]).await;
+        client.write(&frame(WINDOW_UPDATE, 0, 0, &0x7fff_0000_u32.to_be_bytes())).await;
+        client
+    };
+    let ask = |at: u32| frame(HEADERS, END_HEADERS | END_STREAM, at * 2 + 1, &h2::get("/"));
+    let all: Vec<u8> = (0..200).flat_map(ask).collect();
+    // Who reads gets everything, however much at once.
+    let mut reader = client().await;
+    reader.write(&all).await;
+    let (mut bytes, mut ended) = (0, 0);
+    while ended < 200 {
+        let frame = reader.read().await.expect("the connection ends");
+        assert_ne!(frame.kind, RST_STREAM);
+        if frame.kind == DATA {
+            bytes += frame.payload.len();
+            ended += u32::from(frame.flags & END_STREAM);
+        }
+    }
+    assert_eq!(bytes, 200 * 64 * 1024);
+    let before = router.memory();
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        let mut client = client().await;
+        client.write(&all).await;
+        clients.push(client);
+    }
+    // What none of them has taken is still to be answered.
+    until(dir.path(), |status| status.backends[0].in_flight == 200).await;
+    let grown = router.memory().saturating_sub(before);
+    assert!(grown < 48 << 20, "it grew by {} MB", grown >> 20);
+    // Another gets an answer as soon as there is room among the app's requests.
+    clients.truncate(1);
+    until(dir.path(), |status| status.backends[0].in_flight < 200).await;
+    let mut other = client().await;
+    other.write(&ask(0)).await;
+    assert!(matches!(other.end(1).await, End::Answered(200, _)));
+    drop(clients);
+    until(dir.path(), |status| status.backends[0].in_flight == 0).await;
+}
+
+#[tokio::test]
+async fn the_process_does_not_grow_with_an_attack() {
+    let dir = tempfile::tempdir().unwrap();
+    let dyno = Dyno::text("fine").await;
+    let (router, addr, trusted, _daemon) = process(dir.path(), dyno.addr).await;
     let client = async || Client::new(addr, &trusted, &[]).await;
     let served = async || {
         let mut client = client().await;

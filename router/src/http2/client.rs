@@ -1,6 +1,7 @@
 //! A stream of a client, as an exchange sees it.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use hyper::{StatusCode, header};
 
 use super::of_lines;
 use super::stream::{Receiving, Sending};
+use super::unsent::{Gate, Unsent};
 use crate::failure::Failure;
 use crate::flow::{Ahead, Broken, Client, Pulled, Sink, Source, Tunnel};
 use crate::framing::Length;
@@ -24,13 +26,14 @@ pub(crate) struct Http2Client {
     respond: SendResponse<Bytes>,
     receiving: Receiving,
     sending: Option<Sending>,
+    unsent: Arc<Unsent>,
     /// The client gave the request up.
     pub(super) was_reset: bool,
 }
 
 impl Http2Client {
-    pub(super) fn new(respond: SendResponse<Bytes>, body: RecvStream) -> Http2Client {
-        Http2Client { respond, receiving: Receiving::new(body), sending: None, was_reset: false }
+    pub(super) fn new(respond: SendResponse<Bytes>, body: RecvStream, unsent: Arc<Unsent>) -> Http2Client {
+        Http2Client { respond, receiving: Receiving::new(body), sending: None, unsent, was_reset: false }
     }
 
     /// Whether a body follows the head.
@@ -49,7 +52,7 @@ impl Http2Client {
         *response.headers_mut() = headers;
         // Who can't be answered has gone, which the next look tells.
         if let Ok(stream) = self.respond.send_response(response, ended) {
-            self.sending = Some(Sending::new(stream, ended));
+            self.sending = Some(Sending::new(stream, Some(Gate::new(&self.unsent)), ended));
         }
     }
 }
@@ -103,6 +106,10 @@ impl Client for Http2Client {
         };
         self.was_reset |= gone.is_ready();
         gone
+    }
+
+    fn comes_nearer(&mut self) -> bool {
+        self.sending.as_mut().is_some_and(Sending::comes_nearer)
     }
 
     fn proceed(&mut self) {

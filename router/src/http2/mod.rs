@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod dyno;
 pub(crate) mod serve;
 mod stream;
+mod unsent;
 pub(crate) mod upstream;
 mod watched;
 

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::client::Http2Client;
+use super::unsent::Unsent;
 use super::watched::Watched;
 use super::{CONNECTION_WINDOW, SEND_BUFFER, STREAM_WINDOW, pairs};
 use crate::alarm::Alarm;
@@ -46,6 +48,7 @@ struct Streams {
     /// When the last one ended.
     ended: Cell<Instant>,
     resets: Cell<u32>,
+    unsent: Arc<Unsent>,
 }
 
 /// Counts a stream for as long as it lives.
@@ -83,7 +86,12 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(conn: Rc<Conn>, io:
         .max_local_error_reset_streams(Some(100))
         .handshake::<_, Bytes>(io);
     let Ok(Ok(mut connection)) = tokio::time::timeout(time, handshake).await else { return };
-    let streams = Rc::new(Streams { open: Cell::new(0), ended: Cell::new(Instant::now()), resets: Cell::new(0) });
+    let streams = Rc::new(Streams {
+        open: Cell::new(0),
+        ended: Cell::new(Instant::now()),
+        resets: Cell::new(0),
+        unsent: Unsent::new(&conn.worker.shared.ahead),
+    });
     let mut ear = Ear::new(&conn.worker.stopping);
     let mut watch = Watch::new(time, moved);
     let mut ping = connection.ping_pong();
@@ -217,7 +225,7 @@ fn begin(conn: &Rc<Conn>, streams: &Rc<Streams>, request: HttpRequest<RecvStream
     let open = Open::new(streams);
     tokio::task::spawn_local(async move {
         let (parts, body) = request.into_parts();
-        let mut client = Http2Client::new(respond, body);
+        let mut client = Http2Client::new(respond, body, Arc::clone(&open.0.unsent));
         let mut alarm = Alarm::default();
         match receive(&conn, &parts, client.streams()) {
             Received::Refused(page, request) => client.answer(&page, request.as_deref(), true),
@@ -310,7 +318,7 @@ async fn flush(conn: &Conn, client: &mut Http2Client, alarm: &mut Alarm) {
         if client.poll_flush(cx).is_ready() {
             return Poll::Ready(true);
         }
-        if client.waiting() < left {
+        if client.waiting() < left || client.comes_nearer() {
             left = client.waiting();
             deadline = Instant::now() + idle;
         }
