@@ -380,6 +380,26 @@ async fn who_answers_no_ping_is_served_while_bytes_move() {
     while client.read().await.is_some() {}
 }
 
+/// What waits behind other answers to the same client is not idle while those go on.
+#[tokio::test]
+async fn who_reads_slowly_gets_many_answers_whole() {
+    let limits = Limits { idle: Duration::from_secs(1), ..patient() };
+    let place = Place::new(Dyno::text("fine".repeat(16 * 1024).leak()).await, limits).await;
+    let mut client = Client::new(place.addr, &place.trusted, &[(4, 0x7fff_ffff)]).await;
+    client.write(&frame(WINDOW_UPDATE, 0, 0, &0x7fff_0000_u32.to_be_bytes())).await;
+    let ask = |at: u32| frame(HEADERS, END_HEADERS | END_STREAM, at * 2 + 1, &h2::get("/"));
+    client.write(&(0..200).flat_map(ask).collect::<Vec<u8>>()).await;
+    let mut ended = 0;
+    while ended < 200 {
+        let frame = client.read().await.expect("cut off in the middle");
+        assert_ne!(frame.kind, RST_STREAM, "{ended} were answered whole");
+        if frame.kind == DATA && frame.flags & END_STREAM != 0 {
+            ended += 1;
+            tokio::time::sleep(Duration::from_millis(15)).await;
+        }
+    }
+}
+
 /// A router process that does not outlive its test.
 struct Router(Child);
 
