@@ -3,6 +3,7 @@
 
 use crate::certificates::Fit;
 use crate::failure::Failure;
+use crate::guard;
 use crate::https_policy::{applies_to, redirect};
 use crate::load::OnApp;
 use crate::pages::Page;
@@ -57,7 +58,11 @@ pub(crate) fn admit(
     if upgrade && app.load.tunnels() >= shared.limits.tunnels {
         return Err(Failure::ConnectionLimit.into());
     }
-    app.load.enter(app.most_requests()).ok_or(Failure::Backlog.into())
+    let peer = &conn.admitted.peer;
+    // Those who pass on the requests of many, and this machine.
+    let free = peer.trusted || peer.address.is_loopback();
+    let client = (!free).then(|| guard::client(peer.address));
+    app.load.enter(app.most_requests(), client).ok_or(Failure::Backlog.into())
 }
 
 /// A connection was made to one name and its certificate checked for that one; a request for a

@@ -3,7 +3,7 @@
 //! decides which time limit runs, and whose fault it is when it is over.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::Version;
@@ -22,10 +22,10 @@ use crate::worker::SCRATCH;
 
 /// What is kept of a response for a client that reads slowly, bytes: as on Heroku, a dyno is
 /// free for others when it has said so much.
-const RESPONSE_BUFFER: usize = 1024 * 1024;
+pub(crate) const RESPONSE_BUFFER: usize = 1024 * 1024;
 
 /// The same of all clients together: beyond it dynos are held up instead.
-const ALL_RESPONSES: usize = 128 * 1024 * 1024;
+pub(crate) const ALL_RESPONSES: usize = 128 * 1024 * 1024;
 
 /// Whose turn it is in an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,7 +206,7 @@ pub(crate) struct Way<'w, D> {
 
 /// Hands the response's body on, and what is left of the request's, until the response has
 /// ended, and the dyno has what the client was done with. What of the response the client has
-/// not taken by then is at most what is kept for it.
+/// not taken by then is at most what is kept for it; where it isn't taken ahead, nothing.
 pub(crate) async fn relay<C: Client, D: Dyno>(
     conn: &Conn,
     client: &mut C,
@@ -263,20 +263,25 @@ pub(crate) async fn relay<C: Client, D: Dyno>(
                 Poll::Pending if blocked.is_none() || client.waiting() < waiting => blocked = Some(Instant::now()),
                 Poll::Pending => {}
             }
-            if ended {
-                // A dyno that says its word early may still want all of the request.
-                if !upload.is_owed() {
-                    return Poll::Ready(Ok(()));
-                }
-                let since = owed.get_or_insert_with(Instant::now);
-                return alarm.poll(cx, *since + client_idle).map(Ok);
-            }
-            if starved || (blocked.is_some() && !small) {
+            if ended || starved || (blocked.is_some() && !small) {
                 break;
             }
         }
-        if let Some(since) = blocked {
-            return alarm.poll(cx, since + client_idle).map(|()| Err(Failure::ClientIdle));
+        if let Some(since) = blocked.as_mut().filter(|_| !ended || !C::TAKES_AHEAD) {
+            ready!(alarm.poll(cx, *since + client_idle));
+            if !client.comes_nearer() {
+                return Poll::Ready(Err(Failure::ClientIdle));
+            }
+            *since = Instant::now();
+            return alarm.poll(cx, *since + client_idle).map(|()| Err(Failure::ClientIdle));
+        }
+        if ended {
+            // A dyno that says its word early may still want all of the request.
+            if !upload.is_owed() {
+                return Poll::Ready(Ok(()));
+            }
+            let since = owed.get_or_insert_with(Instant::now);
+            return alarm.poll(cx, *since + client_idle).map(Ok);
         }
         if upload.is_read() && client.poll_gone(cx, &mut scratch).is_ready() {
             return Poll::Ready(Err(Failure::ClientInterrupted));

@@ -87,6 +87,10 @@ pub(crate) trait Client: Source + Sink + Tunnel {
     /// Ready when the client has gone away. What it sends meanwhile is kept, within bounds.
     fn poll_gone(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<()>;
 
+    /// Whether this answer waits for others to the same client, and the client has taken some of
+    /// them since this was last asked.
+    fn comes_nearer(&mut self) -> bool;
+
     /// Tells a client that waits for it to send its body.
     fn proceed(&mut self);
 

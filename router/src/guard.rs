@@ -225,7 +225,7 @@ impl Guard {
 
 /// What counts as one client: an address, or a network of IPv6, of which each has at least
 /// 2^64 addresses (RFC 6177).
-fn client(address: IpAddr) -> IpAddr {
+pub(crate) fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),

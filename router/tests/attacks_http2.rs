@@ -133,6 +133,30 @@ async fn rapid_reset() {
 }
 
 #[tokio::test]
+async fn resets_of_answers_that_have_begun() {
+    let place = Place::new(Dyno::text("fine").await, patient()).await;
+    // No byte of a body may be sent, so that none of them ends.
+    let mut client = Client::new(place.addr, &place.trusted, &[(4, 0)]).await;
+    let mut given_up = 0;
+    'connection: loop {
+        let stream = given_up * 2 + 1;
+        client.write(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &h2::get("/"))).await;
+        loop {
+            match client.read().await {
+                Some(frame) if frame.kind == HEADERS && frame.stream == stream => break,
+                Some(frame) if frame.kind == h2::GOAWAY => assert_eq!(frame.error(), ENHANCE_YOUR_CALM),
+                Some(_) => {}
+                None => break 'connection,
+            }
+        }
+        client.write(&frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())).await;
+        given_up += 1;
+        assert!(given_up < 1000, "it goes on for ever");
+    }
+    place.serves().await;
+}
+
+#[tokio::test]
 async fn rapid_reset_by_the_routers_own_hand() {
     // The client makes the router reset its streams, by a window that overflows.
     let place = Place::new(Dyno::text("fine").await, patient()).await;
@@ -363,6 +387,26 @@ async fn who_answers_no_ping_is_served_while_bytes_move() {
     while client.read().await.is_some() {}
 }
 
+/// What waits behind other answers to the same client is not idle while those go on.
+#[tokio::test]
+async fn who_reads_slowly_gets_many_answers_whole() {
+    let limits = Limits { idle: Duration::from_secs(1), ..patient() };
+    let place = Place::new(Dyno::text("fine".repeat(16 * 1024).leak()).await, limits).await;
+    let mut client = Client::new(place.addr, &place.trusted, &[(4, 0x7fff_ffff)]).await;
+    client.write(&frame(WINDOW_UPDATE, 0, 0, &0x7fff_0000_u32.to_be_bytes())).await;
+    let ask = |at: u32| frame(HEADERS, END_HEADERS | END_STREAM, at * 2 + 1, &h2::get("/"));
+    client.write(&(0..200).flat_map(ask).collect::<Vec<u8>>()).await;
+    let mut ended = 0;
+    while ended < 200 {
+        let frame = client.read().await.expect("cut off in the middle");
+        assert_ne!(frame.kind, RST_STREAM, "{ended} were answered whole");
+        if frame.kind == DATA && frame.flags & END_STREAM != 0 {
+            ended += 1;
+            tokio::time::sleep(Duration::from_millis(15)).await;
+        }
+    }
+}
+
 /// A router process that does not outlive its test.
 struct Router(Child);
 
@@ -382,15 +426,13 @@ impl Router {
     }
 }
 
-#[tokio::test]
-async fn the_process_does_not_grow_with_an_attack() {
-    let dir = tempfile::tempdir().unwrap();
-    let trusted = tls::own(dir.path());
-    let daemon = StubDaemon::start(dir.path());
-    let dyno = Dyno::text("fine").await;
-    daemon.set(serving(1, &[dyno.addr]));
+/// A router process, with what its visitors need: its address, and whom they trust.
+async fn process(dir: &std::path::Path, dyno: SocketAddr) -> (Router, SocketAddr, Trusted, StubDaemon) {
+    let trusted = tls::own(dir);
+    let daemon = StubDaemon::start(dir);
+    daemon.set(serving(1, &[dyno]));
     let child = Command::new(env!("CARGO_BIN_EXE_paas-router"))
-        .env("PAAS_DATA_DIR", dir.path())
+        .env("PAAS_DATA_DIR", dir)
         .env("PAAS_HTTP_LISTEN", "")
         .env("PAAS_HTTPS_LISTEN", "127.0.0.1:0")
         .env("PAAS_ROUTER_THREADS", "1")
@@ -399,7 +441,62 @@ async fn the_process_does_not_grow_with_an_attack() {
         .stderr(Stdio::null())
         .spawn();
     let router = Router(child.unwrap());
-    let addr = until(dir.path(), |status| status.generation > 0).await.https[0].parse().unwrap();
+    let addr = until(dir, |status| status.generation > 0).await.https[0].parse().unwrap();
+    (router, addr, trusted, daemon)
+}
+
+#[tokio::test]
+async fn the_process_does_not_grow_with_answers_that_nobody_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let dyno = Dyno::text("fine".repeat(16 * 1024).leak()).await;
+    let (router, addr, trusted, _daemon) = process(dir.path(), dyno.addr).await;
+    // All that there is may be sent.
+    let client = async || {
+        let mut client = Client::new(addr, &trusted, &[(4, 0x7fff_ffff)]).await;
+        client.write(&frame(WINDOW_UPDATE, 0, 0, &0x7fff_0000_u32.to_be_bytes())).await;
+        client
+    };
+    let ask = |at: u32| frame(HEADERS, END_HEADERS | END_STREAM, at * 2 + 1, &h2::get("/"));
+    let all: Vec<u8> = (0..200).flat_map(ask).collect();
+    // Who reads gets everything, however much at once.
+    let mut reader = client().await;
+    reader.write(&all).await;
+    let (mut bytes, mut ended) = (0, 0);
+    while ended < 200 {
+        let frame = reader.read().await.expect("the connection ends");
+        assert_ne!(frame.kind, RST_STREAM);
+        if frame.kind == DATA {
+            bytes += frame.payload.len();
+            ended += u32::from(frame.flags & END_STREAM);
+        }
+    }
+    assert_eq!(bytes, 200 * 64 * 1024);
+    let before = router.memory();
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        let mut client = client().await;
+        client.write(&all).await;
+        clients.push(client);
+    }
+    // What none of them has taken is still to be answered.
+    until(dir.path(), |status| status.backends[0].in_flight == 200).await;
+    let grown = router.memory().saturating_sub(before);
+    assert!(grown < 48 << 20, "it grew by {} MB", grown >> 20);
+    // Another gets an answer as soon as there is room among the app's requests.
+    clients.truncate(1);
+    until(dir.path(), |status| status.backends[0].in_flight < 200).await;
+    let mut other = client().await;
+    other.write(&ask(0)).await;
+    assert!(matches!(other.end(1).await, End::Answered(200, _)));
+    drop(clients);
+    until(dir.path(), |status| status.backends[0].in_flight == 0).await;
+}
+
+#[tokio::test]
+async fn the_process_does_not_grow_with_an_attack() {
+    let dir = tempfile::tempdir().unwrap();
+    let dyno = Dyno::text("fine").await;
+    let (router, addr, trusted, _daemon) = process(dir.path(), dyno.addr).await;
     let client = async || Client::new(addr, &trusted, &[]).await;
     let served = async || {
         let mut client = client().await;

@@ -20,7 +20,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-use util::backend::Dyno;
+use util::backend::{Dyno, head};
 use util::client::{get, read_to, send, status_of};
 use util::{House, app, patient, table};
 
@@ -79,6 +79,11 @@ fn grpc(dynos: &[&Dyno]) -> RouteTable {
 
 /// A router with one worker, and a client of HTTP/2 by TLS.
 async fn house(table: RouteTable) -> (House, SendRequest<Bytes>) {
+    house_behind("", table).await
+}
+
+/// The same, where clients from `proxies` are believed.
+async fn house_behind(proxies: &str, table: RouteTable) -> (House, SendRequest<Bytes>) {
     let dir = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(vec!["demo.localhost".to_owned()]).unwrap();
     std::fs::create_dir_all(dir.path().join("tls")).unwrap();
@@ -88,6 +93,7 @@ async fn house(table: RouteTable) -> (House, SendRequest<Bytes>) {
     let mut settings = util::settings(dir.path(), patient());
     settings.https_listen = paas_router::Listen(Some(([127, 0, 0, 1], 0).into()));
     settings.threads = Some(1);
+    settings.front.trusted_proxies = proxies.parse().unwrap();
     let house = House::from(dir, table, settings).await;
     let mut roots = RootCertStore::empty();
     roots.add(trusted).unwrap();
@@ -187,6 +193,47 @@ async fn trailers_only() {
     let response = response.await.unwrap();
     assert_eq!(response.headers()["grpc-status"], "5");
     assert!(response.body().is_end_stream());
+}
+
+/// Metadata of a call's end is no header of HTTP/1 that there would be a limit for.
+#[tokio::test]
+async fn trailers_and_headers_are_all_handed_on_however_many() {
+    let many = |count: usize| {
+        let mut many = HeaderMap::new();
+        for at in 0..count {
+            many.append("x", HeaderValue::from(at));
+        }
+        many
+    };
+    let dyno = dyno(move |_, mut respond: SendResponse<Bytes>| async move {
+        let mut response = Response::new(());
+        *response.headers_mut() = many(1100);
+        let mut stream = respond.send_response(response, false).unwrap();
+        let mut end = many(100);
+        end.extend(trailers("3"));
+        stream.send_trailers(end).unwrap();
+    })
+    .await;
+    let (_house, mut sender) = house(grpc(&[&dyno])).await;
+    let (response, _stream) = call(&mut sender);
+    let response = response.await.unwrap();
+    assert_eq!(response.headers().get_all("x").iter().count(), 1100);
+    let mut body = response.into_body();
+    assert_eq!(rest(&mut body).await.unwrap(), b"");
+    let end = body.trailers().await.unwrap().unwrap();
+    assert_eq!((&end["grpc-status"], end.get_all("x").iter().count()), (&HeaderValue::from_static("3"), 100));
+}
+
+/// As many headers as a dyno of HTTP/1 may send, and ours.
+#[tokio::test]
+async fn a_head_of_http_1_is_whole_in_http_2() {
+    let lines: String = (0..999).map(|at| format!("x: {at}\r\n")).collect();
+    let dyno = Dyno::says(format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{lines}\r\n")).await;
+    let (_house, mut sender) = house(table(1, vec![app(RouteState::Serving, &[dyno.addr])])).await;
+    let (response, _stream) = call(&mut sender);
+    let response = response.await.unwrap();
+    assert_eq!(response.headers().get_all("x").iter().count(), 999);
+    assert!(response.headers().contains_key("via") && response.headers().contains_key("date"));
 }
 
 /// A body larger than every window on the way, both ways at once.
@@ -411,4 +458,44 @@ async fn who_takes_nothing_holds_up_nobody_else() {
         assert!(answer.contains("small"), "{answer}");
     }
     drop(taking_nothing);
+}
+
+/// So do those of a proxy in front, on its one connection.
+#[tokio::test]
+async fn uploads_that_nobody_takes_hold_up_no_other_visitor_of_a_proxy() {
+    let dyno = Dyno::raw(|mut stream| async move {
+        if head(&mut stream).await.starts_with("POST /stuck ") {
+            std::future::pending::<()>().await;
+        }
+        let _ = tokio::io::AsyncReadExt::read_exact(&mut stream, &mut [0; 5]).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    })
+    .await;
+    let table = table(1, vec![app(RouteState::Serving, &[dyno.addr])]);
+    let (_house, mut sender) = house_behind("127.0.0.1", table).await;
+    let mut post = |path: &str, length: &str| {
+        let request = Request::post(format!("https://demo.localhost{path}")).header("content-length", length);
+        sender.send_request(request.body(()).unwrap(), false).unwrap()
+    };
+    let (told, mut sent) = tokio::sync::watch::channel(0_usize);
+    let mut stuck = Vec::new();
+    for _ in 0..6 {
+        let (response, mut stream) = post("/stuck", "1000000000");
+        let told = told.clone();
+        stuck.push(response);
+        tokio::spawn(async move {
+            loop {
+                send_all(&mut stream, Bytes::from(vec![0; 16 * 1024])).await;
+                told.send_modify(|sent| *sent += 1);
+            }
+        });
+    }
+    // Until nothing has gone for a while.
+    while tokio::time::timeout(std::time::Duration::from_millis(300), sent.changed()).await.is_ok() {}
+    let (response, mut stream) = post("/", "5");
+    stream.send_data(Bytes::from_static(b"hello"), true).unwrap();
+    // Before the others are given up.
+    let response = tokio::time::timeout(patient().first_byte / 2, response).await;
+    assert_eq!(response.expect("it waits for the others").unwrap().status(), 200);
+    drop(stuck);
 }

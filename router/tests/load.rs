@@ -103,6 +103,37 @@ async fn h11_counts_those_that_wait_for_a_dyno_and_those_whose_client_left_no_mo
     assert_eq!(status_of(&rest(&mut waiting).await), 200);
 }
 
+/// Requests that never end, from one address, leave a quarter of the room to others.
+#[tokio::test]
+async fn h11_one_client_keeps_nobody_else_out() {
+    let gate = Arc::new(Semaphore::new(0));
+    let dyno = Dyno::gated("one", &gate).await;
+    let mut app = app(RouteState::Serving, &[dyno.addr]);
+    app.rules.concurrency = Some(8);
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = util::settings(dir.path(), patient());
+    settings.front.proxy_protocol_from = "127.0.0.1".parse().unwrap();
+    let house = House::from(dir, table(1, vec![app]), settings).await;
+    let from = |address: &str, path: &str| format!("PROXY TCP4 {address} 198.51.100.1 5609 80\r\n{}", get(path, ""));
+    let mut clients = Vec::new();
+    for count in 1..=6 {
+        clients.push(ask(&house, &from("192.0.2.1", "/")).await);
+        house.until(|status| busy(status) == count).await;
+    }
+    assert_eq!(status_of(&send(house.addr, &from("192.0.2.1", "/a")).await), 503);
+    assert_eq!(house.line("").await, backlog("false").replace("127.0.0.1", "192.0.2.1"));
+    for count in 7..=8 {
+        clients.push(ask(&house, &from("192.0.2.2", "/")).await);
+        house.until(|status| busy(status) == count).await;
+    }
+    assert_eq!(status_of(&send(house.addr, &from("192.0.2.3", "/a")).await), 503);
+    gate.add_permits(9);
+    for mut client in clients {
+        assert_eq!(status_of(&rest(&mut client).await), 200);
+    }
+    assert_eq!(status_of(&send(house.addr, &from("192.0.2.1", "/")).await), 200);
+}
+
 fn handshake(target: &str) -> String {
     format!(
         "GET {target} HTTP/1.1\r\nHost: demo.localhost\r\nX-Request-Id: {REQUEST_ID}\r\nConnection: Upgrade\r\n\

@@ -51,6 +51,10 @@ impl<S: Stream> Client for Http1<S> {
         Poll::Pending
     }
 
+    fn comes_nearer(&mut self) -> bool {
+        false
+    }
+
     fn proceed(&mut self) {
         // Who has begun doesn't wait.
         if self.input.is_empty() {

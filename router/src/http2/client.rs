@@ -1,6 +1,7 @@
 //! A stream of a client, as an exchange sees it.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,13 +11,13 @@ use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use hyper::http::Response;
 use hyper::{StatusCode, header};
 
-use super::fields;
+use super::of_lines;
 use super::stream::{Receiving, Sending};
+use super::unsent::{Gate, Unsent};
 use crate::failure::Failure;
 use crate::flow::{Ahead, Broken, Client, Pulled, Sink, Source, Tunnel};
 use crate::framing::Length;
 use crate::headers::Request;
-use crate::http1::head;
 use crate::pages::Page;
 use crate::responses::Reply;
 
@@ -25,13 +26,14 @@ pub(crate) struct Http2Client {
     respond: SendResponse<Bytes>,
     receiving: Receiving,
     sending: Option<Sending>,
+    unsent: Arc<Unsent>,
     /// The client gave the request up.
     pub(super) was_reset: bool,
 }
 
 impl Http2Client {
-    pub(super) fn new(respond: SendResponse<Bytes>, body: RecvStream) -> Http2Client {
-        Http2Client { respond, receiving: Receiving::new(body), sending: None, was_reset: false }
+    pub(super) fn new(respond: SendResponse<Bytes>, body: RecvStream, unsent: Arc<Unsent>) -> Http2Client {
+        Http2Client { respond, receiving: Receiving::new(body), sending: None, unsent, was_reset: false }
     }
 
     /// Whether a body follows the head.
@@ -50,7 +52,7 @@ impl Http2Client {
         *response.headers_mut() = headers;
         // Who can't be answered has gone, which the next look tells.
         if let Ok(stream) = self.respond.send_response(response, ended) {
-            self.sending = Some(Sending::new(stream, ended));
+            self.sending = Some(Sending::new(stream, Some(Gate::new(&self.unsent)), ended));
         }
     }
 }
@@ -78,7 +80,11 @@ impl Sink for Http2Client {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.sending {
-            Some(sending) => sending.poll_flush(cx),
+            Some(sending) => {
+                let flushed = sending.poll_flush(cx);
+                self.was_reset |= matches!(flushed, Poll::Ready(Err(_)));
+                flushed
+            }
             None => Poll::Ready(Ok(())),
         }
     }
@@ -102,6 +108,10 @@ impl Client for Http2Client {
         gone
     }
 
+    fn comes_nearer(&mut self) -> bool {
+        self.sending.as_mut().is_some_and(Sending::comes_nearer)
+    }
+
     fn proceed(&mut self) {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::CONTINUE;
@@ -109,13 +119,9 @@ impl Client for Http2Client {
         let _ = self.respond.send_informational(response);
     }
 
-    fn begin(&mut self, mut reply: Reply, _: &Request, _: bool) {
-        reply.head.extend_from_slice(b"\r\n");
-        let mut slots = head::slots();
-        let mut headers = match head::response(&reply.head, &mut slots) {
-            Ok(head) => fields(head.headers, &["connection", "upgrade"]),
-            Err(_) => HeaderMap::new(),
-        };
+    fn begin(&mut self, reply: Reply, _: &Request, _: bool) {
+        let line = memchr::memchr(b'\n', &reply.head).map_or(0, |end| end + 1);
+        let mut headers = of_lines(&reply.head[line..]);
         let length = match reply.length {
             Length::Exact(length) if length > 0 => Some(length),
             Length::Exact(_) | Length::None | Length::Chunked | Length::UntilEnd => reply.told,

@@ -110,7 +110,7 @@ impl Dyno for Http2Dyno {
         let Some(asked) = converted(request) else { return false };
         if let Ok((response, stream)) = self.sender.send_request(asked, ended) {
             self.response = Some(response);
-            self.sending = Some(Sending::new(stream, ended));
+            self.sending = Some(Sending::new(stream, None, ended));
         }
         true
     }

@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod dyno;
 pub(crate) mod serve;
 mod stream;
+mod unsent;
 pub(crate) mod upstream;
 mod watched;
 
@@ -33,6 +34,25 @@ fn fields(headers: &[httparse::Header<'_>], skipped: &[&str]) -> HeaderMap {
         }
         let name = HeaderName::from_bytes(header.name.as_bytes());
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(header.value)) {
+            fields.append(name, value);
+        }
+    }
+    fields
+}
+
+/// Header lines that the router has written, as HTTP/2 has them, however many they are.
+fn of_lines(lines: &[u8]) -> HeaderMap {
+    let mut fields = HeaderMap::with_capacity(memchr::memchr_iter(b'\n', lines).count());
+    let mut from = 0;
+    for end in memchr::memchr_iter(b'\n', lines) {
+        let line = lines[from..end].trim_ascii_end();
+        from = end + 1;
+        let Some(colon) = memchr::memchr(b':', line) else { continue };
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii_start());
+        if [&b"connection"[..], b"upgrade"].contains(&name) {
+            continue;
+        }
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
             fields.append(name, value);
         }
     }

@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::client::Http2Client;
+use super::unsent::Unsent;
 use super::watched::Watched;
 use super::{CONNECTION_WINDOW, SEND_BUFFER, STREAM_WINDOW, pairs};
 use crate::alarm::Alarm;
@@ -49,6 +51,7 @@ struct Streams {
     resets: Cell<u32>,
     /// The connection's own task.
     task: RefCell<Option<Waker>>,
+    unsent: Arc<Unsent>,
 }
 
 /// Counts a stream for as long as it lives.
@@ -86,9 +89,11 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let time = shared.limits.client_idle;
     let moved = Rc::new(Cell::new(false));
     let io = Watched { io, before, moved: Rc::clone(&moved) };
+    // The streams of a proxy are of many visitors: one whose upload nobody takes must not hold up the others.
+    let window = if conn.admitted.peer.trusted { STREAM_WINDOW * MOST_STREAMS } else { CONNECTION_WINDOW };
     let handshake = Builder::new()
         .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(window)
         .max_concurrent_streams(MOST_STREAMS)
         .max_header_list_size(HEADER_LIST)
         .max_send_buffer_size(SEND_BUFFER)
@@ -109,6 +114,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         ended: Cell::new(Instant::now()),
         resets: Cell::new(0),
         task: RefCell::new(None),
+        unsent: Unsent::new(&conn.worker.shared.ahead),
     });
     let mut watch = Watch::new(time, moved, alarm);
     let mut ping = connection.ping_pong();
@@ -245,7 +251,7 @@ fn begin(conn: &Rc<Conn>, streams: &Rc<Streams>, request: HttpRequest<RecvStream
     let open = Open::new(streams);
     tokio::task::spawn_local(async move {
         let (parts, body) = request.into_parts();
-        let mut client = Http2Client::new(respond, body);
+        let mut client = Http2Client::new(respond, body, Arc::clone(&open.0.unsent));
         let mut alarm = Alarm::default();
         match receive(&conn, &parts, client.streams()) {
             Received::Refused(page, request) => client.answer(&page, request.as_deref(), true),
@@ -340,7 +346,7 @@ async fn flush(conn: &Conn, client: &mut Http2Client, alarm: &mut Alarm) {
         if client.poll_flush(cx).is_ready() {
             return Poll::Ready(true);
         }
-        if client.waiting() < left {
+        if client.waiting() < left || client.comes_nearer() {
             left = client.waiting();
             deadline = Instant::now() + idle;
         }

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use h2::{Reason, RecvStream, SendStream};
 
-use super::fields;
+use super::of_lines;
+use super::unsent::Gate;
 use crate::flow::{Broken, Pulled, Sink};
 use crate::http1::chunked::may_trail;
 use crate::http1::write;
@@ -67,6 +68,8 @@ impl Receiving {
 /// The body that goes.
 pub(crate) struct Sending {
     stream: SendStream<Bytes>,
+    /// Of a connection whose other end may not read.
+    gate: Option<Gate>,
     waiting: BytesMut,
     /// The body is whole; trailers, often none.
     end: Option<Vec<u8>>,
@@ -75,8 +78,8 @@ pub(crate) struct Sending {
 
 impl Sending {
     /// `ended`: the head was all.
-    pub(crate) fn new(stream: SendStream<Bytes>, ended: bool) -> Sending {
-        Sending { stream, waiting: BytesMut::new(), end: None, ended }
+    pub(crate) fn new(stream: SendStream<Bytes>, gate: Option<Gate>, ended: bool) -> Sending {
+        Sending { stream, gate, waiting: BytesMut::new(), end: None, ended }
     }
 
     pub(crate) fn put(&mut self, data: &[u8]) {
@@ -105,7 +108,16 @@ impl Sending {
                     Some(Err(_)) | None => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
                 };
             }
-            let piece = self.waiting.split_to(room.min(self.waiting.len())).freeze();
+            let piece = match &mut self.gate {
+                Some(gate) => match gate.poll(cx, &mut self.waiting, room) {
+                    Poll::Ready(piece) => piece,
+                    Poll::Pending if self.stream.poll_reset(cx).is_ready() => {
+                        return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+                    }
+                    Poll::Pending => return Poll::Pending,
+                },
+                None => self.waiting.split_to(room.min(self.waiting.len())).freeze(),
+            };
             let last = self.waiting.is_empty() && self.end.as_ref().is_some_and(Vec::is_empty);
             if last {
                 self.end = None;
@@ -118,15 +130,14 @@ impl Sending {
         let sent = if trailers.is_empty() {
             self.stream.send_data(Bytes::new(), true)
         } else {
-            let mut lines = trailers;
-            lines.extend_from_slice(b"\r\n");
-            let mut slots = [httparse::EMPTY_HEADER; 64];
-            match httparse::parse_headers(&lines, &mut slots) {
-                Ok(httparse::Status::Complete((_, headers))) => self.stream.send_trailers(fields(headers, &[])),
-                Ok(httparse::Status::Partial) | Err(_) => self.stream.send_data(Bytes::new(), true),
-            }
+            self.stream.send_trailers(of_lines(&trailers))
         };
         Poll::Ready(sent.map_err(io::Error::other))
+    }
+
+    /// Whether others of the connection go first, and have gone on since this was last asked.
+    pub(crate) fn comes_nearer(&mut self) -> bool {
+        self.gate.as_mut().is_some_and(Gate::comes_nearer)
     }
 
     pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
