@@ -11,7 +11,7 @@ use crate::alarm::Alarm;
 use crate::proxy::Conn;
 use crate::stopping::{Ear, Word};
 
-/// How much is heard, bytes: all that a browser with 64 Mbit/s can send in the time there is.
+/// How much is heard, bytes: all that can be sent by 70 Mbit/s in the time there is.
 const MOST: usize = 256 * 1024 * 1024;
 
 /// What our last word may take to be said; and what a client may still send once the worker is

@@ -191,10 +191,10 @@ fn poll_request<S: Stream>(conn: &Conn, side: &mut Http1<S>, first: bool, cx: &m
             continue;
         }
         side.known = 0;
-        let first = first & (std::mem::take(&mut side.empty_lines) == 0);
+        let alone = std::mem::take(&mut side.empty_lines) == 0;
         let received = proxy::receive(conn, &bytes[..end]);
         // With TLS it has to be agreed on by ALPN (RFC 9113, 3.2).
-        let prior_knowledge = || first && conn.tls.is_none() && &bytes[..end] == http2::PREFACE_HEAD;
+        let prior_knowledge = || first && alone && conn.tls.is_none() && &bytes[..end] == http2::PREFACE_HEAD;
         if matches!(received, Received::Refused(_, None)) && prior_knowledge() {
             side.input = if input.is_empty() { bytes.to_vec() } else { input };
             return Poll::Ready(Some(Begun::Http2));
