@@ -49,6 +49,7 @@ pub(crate) async fn serve<S: Stream>(conn: Conn, io: S) {
                 served = true;
                 side.rest();
             }
+            Next::Nothing => {}
             Next::Close => return,
             Next::Goodbye => {
                 Box::pin(goodbye(&mut side, &mut alarm)).await;
@@ -92,6 +93,8 @@ async fn comes<S: Stream>(
 
 enum Next {
     Request,
+    /// Nothing of a request has come, after all.
+    Nothing,
     Close,
     /// As above, and TLS says so first: else it might be somebody else who cut it off.
     Goodbye,
@@ -102,25 +105,29 @@ enum Next {
 /// Reads a request and answers it.
 async fn one<S: Stream>(conn: &Conn, side: &mut Http1<S>, alarm: &mut Alarm) -> Next {
     let limits = &conn.worker.shared.limits;
-    let begun = Instant::now();
     let mut first_byte = None;
+    let mut nothing = false;
     let received = poll_fn(|cx| match poll_request(conn, side, cx) {
         Poll::Ready(received) => Poll::Ready(received),
+        // An empty line, or a socket that only seemed to have something.
+        Poll::Pending if side.input.is_empty() => {
+            nothing = true;
+            Poll::Ready(None)
+        }
         Poll::Pending => {
-            // Nothing may have come at all.
-            let deadline = if side.input.is_empty() {
-                begun + limits.client_idle
-            } else {
-                *first_byte.get_or_insert_with(Instant::now) + limits.head
-            };
+            let deadline = *first_byte.get_or_insert_with(Instant::now) + limits.head;
             alarm.poll(cx, deadline).map(|()| None)
         }
     })
     .await;
+    // Whether it is known where the request ends.
+    let all_known;
     match received {
+        None if nothing => return Next::Nothing,
         None => return Next::Close,
         Some(Received::Refused(page, request)) => {
-            let keep = request.as_ref().is_some_and(|request| !request.length.has_body());
+            all_known = request.as_ref().is_some_and(|request| request.refused.is_none());
+            let keep = all_known && request.as_ref().is_some_and(|request| !request.length.has_body());
             if let Some(request) = &request {
                 side.takes(request);
             }
@@ -128,13 +135,14 @@ async fn one<S: Stream>(conn: &Conn, side: &mut Http1<S>, alarm: &mut Alarm) -> 
         }
         Some(Received::Accepted(mut request, destination)) => {
             side.takes(&request);
+            all_known = request.refused.is_none();
             proxy::handle(conn, side, alarm, &mut request, destination).await;
         }
     }
     if side.dead || !flushed(conn, side, alarm).await {
         return Next::Close;
     }
-    match (side.lasts, side.is_read()) {
+    match (side.lasts, side.is_read() && all_known) {
         (true, true) => Next::Request,
         (false, true) if side.input.is_empty() => {
             if S::SAYS_GOODBYE {
