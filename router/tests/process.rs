@@ -398,6 +398,8 @@ async fn a_router_without_one_of_its_listeners_ends() {
     let router = start(settings(dir.path(), limits()), Inherited { http, ..Inherited::default() }).unwrap();
     let handover = router.handover();
     let ended = tokio::task::spawn_blocking(|| router.join());
-    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("it goes on").unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(20), ended).await;
+    handover.stop();
+    ended.expect("it goes on").unwrap();
     assert!(handover.failed());
 }

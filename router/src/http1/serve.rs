@@ -43,6 +43,7 @@ pub(crate) async fn serve<S: Stream>(conn: Conn, io: S) {
                 served = true;
                 side.rest();
             }
+            Next::Nothing => {}
             Next::Close => return,
             Next::Goodbye => {
                 Box::pin(goodbye(&mut side, &mut alarm)).await;
@@ -82,6 +83,8 @@ enum Begun {
 
 enum Next {
     Request,
+    /// Nothing of a request has come, after all.
+    Nothing,
     Close,
     /// As above, and TLS says so first: else it might be somebody else who cut it off.
     Goodbye,
@@ -94,28 +97,29 @@ enum Next {
 /// Reads a request and answers it. `first`: nothing came before.
 async fn one<S: Stream>(conn: &Conn, side: &mut Http1<S>, alarm: &mut Alarm, first: bool) -> Next {
     let limits = &conn.worker.shared.limits;
-    let begun = Instant::now();
     let mut first_byte = None;
+    let mut nothing = false;
     let begun_with = poll_fn(|cx| match poll_request(conn, side, first, cx) {
         Poll::Ready(begun_with) => Poll::Ready(begun_with),
+        // An empty line, or a socket that only seemed to have something.
+        Poll::Pending if side.input.is_empty() => {
+            nothing = true;
+            Poll::Ready(None)
+        }
         Poll::Pending => {
-            // Nothing may have come at all.
-            let deadline = if side.input.is_empty() {
-                begun + limits.client_idle
-            } else {
-                *first_byte.get_or_insert_with(Instant::now) + limits.head
-            };
+            let deadline = *first_byte.get_or_insert_with(Instant::now) + limits.head;
             alarm.poll(cx, deadline).map(|()| None)
         }
     })
     .await;
-    let mut all_known = true;
+    let all_known;
     match begun_with {
+        None if nothing => return Next::Nothing,
         None => return Next::Close,
         Some(Begun::Http2) => return Next::Http2(first_byte.unwrap_or_else(Instant::now) + limits.head),
         Some(Begun::Request(Received::Refused(page, request))) => {
-            let keep = request.as_ref().is_some_and(|request| !request.length.has_body());
-            all_known = request.is_some();
+            all_known = request.as_ref().is_some_and(|request| request.refused.is_none());
+            let keep = all_known && request.as_ref().is_some_and(|request| !request.length.has_body());
             if let Some(request) = &request {
                 side.takes(request);
             }
@@ -123,13 +127,14 @@ async fn one<S: Stream>(conn: &Conn, side: &mut Http1<S>, alarm: &mut Alarm, fir
         }
         Some(Begun::Request(Received::Accepted(mut request, destination))) => {
             side.takes(&request);
+            all_known = request.refused.is_none();
             proxy::handle(conn, side, alarm, &mut request, destination).await;
         }
     }
     if side.dead || !flushed(conn, side, alarm).await {
         return Next::Close;
     }
-    // Where a head was none, nobody knows what follows.
+    // Where a head was none, or says in two ways how long its body is, nobody knows what follows.
     match (side.lasts, side.is_read() && all_known) {
         (true, true) => Next::Request,
         (false, true) if side.input.is_empty() => {
