@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(tell(format!("*2\r\n{}", "x".repeat(ARRAY)).as_bytes()), Some(Hello::Http));
         // Too long before its end has come, and after.
         let long = format!("*3\r\n$4\r\nAUTH\r\n$600\r\n{}\r\n$64\r\n{secret}\r\n", "h".repeat(600));
-        assert_eq!(tell(long[..600].as_bytes()), Some(Hello::Http));
+        assert_eq!(tell(&long.as_bytes()[..600]), Some(Hello::Http));
         assert_eq!(tell(long.as_bytes()), Some(Hello::Http));
         assert_eq!(tell(b"AUTH guess\n"), Some(Hello::Http));
         assert_eq!(tell(format!("{secret}0").as_bytes()), Some(Hello::Http));
