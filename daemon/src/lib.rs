@@ -17,6 +17,8 @@ pub mod context;
 pub mod doctor;
 pub mod engine;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod git;
 pub mod logs;
 pub mod ops;

@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 5] = [
     &["store", "engine", "logs", "slugs", "addons", "outbound", "repos", "acme"],
     &["ops"],
     &["api", "git", "streams", "web", "tasks"],
-    &["serve", "doctor", "main", "lib"],
+    &["serve", "doctor", "main", "lib", "fuzzing"],
 ];
 
 /// Neighbours that may be named, each with its reason: the part of the path that does it,

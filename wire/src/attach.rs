@@ -126,7 +126,8 @@ impl Frame {
         let malformed = FrameError::Malformed(kind);
         Ok(match kind {
             STDIN => Self::Stdin(payload.to_vec()),
-            STDIN_EOF => Self::StdinEof,
+            STDIN_EOF if payload.is_empty() => Self::StdinEof,
+            STDIN_EOF => return Err(malformed),
             RESIZE => {
                 let [a, b, c, d] = payload.try_into().map_err(|_| malformed)?;
                 Self::Resize { cols: u16::from_be_bytes([a, b]), rows: u16::from_be_bytes([c, d]) }
@@ -188,6 +189,7 @@ mod tests {
     fn bad_bytes_are_errors() {
         assert_eq!(Frame::decode(&[99, 0, 0, 0, 0]), Err(FrameError::UnknownKind(99)));
         assert_eq!(Frame::decode(&[EXIT, 0, 0, 0, 1, 7]), Err(FrameError::Malformed(EXIT)));
+        assert_eq!(Frame::decode(&[STDIN_EOF, 0, 0, 0, 1, 7]), Err(FrameError::Malformed(STDIN_EOF)));
         assert_eq!(Frame::decode(&[STDIN, 255, 255, 255, 255]), Err(FrameError::TooLong(u32::MAX as usize)));
     }
 

@@ -8,9 +8,9 @@ use std::{
 
 use tokio::net::UdpSocket;
 
-const A: u16 = 1;
-const TXT: u16 = 16;
-const AAAA: u16 = 28;
+pub(crate) const A: u16 = 1;
+pub(crate) const TXT: u16 = 16;
+pub(crate) const AAAA: u16 = 28;
 
 /// How long an answer is waited for, so often.
 const TIME: Duration = Duration::from_secs(3);
@@ -39,18 +39,19 @@ pub async fn addresses(resolver: Option<SocketAddr>, name: &str) -> Result<Vec<I
 
 /// Whether a TXT record of this value can be seen.
 pub async fn has_text(server: SocketAddr, name: &str, value: &str) -> bool {
-    // A record is some strings, each after its length.
-    let text = |data: Vec<u8>| {
-        let (mut text, mut rest) = (Vec::new(), data.as_slice());
-        while let Some((length, after)) = rest.split_first() {
-            let (part, after) = after.split_at_checked(usize::from(*length)).unwrap_or((after, &[]));
-            text.extend_from_slice(part);
-            rest = after;
-        }
-        text
-    };
     let found = ask(server, name, TXT).await.unwrap_or_default();
-    found.into_iter().any(|data| text(data) == value.as_bytes())
+    found.iter().any(|data| text(data) == value.as_bytes())
+}
+
+/// What a TXT record says: it is some strings, each after its length.
+pub(crate) fn text(mut data: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    while let Some((length, after)) = data.split_first() {
+        let (part, after) = after.split_at_checked(usize::from(*length)).unwrap_or((after, &[]));
+        text.extend_from_slice(part);
+        data = after;
+    }
+    text
 }
 
 /// The data of the records of this kind.
@@ -103,7 +104,7 @@ fn question(name: &str, kind: u16) -> Option<Vec<u8>> {
 
 /// The data of an answer's records of this kind, or the code of its failure; nothing where it is
 /// no answer.
-fn read(message: &[u8], kind: u16) -> Option<Result<Vec<Vec<u8>>, u8>> {
+pub(crate) fn read(message: &[u8], kind: u16) -> Option<Result<Vec<Vec<u8>>, u8>> {
     let word = |at: usize| Some(u16::from_be_bytes(message.get(at..at + 2)?.try_into().ok()?));
     let flags = word(2)?;
     if flags & 0x8000 == 0 {

@@ -95,7 +95,8 @@ impl std::fmt::Display for Problem {
         }
         let text = if words.is_empty() { "no reason is given".to_owned() } else { words.join("; ") };
         let text: String = text.chars().take(500).collect();
-        match self.name() {
+        let name: String = self.name().chars().filter(|c| !c.is_control()).take(100).collect();
+        match name.as_str() {
             "" => f.write_str(&text),
             name => write!(f, "{text} ({name})"),
         }
@@ -133,5 +134,7 @@ mod tests {
         .unwrap();
         assert_eq!(problem.to_string(), "too many [31mcertificates; for example.com (rateLimited)");
         assert_eq!(Problem::default().to_string(), "no reason is given");
+        let named = Problem { kind: "urn:bad\n\u{1b}[31mName".to_owned(), ..Problem::default() };
+        assert_eq!(named.to_string(), "no reason is given (bad[31mName)");
     }
 }

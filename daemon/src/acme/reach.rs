@@ -191,7 +191,7 @@ async fn by_tls(guard: &Guard, name: &str, address: SocketAddr, probe: Probe<'_>
 }
 
 /// Whether a certificate carries an answer: its digest, as an octet string, in an extension of its own.
-fn carries(der: &CertificateDer<'_>, answer: &str) -> bool {
+pub(crate) fn carries(der: &CertificateDer<'_>, answer: &str) -> bool {
     let wanted = [&[4, 32][..], &Sha256::digest(answer)[..]].concat();
     let Ok((_, parsed)) = X509Certificate::from_der(der) else { return false };
     parsed

@@ -69,14 +69,15 @@ pub async fn remove(p: &Platform, key: &SshKey) -> Result<()> {
 }
 
 #[derive(Debug)]
-struct Parsed {
+pub(crate) struct Parsed {
     /// Kind and key, without the comment.
-    line: String,
+    pub(crate) line: String,
     comment: String,
-    fingerprint: String,
+    pub(crate) fingerprint: String,
 }
 
-fn parse(text: &str) -> Result<Parsed> {
+/// Reads a line as in a file that ends in `.pub`.
+pub(crate) fn parse(text: &str) -> Result<Parsed> {
     let text = text.trim();
     let bad = |why: &str| Error::invalid(format!("public_key: {why}."));
     if text.contains("PRIVATE KEY") {

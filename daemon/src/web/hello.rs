@@ -27,7 +27,7 @@ const ARRAY: usize = 512;
 
 /// What a connection begins with.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Hello {
+pub(crate) enum Hello {
     /// HTTP, or nothing that we know: HTTP will say so.
     Http,
     /// A rendezvous with this secret.
@@ -86,7 +86,8 @@ fn is_part_of_http2(first: &[u8]) -> bool {
     first.len() < HTTP2.len() && HTTP2.starts_with(first)
 }
 
-fn tell(first: &[u8]) -> Option<Hello> {
+/// What a connection begins with; `None` when more bytes are needed to tell.
+pub(crate) fn tell(first: &[u8]) -> Option<Hello> {
     if is_part_of_http2(first) {
         return None;
     }
@@ -116,9 +117,13 @@ fn array(first: &[u8]) -> Option<Option<(String, usize)>> {
     let Some(lines) = lines.get(..=2 * words).filter(|lines| lines[2 * words].ends_with(b"\n")) else {
         return (first.len() > ARRAY).then_some(None);
     };
+    let used = lines.iter().map(|line| line.len()).sum();
+    if used > ARRAY {
+        return Some(None);
+    }
     let secret = lines[2 * words].strip_suffix(b"\r\n").filter(|_| lines[2].eq_ignore_ascii_case(b"AUTH\r\n"));
     let secret = secret.filter(|secret| secret.len() == SECRET).and_then(|secret| tell_secret(secret).flatten());
-    Some(secret.map(|secret| (secret, lines.concat().len())))
+    Some(secret.map(|secret| (secret, used)))
 }
 
 /// The secret that the bytes are; `Some(None)` when they are none, `None` when more are needed.
@@ -224,6 +229,10 @@ mod tests {
             assert_eq!(tell(text.as_bytes()), Some(Hello::Http), "{text}");
         }
         assert_eq!(tell(format!("*2\r\n{}", "x".repeat(ARRAY)).as_bytes()), Some(Hello::Http));
+        // Too long before its end has come, and after.
+        let long = format!("*3\r\n$4\r\nAUTH\r\n$600\r\n{}\r\n$64\r\n{secret}\r\n", "h".repeat(600));
+        assert_eq!(tell(&long.as_bytes()[..600]), Some(Hello::Http));
+        assert_eq!(tell(long.as_bytes()), Some(Hello::Http));
         assert_eq!(tell(b"AUTH guess\n"), Some(Hello::Http));
         assert_eq!(tell(format!("{secret}0").as_bytes()), Some(Hello::Http));
         assert_eq!(tell(format!("{secret} ").as_bytes()), Some(Hello::Http));

@@ -5,7 +5,7 @@
 //! served on it is the caller's affair; [`tls`] makes the certificate. What comes over TLS and
 //! is no HTTP but a secret (`hello`) is a rendezvous, and the caller's affair too.
 
-mod hello;
+pub(crate) mod hello;
 pub mod tls;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::logs::line::{Origin, Position, Source};
 
 /// The first bytes of a segment.
-pub(super) const MAGIC: &[u8; 8] = b"PAASLOG1";
+pub(crate) const MAGIC: &[u8; 8] = b"PAASLOG1";
 
 /// No frame is longer; a length beyond it is damage.
 const MAX_FRAME: usize = 1 << 20;
@@ -23,26 +23,26 @@ const KIND_MESSAGE: u8 = 1;
 
 /// A message as it stands in a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Message<'a> {
+pub(crate) struct Message<'a> {
     /// Number of its first line.
-    pub(super) seq: u64,
+    pub(crate) seq: u64,
     /// When, in microseconds since 1970.
-    pub(super) at: i64,
-    pub(super) source: Source,
-    pub(super) process: &'a str,
-    pub(super) origin: Option<Origin>,
-    pub(super) text: &'a str,
+    pub(crate) at: i64,
+    pub(crate) source: Source,
+    pub(crate) process: &'a str,
+    pub(crate) origin: Option<Origin>,
+    pub(crate) text: &'a str,
 }
 
 /// What a frame holds.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Frame<'a> {
+pub(crate) enum Frame<'a> {
     Positions(HashMap<Uuid, Position>),
     Message(Message<'a>),
 }
 
 /// Appends a frame with a message.
-pub(super) fn put_message(out: &mut Vec<u8>, message: &Message<'_>) {
+pub(crate) fn put_message(out: &mut Vec<u8>, message: &Message<'_>) {
     frame(out, |out| {
         out.push(KIND_MESSAGE);
         out.extend_from_slice(&message.seq.to_le_bytes());
@@ -66,7 +66,7 @@ pub(super) fn put_message(out: &mut Vec<u8>, message: &Message<'_>) {
 }
 
 /// Appends the first frame of a segment.
-pub(super) fn put_positions(out: &mut Vec<u8>, positions: &HashMap<Uuid, Position>) {
+pub(crate) fn put_positions(out: &mut Vec<u8>, positions: &HashMap<Uuid, Position>) {
     frame(out, |out| {
         out.push(KIND_POSITIONS);
         for (id, position) in positions {
@@ -98,7 +98,7 @@ fn checksum(bytes: &[u8]) -> u32 {
 }
 
 /// Reads a payload; `None` is damage.
-pub(super) fn decode(payload: &[u8]) -> Option<Frame<'_>> {
+pub(crate) fn decode(payload: &[u8]) -> Option<Frame<'_>> {
     let mut at = Bytes(payload);
     match at.u8()? {
         KIND_POSITIONS => {
@@ -161,7 +161,7 @@ impl<'a> Bytes<'a> {
 }
 
 /// Reads frames one after the other and stops at the first that is not whole.
-pub(super) struct Frames<R> {
+pub(crate) struct Frames<R> {
     inner: R,
     payload: Vec<u8>,
     /// End of the last whole frame, in bytes from the segment's start.
@@ -170,7 +170,7 @@ pub(super) struct Frames<R> {
 
 impl<R: Read> Frames<R> {
     /// Reads a segment from its start; `None` when it does not begin as one.
-    pub(super) fn begin(mut inner: R) -> io::Result<Option<Self>> {
+    pub(crate) fn begin(mut inner: R) -> io::Result<Option<Self>> {
         let mut magic = [0u8; MAGIC.len()];
         if !fill(&mut inner, &mut magic)? || &magic != MAGIC {
             return Ok(None);
@@ -179,17 +179,17 @@ impl<R: Read> Frames<R> {
     }
 
     /// Goes on where `inner` stands, `offset` bytes into the segment.
-    pub(super) fn resume(inner: R, offset: u64) -> Self {
+    pub(crate) fn resume(inner: R, offset: u64) -> Self {
         Self { inner, payload: Vec::new(), offset }
     }
 
     /// End of the last whole frame.
-    pub(super) fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
     /// The next payload; `None` at the end, be it clean or torn.
-    pub(super) fn next(&mut self) -> io::Result<Option<&[u8]>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<&[u8]>> {
         let mut head = [0u8; 8];
         if !fill(&mut self.inner, &mut head)? {
             return Ok(None);

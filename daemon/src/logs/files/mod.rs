@@ -14,7 +14,7 @@
 //! number of apps.
 
 mod app;
-mod codec;
+pub(crate) mod codec;
 mod read;
 mod upkeep;
 mod writer;

@@ -7,7 +7,7 @@
 
 mod obtain;
 mod proof;
-mod renewal;
+pub(crate) mod renewal;
 
 use std::{
     collections::{HashMap, HashSet},

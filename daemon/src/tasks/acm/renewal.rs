@@ -24,7 +24,7 @@ const OTHERS: TimeDelta = TimeDelta::minutes(1);
 
 /// What an authority says of when to renew.
 #[derive(Debug, Clone, Copy)]
-enum Said {
+pub(crate) enum Said {
     /// A window, and when to ask again.
     Window(Window, Option<RetryAfter>),
     /// It has none.
@@ -90,7 +90,7 @@ pub(super) fn not_at_once(now: DateTime<Utc>, row: &mut Certificate, chain: &str
 }
 
 /// When to renew, and when to look again. A time that was chosen stays while it is in the window.
-fn decide(
+pub(crate) fn decide(
     now: DateTime<Utc>,
     (starts, ends): (DateTime<Utc>, DateTime<Utc>),
     chosen: Option<DateTime<Utc>>,

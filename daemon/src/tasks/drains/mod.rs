@@ -13,7 +13,7 @@
 mod drain;
 mod frame;
 mod metrics;
-mod otlp;
+pub(crate) mod otlp;
 mod send;
 
 use std::{

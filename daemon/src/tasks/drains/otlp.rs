@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -53,7 +53,7 @@ impl Counts {
         let mut by_status = self.by_status.lock().unwrap_or_else(PoisonError::into_inner);
         let of_status = by_status.entry(facts.status()).or_default();
         of_status.count += 1;
-        of_status.service_ms += facts.milliseconds("service");
+        of_status.service_ms = of_status.service_ms.saturating_add(facts.milliseconds("service"));
     }
 
     pub(super) fn by_status(&self) -> BTreeMap<u16, Requests> {
@@ -154,9 +154,10 @@ fn log_record(line: &Line) -> Value {
 }
 
 /// A request's span: it ended when its line was written.
-fn span(app_id: Uuid, line: &Line, facts: &Facts<'_>) -> Value {
-    let took = facts.milliseconds("connect") + facts.milliseconds("service");
-    let start = line.at - chrono::TimeDelta::milliseconds(i64::try_from(took).unwrap_or_default());
+pub(crate) fn span(app_id: Uuid, line: &Line, facts: &Facts<'_>) -> Value {
+    let took = facts.milliseconds("connect").saturating_add(facts.milliseconds("service"));
+    let took = i64::try_from(took).ok().and_then(TimeDelta::try_milliseconds);
+    let start = took.and_then(|took| line.at.checked_sub_signed(took)).unwrap_or(line.at);
     let request = facts.get("request_id");
     let trace = match request.parse::<Uuid>() {
         Ok(id) => id.simple().to_string(),
@@ -197,11 +198,11 @@ fn span(app_id: Uuid, line: &Line, facts: &Facts<'_>) -> Value {
 }
 
 /// What a line of the router says, by name.
-struct Facts<'l>(HashMap<&'l str, String>);
+pub(crate) struct Facts<'l>(HashMap<&'l str, String>);
 
 impl<'l> Facts<'l> {
     /// Reads `name=value name="quoted value"`; nothing of what is no line of a request.
-    fn parse(line: &'l str) -> Option<Self> {
+    pub(crate) fn parse(line: &'l str) -> Option<Self> {
         let mut facts = HashMap::new();
         let mut rest = line;
         while let Some((name, after)) = rest.split_once('=') {
@@ -254,6 +255,16 @@ mod tests {
     fn line(seq: u64, process: &str, message: &str) -> Line {
         let at = DateTime::from_timestamp_micros(1_700_000_000_000_000).unwrap();
         Line { seq, at, source: Source::Heroku, process: process.into(), message: message.into() }
+    }
+
+    #[test]
+    fn times_that_no_clock_has_are_no_panic() {
+        let line = line(1, "router", &OK.replace("18ms", "18446744073709551615ms"));
+        let telemetry = telemetry(false, true);
+        let pieces = telemetry.pieces(&[line.clone(), line]);
+        let span = body(&pieces[0])["resourceSpans"][0]["scopeSpans"][0]["spans"][0].clone();
+        assert_eq!(span["endTimeUnixNano"], "1700000000000000000");
+        assert_eq!(telemetry.counts.by_status()[&200].count, 2);
     }
 
     fn telemetry(logs: bool, traces: bool) -> Telemetry {
