@@ -26,7 +26,7 @@ fn free_address() -> SocketAddr {
 
 /// Visitors without a pause, half of them on kept connections. Nobody asks twice: what fails
 /// is kept as a failure.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
     failures: Arc<Mutex<Vec<String>>>,
@@ -34,7 +34,7 @@ struct Load {
 }
 
 impl Load {
-    fn on(addr: SocketAddr, app: &str) -> Self {
+    pub(crate) fn on(addr: SocketAddr, app: &str) -> Self {
         let (stop, answered, failures) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default(), Arc::default());
         let clients = (0..4)
             .map(|number| {
@@ -65,17 +65,17 @@ impl Load {
     }
 
     /// Waits until so many more were answered.
-    fn goes_on(&self, more: usize) {
+    pub(crate) fn goes_on(&self, more: usize) {
         let wanted = self.answered.load(Ordering::Relaxed) + more;
         wait_for("more answers", || (self.answered.load(Ordering::Relaxed) >= wanted).then_some(()));
     }
 
     /// What has failed since it was asked last.
-    fn failures(&self) -> Vec<String> {
+    pub(crate) fn failures(&self) -> Vec<String> {
         std::mem::take(&mut *self.failures.lock().unwrap())
     }
 
-    fn end(self) {
+    pub(crate) fn end(self) {
         self.stop.store(true, Ordering::Relaxed);
         for client in self.clients {
             client.join().unwrap();
@@ -84,7 +84,7 @@ impl Load {
 }
 
 /// One request, on a kept connection if there is one; gives it back if it can be kept.
-fn visit(
+pub(crate) fn visit(
     addr: SocketAddr,
     kept: Option<BufReader<TcpStream>>,
     ask: &str,
@@ -123,7 +123,7 @@ fn visit(
 }
 
 /// A daemon with a router of its own, and an app that answers.
-fn stage(name: &str, more: &[(&str, &str)]) -> (Server, SocketAddr, String) {
+pub(crate) fn stage(name: &str, more: &[(&str, &str)]) -> (Server, SocketAddr, String) {
     let addr = free_address();
     let listen = addr.to_string();
     let settings = [&[("PAAS_ROUTER", "managed"), ("PAAS_HTTP_LISTEN", listen.as_str())], more].concat();
@@ -207,7 +207,7 @@ fn the_daemon_and_the_router_die_and_are_replaced_under_load() {
 }
 
 /// As in `absence`, it is a socket before Docker's that goes away: Docker itself is everybody's
-/// here. (That containers outlive a killed engine is its own promise: `live-restore`.)
+/// here. `killed_engine` has one of its own.
 #[test]
 fn requests_go_on_without_the_engine() {
     let socket = std::env::temp_dir().join(format!("paas-independence-door-{}.sock", std::process::id()));

@@ -86,7 +86,7 @@ impl Server {
         });
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = without_settings(env!("CARGO_BIN_EXE_paasd"));
         command
             .envs(self.database.as_ref().map(|database| ("PAAS_DATABASE_URL", &database.url)))
