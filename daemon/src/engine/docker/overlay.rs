@@ -66,11 +66,13 @@ impl DockerEngine {
     /// miscounted: the search for orphans comes back to it.
     pub(super) async fn remove_overlay(&self, dyno: Uuid) -> Result<()> {
         let volume = names::dyno_volume(dyno);
-        match self.remove_volume(&volume).await {
-            Err(error) if miscounted(&error) => tracing::warn!(
+        let removed = self.remove_volume(&volume).await;
+        if removed.as_ref().is_err_and(miscounted) {
+            tracing::warn!(
                 "Docker still counts a mount of the volume {volume}, which has ended: it does so, before 24.0.6, of containers that have outlived a restart of the engine. The volume goes after the engine's next start."
-            ),
-            other => other?,
+            );
+        } else {
+            removed?;
         }
         let directory = self.dyno_dir(dyno);
         blocking(move || remove_tree(&directory)).await
