@@ -133,9 +133,8 @@ impl Kept {
     /// For a router that is to be started; there are none here after that.
     fn take(&mut self, cx: &Context) -> Option<Sockets> {
         self.of = None;
-        let addresses: Vec<_> =
-            [cx.config().http_listen, cx.config().https_listen].iter().filter_map(|one| one.0).collect();
-        self.sockets.take().filter(|sockets| sockets.are_at(&addresses))
+        let config = cx.config();
+        self.sockets.take().filter(|sockets| sockets.are_at(config.http_listen.0, config.https_listen.0))
     }
 }
 

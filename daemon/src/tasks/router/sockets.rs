@@ -66,10 +66,14 @@ impl Sockets {
     }
 
     /// Whether they listen where the settings say: one that listens elsewhere is not gone on with.
-    pub(super) fn are_at(&self, set: &[SocketAddr]) -> bool {
+    pub(super) fn are_at(&self, http: Option<SocketAddr>, https: Option<SocketAddr>) -> bool {
+        let names: serde_json::Value = serde_json::from_slice(&self.names).unwrap_or_default();
         // 0 is any port.
-        let is = |set: &SocketAddr, one: SocketAddr| set.ip() == one.ip() && [0, one.port()].contains(&set.port());
-        self.listeners.iter().all(|one| one.local_addr().is_ok_and(|one| set.iter().any(|set| is(set, one))))
+        let is = |set: SocketAddr, one: SocketAddr| set.ip() == one.ip() && [0, one.port()].contains(&set.port());
+        self.listeners.iter().enumerate().all(|(at, listener)| {
+            let set = if names["sockets"][at]["tls"] == true { https } else { http };
+            set.zip(listener.local_addr().ok()).is_some_and(|(set, one)| is(set, one))
+        })
     }
 
     /// Makes ready that a router which is about to be started gets them.
@@ -121,5 +125,23 @@ fn heard(stream: &UnixStream) -> io::Result<Option<Sockets>> {
             return Err(io::Error::other("its answer has no end"));
         }
         said.extend_from_slice(bytes.get(..got.bytes).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn each_is_to_be_where_its_own_setting_says() {
+        let listeners = vec![TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap()];
+        let [http, https] = [0, 1].map(|at| listeners[at].local_addr().ok());
+        let names = br#"  {"sockets":[{"tls":false,"own":true},{"tls":true,"own":true}]}"#.to_vec();
+        let sockets = Sockets { names, listeners };
+        let any = "127.0.0.1:0".parse().ok();
+        assert!(sockets.are_at(http, https) && sockets.are_at(any, any));
+        assert!(!sockets.are_at(https, http) && !sockets.are_at(https, any) && !sockets.are_at(http, None));
+        assert!(!sockets.are_at("0.0.0.0:0".parse().ok(), any));
     }
 }
