@@ -31,13 +31,13 @@ pub struct Config {
     #[arg(long, env = "PAAS_API_LISTEN", default_value = "127.0.0.1:5000")]
     pub api_listen: SocketAddr,
 
-    /// Where the router listens for HTTP.
-    #[arg(long, env = "PAAS_HTTP_LISTEN", default_value = "0.0.0.0:80")]
-    pub http_listen: SocketAddr,
+    /// Where the router listens for HTTP; empty for nowhere.
+    #[arg(long, env = "PAAS_HTTP_LISTEN", default_value = "0.0.0.0:80", value_parser = listen_address)]
+    pub http_listen: Listen,
 
-    /// Where the router listens for HTTPS.
-    #[arg(long, env = "PAAS_HTTPS_LISTEN", default_value = "0.0.0.0:443")]
-    pub https_listen: SocketAddr,
+    /// Where the router listens for HTTPS; empty for nowhere.
+    #[arg(long, env = "PAAS_HTTPS_LISTEN", default_value = "0.0.0.0:443", value_parser = listen_address)]
+    pub https_listen: Listen,
 
     /// Apps answer at NAME.BASE; the API also at api.BASE and git.BASE.
     #[arg(long, env = "PAAS_BASE_DOMAIN", default_value = "localhost")]
@@ -236,6 +236,38 @@ impl AcmeConfig {
     }
 }
 
+/// Where the router listens for something, or nothing where it doesn't.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen(pub Option<SocketAddr>);
+
+impl Listen {
+    /// The port; 0, which is nobody's, for nowhere.
+    pub fn port(self) -> u16 {
+        self.0.map_or(0, |address| address.port())
+    }
+}
+
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Self {
+        Self(Some(address))
+    }
+}
+
+impl std::fmt::Display for Listen {
+    /// As it is set.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.map_or(Ok(()), |address| address.fmt(f))
+    }
+}
+
+fn listen_address(text: &str) -> Result<Listen, String> {
+    if text.is_empty() {
+        return Ok(Listen(None));
+    }
+    let address = text.parse().map(Some).map(Listen);
+    address.map_err(|_| "expected ADDRESS:PORT such as 0.0.0.0:80 or [::]:80, or nothing".to_owned())
+}
+
 /// A number of cores; Docker takes no less than a hundredth.
 fn cores(text: &str) -> Result<f64, String> {
     let cores = text.parse::<f64>().ok().filter(|cores| *cores == 0.0 || (0.01..=10_000.0).contains(cores));
@@ -309,11 +341,12 @@ impl Config {
 
     /// The address at which a user's browser finds an app, with a slash at its end.
     pub fn web_url(&self, app: &str) -> String {
-        let port = match self.http_listen.port() {
-            80 => String::new(),
-            other => format!(":{other}"),
+        let (scheme, usual, port) = match (self.http_listen.0, self.https_listen.0) {
+            (None, Some(https)) => ("https", 443, https.port()),
+            (http, _) => ("http", 80, http.map_or(80, |http| http.port())),
         };
-        format!("http://{}{port}/", self.app_host(app))
+        let port = if port == usual { String::new() } else { format!(":{port}") };
+        format!("{scheme}://{}{port}/", self.app_host(app))
     }
 
     /// Scheme and authority that users reach the API by, without a slash at its end.

@@ -129,7 +129,7 @@ pub fn engine_config(config: &Config, instance: Uuid) -> EngineConfig {
         init_path: config.program("paas-init"),
         network_pool: config.network_pool.clone(),
         network_prefix: APP_NETWORK_PREFIX,
-        router_ports: vec![config.http_listen.port(), config.https_listen.port()],
+        router_ports: [config.http_listen, config.https_listen].iter().filter_map(|one| Some(one.0?.port())).collect(),
         ca_bundle: config.ca_bundle.clone(),
         disk_reserve: config.disk_reserve_mib << 20,
         ..EngineConfig::new(instance.simple().to_string(), &config.data_dir)

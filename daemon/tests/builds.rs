@@ -30,6 +30,7 @@ use paas_daemon::{
     store::{self, apps::App, builds::Build, dynos::Dyno, slugs::Slug},
     tasks,
 };
+use paas_domain::plan::DynoKind;
 use serde_json::json;
 use tokio::sync::watch;
 use util::TestApp;
@@ -287,40 +288,10 @@ async fn what_builds_leave_goes_with_the_app() {
 }
 
 fn dyno(p: &Platform, release: &store::releases::Release) -> Dyno {
-    let now = p.cx.now();
     Dyno {
-        id: Uuid::now_v7(),
-        app_id: release.app_id,
-        kind: "formation".into(),
-        process_type: "web".into(),
-        number: 1,
-        release_id: release.id,
-        release_version: release.version,
-        size: "standard-1x".into(),
         command: "x".into(),
-        epoch: 0,
         phase: "up".into(),
-        phase_at: now,
-        created_at: now,
-        updated_at: now,
-        started_at: None,
-        stop_at: None,
-        stop_reason: None,
-        killed_at: None,
-        kill_reason: None,
-        request: None,
-        crashes: 0,
-        next_start_at: None,
-        exit_code: None,
-        time_to_live: None,
-        attach: false,
-        tty: false,
-        env: None,
-        user_id: None,
-        address: None,
-        routed: false,
-        unrouted_at: None,
-        attributes: sqlx::types::Json(json!({})),
+        ..Dyno::new(Uuid::now_v7(), release, DynoKind::Formation, "web", 1, p.cx.now())
     }
 }
 

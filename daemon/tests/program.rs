@@ -37,6 +37,10 @@ async fn the_doctor_finds_nothing_bad_beside_a_daemon_that_runs() {
     let database = findings.iter().find(|one| one.what == "database").unwrap();
     assert!(database.verdict == Verdict::Good && database.text.ends_with("up to date"), "{database:?}");
     assert!(findings.iter().any(|one| one.what == "overlay" && one.verdict == Verdict::Good), "{findings:#?}");
+    let docker = Command::new("docker").args(["info", "--format", "{{.LiveRestoreEnabled}}"]).output().unwrap();
+    let outlived = String::from_utf8_lossy(&docker.stdout).trim() == "true";
+    let wanted = if outlived { Verdict::Good } else { Verdict::Warning };
+    assert!(findings.iter().any(|one| one.what == "live-restore" && one.verdict == wanted), "{findings:#?}");
     let left: Vec<_> = fs::read_dir(&t.dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().contains("doctor")), "{left:?}");
 }
@@ -75,7 +79,7 @@ async fn the_doctor_says_what_is_wrong() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let ports = examined(&t, |config| {
         config.router = paas_daemon::config::RouterMode::Managed;
-        config.http_listen = holder.local_addr().unwrap();
+        config.http_listen = holder.local_addr().unwrap().into();
     })
     .await;
     found("ports", ports, "PAAS_HTTP_LISTEN");

@@ -54,6 +54,9 @@ async fn visitors_meet_what_the_user_asks_for() {
         until(&user, host, 503, "maintenance").await;
     }
     user.until_logged(&place, "code=H80 desc=\"Maintenance mode\"").await;
+    let pages = ["ERROR_PAGE_URL=https://pages.example/error", "MAINTENANCE_PAGE_URL=https://pages.example/soon"];
+    user.paas(&place, &["config:set", pages[0], pages[1]]);
+    until(&user, "site.localhost", 503, "https://pages.example/soon").await;
     user.paas(&place, &["maintenance:off"]);
     until(&user, "www.example.org", 200, "hello from the app").await;
     user.paas(&place, &["domains:remove", "www.example.org"]);

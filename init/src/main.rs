@@ -18,6 +18,7 @@
 //!   such program, 126 when it can't be executed, 125 when init itself was called wrongly.
 //! - **Notes in `/paas-end`**, where there is such a file, that the kernel killed a process of the
 //!   dyno for memory: whoever looks from outside may not hear of it.
+//! - **Widens its pipes**: what the program says has a megabyte of room while nobody reads it.
 //! - **Hands on** HUP, INT, QUIT, USR1, USR2 and WINCH to the program, unless they came from
 //!   the terminal, which has told the program already.
 //!
@@ -29,6 +30,7 @@
 //! ```
 
 mod memory;
+mod pipes;
 mod processes;
 
 use std::ffi::OsString;
@@ -139,6 +141,7 @@ fn run(call: &Call) -> u8 {
         Ok(signals) => signals,
         Err(error) => return complain(&format!("can't receive signals: {error}"), 125),
     };
+    pipes::widen();
     let mut second_stage = Command::new("/proc/self/exe");
     second_stage.arg(BECOME).arg(&call.program).args(&call.arguments);
     match second_stage.spawn() {

@@ -87,6 +87,15 @@ fn wrong_calls_are_refused() {
 }
 
 #[test]
+fn what_is_said_has_room_while_nobody_reads_it() {
+    let mut dyno = Namespace::bash("head -c 1000000 /dev/zero; echo all >&2");
+    let mut said = String::new();
+    BufReader::new(dyno.unshare.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "all\n");
+    assert_eq!(dyno.end().0, 0);
+}
+
+#[test]
 fn sigterm_reaches_grandchildren_and_all_are_waited_for() {
     // The grandchild says goodbye a moment after its parents are gone.
     let grandchild = r#"trap 'sleep 0.3; echo goodbye; exit' TERM; echo ready; while :; do sleep 0.05; done"#;

@@ -87,6 +87,7 @@ pub(crate) async fn run(worker: Rc<Worker>, listening: Listening) {
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
+            () = worker.keep_room() => {}
             accepted = accepted => match accepted {
                 Ok((stream, peer)) => begin(&worker, stream, peer, port, tls.clone()),
                 Err(error) => not_taken(&error).await,
@@ -150,7 +151,9 @@ fn begin(worker: &Rc<Worker>, stream: TcpStream, from: SocketAddr, port: u16, tl
             let arrived = Box::pin(arrival.tls(worker, acceptor)).await;
             if let Some((conn, stream, http2)) = arrived {
                 if http2 {
-                    Box::pin(http2::serve::serve(Rc::new(conn), stream)).await;
+                    let limits = &conn.worker.shared.limits;
+                    let deadline = Instant::now() + limits.head.min(limits.client_idle);
+                    Box::pin(http2::serve::serve(Rc::new(conn), stream, Vec::new(), deadline)).await;
                 } else {
                     http1::serve::serve(conn, stream).await;
                 }

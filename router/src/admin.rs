@@ -10,17 +10,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use paas_domain::exposition;
 use paas_domain::route::AppActivity;
 use serde::{Deserialize, Serialize};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use uuid::Uuid;
 
 use crate::access_log::Dropped;
+use crate::handover::{Estate, Older, Still};
 use crate::metrics;
 use crate::worker::Shared;
 
@@ -92,10 +93,21 @@ pub(crate) struct Admin {
     pub(crate) connected: Arc<AtomicBool>,
     pub(crate) http: Vec<String>,
     pub(crate) https: Arc<Mutex<Vec<String>>>,
-    /// What the router that was here before still has requests on.
-    pub(crate) older: Arc<Mutex<Vec<BackendStatus>>>,
+    /// The router that was here before.
+    pub(crate) older: Arc<Older>,
     pub(crate) log_waiting: Arc<AtomicUsize>,
     pub(crate) log_dropped: Arc<Dropped>,
+    pub(crate) estate: Arc<Estate>,
+}
+
+/// What a connection becomes by `GET /sockets`: the listening sockets come after the answer's head, with a
+/// line that names them (`handover`).
+const SOCKETS: HeaderValue = HeaderValue::from_static("paas-sockets");
+
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admin").field("router", &self.router).finish_non_exhaustive()
+    }
 }
 
 impl Admin {
@@ -113,15 +125,35 @@ impl Admin {
             };
             let admin = Arc::clone(&admin);
             tokio::spawn(async move {
-                let service = service_fn(|request| {
-                    let response = admin.answer(&request);
+                let service = service_fn(|mut request| {
+                    let response = admin.copies(&mut request).unwrap_or_else(|| admin.answer(&request));
                     async move { Ok::<_, Infallible>(response) }
                 });
+                let connection =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
                 // The one who asked knows best that the answer didn't come.
-                let _ =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let _ = connection.with_upgrades().await;
             });
         }
+    }
+
+    /// Copies of the sockets for the daemon, so that they outlive this process.
+    fn copies(&self, request: &mut Request<Incoming>) -> Option<Response<Full<Bytes>>> {
+        if request.uri().path() != "/sockets" || request.headers().get(UPGRADE) != Some(&SOCKETS) {
+            return None;
+        }
+        let (upgrade, estate) = (hyper::upgrade::on(request), Arc::clone(&self.estate));
+        tokio::spawn(async move {
+            let stream = upgrade.await.ok().and_then(|stream| stream.downcast::<TokioIo<UnixStream>>().ok());
+            let Some(Ok(stream)) = stream.map(|parts| parts.io.into_inner().into_std()) else { return };
+            // The daemon asks again.
+            let _ = tokio::task::spawn_blocking(move || estate.copy_to(stream)).await;
+        });
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        response.headers_mut().insert(UPGRADE, SOCKETS);
+        Some(response)
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
@@ -174,6 +206,16 @@ impl Admin {
         .collect()
     }
 
+    /// What goes on here and in the router that was here before, for one that takes over.
+    pub(crate) fn still(&self) -> Still {
+        // First the table: requests that are begun by an older one after this look aren't in it.
+        let own = self.shared.routes.load().identity();
+        let table = self.older.table(own);
+        let mut busy = self.backends();
+        busy.retain(|backend| backend.in_flight > 0);
+        Still { table, busy }
+    }
+
     /// The dynos of the table, and those that have requests: of this router, or of one that
     /// has handed over to it and still has some.
     pub(crate) fn backends(&self) -> Vec<BackendStatus> {
@@ -194,10 +236,10 @@ impl Admin {
             })
             .filter(|backend| backend.current || backend.in_flight > 0)
             .collect();
-        for older in self.older.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for older in self.older.busy() {
             match backends.iter_mut().find(|backend| backend.id == older.id) {
                 Some(backend) => backend.in_flight += older.in_flight,
-                None => backends.push(BackendStatus { current: false, ..older.clone() }),
+                None => backends.push(BackendStatus { current: false, ..older }),
             }
         }
         backends

@@ -26,7 +26,7 @@ use crate::table_file::TableFile;
 use crate::wake::Waker;
 
 /// How often a router that ends looks for a table that its successor has written.
-const FOLLOW: Duration = Duration::from_millis(250);
+const FOLLOW: Duration = Duration::from_millis(50);
 
 /// All that the thread does.
 pub(crate) struct Control {
@@ -100,7 +100,7 @@ impl Control {
             && let Ok(stream) = self.successor.await
         {
             let (admin, ending) = (Arc::clone(&admin), Arc::clone(&ending));
-            tokio::spawn(report(stream, ending, move || admin.backends()));
+            tokio::spawn(report(stream, ending, admin));
         }
         let ended = tokio::task::spawn_blocking(move || workers.into_iter().for_each(|worker| drop(worker.join())));
         let _ = ended.await;

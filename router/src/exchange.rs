@@ -34,6 +34,8 @@ enum Turn {
     Client,
     /// The dyno's: it doesn't take what we have.
     Dyno,
+    /// The dyno's, for what it doesn't take of the end: the client has said all.
+    Last,
     /// Nobody's: the whole request was handed on.
     Nobody,
 }
@@ -54,7 +56,7 @@ pub(crate) struct Upload {
 impl Upload {
     pub(crate) fn new(request: &Request) -> Upload {
         Upload {
-            turn: if request.length.has_body() { Turn::Dyno } else { Turn::Nobody },
+            turn: if request.length.has_body() { Turn::Dyno } else { Turn::Last },
             last: Instant::now(),
             error: None,
             malformed: if request.version == Version::HTTP_2 { Failure::StreamBroken } else { Failure::BadChunk },
@@ -68,17 +70,36 @@ impl Upload {
         self.last = Instant::now();
     }
 
+    /// To be sent once more, of which nothing was taken from the client but its head.
     pub(crate) fn again(&mut self) {
         self.stuck = false;
+        if self.is_done() {
+            self.turn = Turn::Last;
+        }
     }
 
+    /// Whether the client has said all.
+    pub(crate) fn is_read(&self) -> bool {
+        matches!(self.turn, Turn::Last | Turn::Nobody)
+    }
+
+    /// Whether the dyno's connection has taken all.
     pub(crate) fn is_done(&self) -> bool {
         self.turn == Turn::Nobody
+    }
+
+    /// Whether the dyno has still to take what the client was done with.
+    fn is_owed(&self) -> bool {
+        self.turn == Turn::Last && !self.stuck
     }
 
     fn poll<C: Client, D: Dyno>(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], client: &mut C, dyno: &mut D) {
         while !self.stuck && self.error.is_none() {
             match dyno.poll_flush(cx) {
+                Poll::Ready(Ok(())) if self.is_read() => {
+                    self.turn = Turn::Nobody;
+                    return;
+                }
                 Poll::Ready(Ok(())) => {}
                 // What it has to say is read all the same.
                 Poll::Ready(Err(_)) => {
@@ -92,16 +113,13 @@ impl Upload {
                     return;
                 }
             }
-            if self.is_done() {
-                return;
-            }
             if !self.proceeded {
                 self.proceeded = true;
                 client.proceed();
             }
             match client.poll_pull(cx, scratch, dyno) {
                 Poll::Ready(Ok(Pulled::More(_))) => self.set(Turn::Dyno),
-                Poll::Ready(Ok(Pulled::End(_))) => self.set(Turn::Nobody),
+                Poll::Ready(Ok(Pulled::End(_))) => self.set(Turn::Last),
                 Poll::Ready(Err(Broken::Gone)) => self.error = Some(Failure::ClientInterrupted),
                 Poll::Ready(Err(Broken::Malformed)) => self.error = Some(self.malformed),
                 Poll::Pending => {
@@ -156,12 +174,12 @@ pub(crate) async fn ask<C: Client, D: Dyno>(
         if let Poll::Ready(replied) = replied {
             return Poll::Ready(replied.map_err(|silence| unanswered(silence, upload)));
         }
-        if upload.is_done() && client.poll_gone(cx, &mut scratch).is_ready() {
+        if upload.is_read() && client.poll_gone(cx, &mut scratch).is_ready() {
             return Poll::Ready(Err(Failure::ClientInterrupted.into()));
         }
         let (limit, failure) = match upload.turn {
             Turn::Client => (limits.idle, Failure::ClientIdle),
-            Turn::Dyno | Turn::Nobody => (limits.first_byte, Failure::RequestTimeout),
+            Turn::Dyno | Turn::Last | Turn::Nobody => (limits.first_byte, Failure::RequestTimeout),
         };
         alarm.poll(cx, upload.last + limit).map(|()| Err(failure.into()))
     })
@@ -170,7 +188,7 @@ pub(crate) async fn ask<C: Client, D: Dyno>(
 
 fn unanswered(silence: Silence, upload: &Upload) -> Unanswered {
     match silence {
-        Silence::Closed if upload.is_done() => Unanswered { failure: Failure::ClosedWithoutResponse, closed: true },
+        Silence::Closed if upload.is_read() => Unanswered { failure: Failure::ClosedWithoutResponse, closed: true },
         Silence::Closed => Unanswered { failure: Failure::ServerInterrupted, closed: true },
         Silence::Interrupted => Failure::ServerInterrupted.into(),
         Silence::Failed(failure) => failure.into(),
@@ -187,7 +205,8 @@ pub(crate) struct Way<'w, D> {
 }
 
 /// Hands the response's body on, and what is left of the request's, until the response has
-/// ended. What of it the client has not taken by then is at most what is kept for it.
+/// ended, and the dyno has what the client was done with. What of the response the client has
+/// not taken by then is at most what is kept for it.
 pub(crate) async fn relay<C: Client, D: Dyno>(
     conn: &Conn,
     client: &mut C,
@@ -200,6 +219,8 @@ pub(crate) async fn relay<C: Client, D: Dyno>(
     let client_idle = idle.unwrap_or(conn.worker.shared.limits.idle);
     let mut last: Option<Instant> = None;
     let mut blocked: Option<Instant> = None;
+    let mut ended = false;
+    let mut owed: Option<Instant> = None;
     poll_fn(|cx| {
         let mut scratch = conn.worker.scratch.borrow_mut();
         if !upload.is_done() {
@@ -209,9 +230,8 @@ pub(crate) async fn relay<C: Client, D: Dyno>(
             }
         }
         loop {
-            let mut ended = false;
             let mut starved = false;
-            if blocked.is_none() || small {
+            if !ended && (blocked.is_none() || small) {
                 let (count, end) = match dyno.poll_pull(cx, &mut scratch, client) {
                     Poll::Ready(Ok(Pulled::More(count))) => (count, false),
                     Poll::Ready(Ok(Pulled::End(count))) => (count, true),
@@ -244,7 +264,12 @@ pub(crate) async fn relay<C: Client, D: Dyno>(
                 Poll::Pending => {}
             }
             if ended {
-                return Poll::Ready(Ok(()));
+                // A dyno that says its word early may still want all of the request.
+                if !upload.is_owed() {
+                    return Poll::Ready(Ok(()));
+                }
+                let since = owed.get_or_insert_with(Instant::now);
+                return alarm.poll(cx, *since + client_idle).map(Ok);
             }
             if starved || (blocked.is_some() && !small) {
                 break;
@@ -253,7 +278,7 @@ pub(crate) async fn relay<C: Client, D: Dyno>(
         if let Some(since) = blocked {
             return alarm.poll(cx, since + client_idle).map(|()| Err(Failure::ClientIdle));
         }
-        if upload.is_done() && client.poll_gone(cx, &mut scratch).is_ready() {
+        if upload.is_read() && client.poll_gone(cx, &mut scratch).is_ready() {
             return Poll::Ready(Err(Failure::ClientInterrupted));
         }
         let Some(idle) = idle else { return Poll::Pending };

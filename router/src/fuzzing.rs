@@ -1,23 +1,29 @@
 //! What holds for any bytes that come from outside, one function for each parser. `cargo test`
 //! calls them with changed pieces of `router/fuzz/corpus`, cargo-fuzz with what it finds.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 
-use hyper::Version;
+use hyper::http::{HeaderName, HeaderValue, Request as HttpRequest};
+use hyper::{Method, Uri, Version};
 use paas_domain::route::{AppRoute, HostIndex, RouteState, RouteTable, Rules, host_name};
 use uuid::Uuid;
 
 use crate::affinity;
 use crate::clock::Clock;
 use crate::framing::Length;
-use crate::headers::{self, Line};
+use crate::handover::link::{self, Link};
+use crate::headers::{self, Line, Request};
 use crate::http1::chunked::{Chunked, Decoded};
 use crate::http1::head;
+use crate::http2;
 use crate::networks::Networks;
 use crate::peer::Peer;
 use crate::proxy_protocol::{Parsed, parse};
 use crate::responses::{self, StatusLine};
-use crate::settings::Front;
+use crate::settings::{Front, Limits};
+use crate::table::Routes;
 use crate::table_file::{decode, encode};
 
 /// A name, as that of its folder in the corpus, and what holds for any bytes.
@@ -31,9 +37,11 @@ pub const TARGETS: &[Target] = &[
     ("networks", networks),
     ("forwarded", forwarded),
     ("request_head", request_head),
+    ("request_http2", request_http2),
     ("response_head", response_head),
     ("chunked", chunked),
     ("cookies", cookies),
+    ("handover", handover),
 ];
 
 /// A header of the PROXY protocol: found whole or not at all, however much of it has come and
@@ -84,13 +92,18 @@ pub fn host(bytes: &[u8]) {
     }
 }
 
-/// The table's file: refused, or the same when it is written anew.
+/// The table's file: refused, or the same when it is written anew, and it can be served, whatever is in it.
 pub fn table_file(bytes: &[u8]) {
     // As it is, and as what a checksum stands before.
     for text in [bytes.to_vec(), encode(bytes).unwrap_or_default()] {
         if let Ok(table) = decode(&text) {
             let json = serde_json::to_vec(&table).unwrap_or_default();
-            assert_eq!(encode(&json).ok().and_then(|text| decode(&text).ok()), Some(table));
+            assert_eq!(encode(&json).ok().and_then(|text| decode(&text).ok()).as_ref(), Some(&table));
+            let routes = Routes::new(Some(table.clone()), Limits::default());
+            routes.publish(table.clone());
+            for host in table.apps.iter().flat_map(|app| &app.hosts) {
+                drop(routes.load().find(host));
+            }
         }
     }
 }
@@ -138,20 +151,57 @@ pub fn request_head(bytes: &[u8]) {
     let line = Line { method: read.method, target, host, version };
     let peer = Peer::new(SocketAddr::from(([10, 0, 0, 2], 1)), 80, None, false, &Front::default());
     let request = headers::request(&line, fields, true, &peer);
-    if request.refused.is_some() {
-        return;
+    if request.refused.is_none() {
+        goes_on(&request, &line);
     }
+}
+
+/// The same of a request by HTTP/2, whose words are `METHOD HOST TARGET` and a line for each header here.
+pub fn request_http2(bytes: &[u8]) {
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let mut words = lines.next().unwrap_or_default().splitn(3, |byte| *byte == b' ');
+    let (method, host, target) = (words.next(), words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let uri = match host {
+        [] => Uri::try_from(target).ok(),
+        host => Uri::builder().scheme("https").authority(host).path_and_query(target).build().ok(),
+    };
+    let (Some(Ok(method)), Some(uri)) = (method.map(Method::from_bytes), uri) else { return };
+    let mut asked = HttpRequest::new(());
+    (*asked.method_mut(), *asked.uri_mut()) = (method, uri);
+    for line in lines {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let name = HeaderName::from_bytes(&line[..colon]);
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(line[colon + 1..].trim_ascii())) {
+            asked.headers_mut().append(name, value);
+        }
+    }
+    let (parts, ()) = asked.into_parts();
+    let Ok(line) = http2::serve::line(&parts) else { return };
+    let peer = Peer::new(SocketAddr::from(([10, 0, 0, 2], 1)), 443, None, true, &Front::default());
+    for streams in [false, true] {
+        let fields = http2::pairs(&parts.headers);
+        let request = headers::request(&line, fields.iter().copied(), streams, &peer);
+        assert!(!request.upgrades, "an Upgrade is of HTTP/1 alone");
+        if request.refused.is_none() {
+            assert_eq!(request.length.has_body(), streams && request.length != Length::Exact(0));
+            goes_on(&request, &line);
+        }
+    }
+}
+
+/// What the dyno gets of a request that isn't refused.
+fn goes_on(request: &Request, line: &Line<'_>) {
     let mut again = head::slots();
     let written = match head::request(&request.head, &mut again) {
         Ok(written) => written,
         Err(_) => panic!("no head: {}", request.head.escape_ascii()),
     };
-    assert_eq!((written.method, written.old), (read.method, false));
+    assert_eq!((written.method, written.old), (line.method, false));
     let all = |name: &str| {
         let same = written.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
         same.map(|header| header.value).collect::<Vec<_>>()
     };
-    assert_eq!(all("host"), [host.as_bytes()]);
+    assert_eq!(all("host"), [line.host.as_bytes()]);
     let (lengths, codings) = (all("content-length"), all("transfer-encoding"));
     match request.length {
         Length::None => assert!(lengths.is_empty() && codings.is_empty()),
@@ -166,6 +216,13 @@ pub fn request_head(bytes: &[u8]) {
     for name in ["keep-alive", "proxy-connection", "http2-settings", "expect"] {
         assert!(all(name).is_empty(), "{name} in {}", request.head.escape_ascii());
     }
+    // The same where the dyno speaks HTTP/2.
+    if let Some(asked) = http2::dyno::converted(request) {
+        assert_eq!(asked.uri().authority().map(|host| host.as_str()), Some(line.host));
+        for name in ["host", "connection", "upgrade", "transfer-encoding"] {
+            assert!(!asked.headers().contains_key(name), "{name} in {:?}", asked.headers());
+        }
+    }
 }
 
 /// The head of a dyno's response: what goes on says nothing of a body or a connection, which is added later.
@@ -173,9 +230,12 @@ pub fn response_head(bytes: &[u8]) {
     let mut slots = head::slots();
     let Ok(read) = head::response(bytes, &mut slots) else { return };
     let version = if read.old { Version::HTTP_10 } else { Version::HTTP_11 };
-    let line = StatusLine { status: read.status, reason: read.reason, version, streams: true };
     let fields = read.headers.iter().map(|header| (header.name.as_bytes(), header.value));
-    for is_head in [false, true] {
+    let (old, http2) = (version, Version::HTTP_2);
+    for (is_head, version, streams) in
+        [(false, old, true), (true, old, true), (false, http2, true), (false, http2, false), (true, http2, false)]
+    {
+        let line = StatusLine { status: read.status, reason: read.reason, version, streams };
         let Ok(reply) = responses::reply(&line, fields.clone(), is_head, &Clock::new()) else { continue };
         let whole = [&reply.head[..], b"\r\n"].concat();
         let mut again = head::slots();
@@ -220,5 +280,21 @@ pub fn chunked(bytes: &[u8]) {
 pub fn cookies(bytes: &[u8]) {
     for cookie in affinity::cookies(bytes) {
         assert!(bytes.windows(cookie.len().max(1)).any(|part| part == cookie.as_bytes()) || cookie.is_empty());
+    }
+}
+
+/// What two routers say to each other when one takes over: a word that is heard is the same when it is said again.
+pub fn handover(bytes: &[u8]) {
+    let Ok((mut one, other)) = UnixStream::pair() else { return };
+    // More might wait for a reader.
+    if one.write_all(&bytes[..bytes.len().min(32 << 10)]).is_err() {
+        return;
+    }
+    drop(one);
+    let mut link = Link::new(other);
+    while let Ok(Some(word)) = link.hear(None) {
+        let said = link::line(&word).unwrap_or_default();
+        let again = serde_json::from_slice(&said).ok().and_then(|word| link::line(&word).ok());
+        assert_eq!(again, Some(said));
     }
 }

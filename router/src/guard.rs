@@ -15,8 +15,6 @@ use rustix::process::{Resource, getrlimit};
 const SHARDS: usize = 32;
 /// The same trouble is told at most this often.
 const TELL: Duration = Duration::from_secs(60);
-/// While it is crowded, a connection that waits for its client's request is kept for this long.
-const CROWDED_IDLE: Duration = Duration::from_secs(5);
 
 /// Counts connections and says when there are too many.
 #[derive(Debug)]
@@ -173,11 +171,10 @@ impl Guard {
         }
     }
 
-    /// How long a connection without a request is kept that is otherwise kept for `idle`: less
-    /// when three quarters of all connections that there may be are there.
-    pub(crate) fn idle(&self, idle: Duration) -> Duration {
-        let crowded = self.open.load(Ordering::Relaxed) > self.most - self.most / 4;
-        if crowded { idle.min(CROWDED_IDLE) } else { idle }
+    /// By how many it is crowded: there are that many more than three quarters of all connections
+    /// that there may be.
+    pub(crate) fn crowded_by(&self) -> usize {
+        self.open.load(Ordering::Relaxed).saturating_sub(self.most - self.most / 4)
     }
 
     /// A dyno could not be connected to at once.
@@ -290,15 +287,14 @@ mod tests {
     }
 
     #[test]
-    fn patience_is_shorter_when_it_is_crowded() {
-        let guard = Arc::new(Guard::new(0, Some(4)));
-        let minute = Duration::from_secs(60);
-        let _three = [guard.open(), guard.open(), guard.open()];
-        assert_eq!(guard.idle(minute), minute);
-        let fourth = guard.open();
-        assert_eq!(guard.idle(minute), CROWDED_IDLE);
-        drop(fourth);
-        assert_eq!(guard.idle(minute), minute);
+    fn it_is_crowded_when_three_quarters_are_there() {
+        let guard = Arc::new(Guard::new(0, Some(8)));
+        let _six: Vec<Open> = (0..6).map(|_| guard.open()).collect();
+        assert_eq!(guard.crowded_by(), 0);
+        let more = [guard.open(), guard.open()];
+        assert_eq!(guard.crowded_by(), 2);
+        drop(more);
+        assert_eq!(guard.crowded_by(), 0);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use listenfd::ListenFd;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::handover::{Named, Predecessor};
+use crate::handover::{Named, Predecessor, kept};
 use crate::holder;
 
 const BACKLOG: i32 = 4096;
@@ -54,7 +54,7 @@ pub enum ListenError {
 }
 
 /// Sockets that were handed over: by systemd (`LISTEN_FDS`, with their names in
-/// `LISTEN_FDNAMES`), or by the router that this one takes over from.
+/// `LISTEN_FDNAMES`), by the router that this one takes over from, or by the daemon, which has kept them.
 #[derive(Debug, Default)]
 pub struct Inherited {
     /// Named `http`, or not named at all.
@@ -75,8 +75,14 @@ impl Inherited {
     pub fn take() -> Result<Inherited, ListenError> {
         let announced = Predecessor::meet();
         let announced = announced.map_err(|error| ListenError::Inherited("of the router before".to_owned(), error))?;
-        let Some((predecessor, sockets)) = announced else { return Inherited::of_systemd() };
-        let mut inherited = Inherited { predecessor: Some(predecessor), ..Inherited::default() };
+        let (predecessor, sockets) = match announced {
+            Some((predecessor, sockets)) => (Some(predecessor), sockets),
+            None => match kept().map_err(|error| ListenError::Inherited("that was kept".to_owned(), error))? {
+                Some(sockets) => (None, sockets),
+                None => return Inherited::of_systemd(),
+            },
+        };
+        let mut inherited = Inherited { predecessor, ..Inherited::default() };
         for (Named { tls, own }, listener) in sockets {
             let (listeners, all_own) = if tls {
                 (&mut inherited.https, &mut inherited.https_own)

@@ -20,9 +20,10 @@ use crate::control::{AdminSocket, Control};
 use crate::dispatch;
 use crate::doors::{Doors, Https, addresses};
 use crate::ending::Ending;
-use crate::guard::Guard;
-use crate::handover::{Estate, Handover, Predecessor};
+use crate::guard::{self, Guard};
+use crate::handover::{Before, Estate, Handover, Older, Predecessor};
 use crate::listen::{Inherited, ListenError, bind};
+use crate::places::Places;
 use crate::settings::Settings;
 use crate::ship::Shipper;
 use crate::stats::Totals;
@@ -153,7 +154,7 @@ fn begin(
         limits: settings.limits.clone(),
         workers: threads,
         ahead: Arc::default(),
-        to_dynos: Arc::default(),
+        places: Arc::new(Places::new(settings.limits.dyno_connections.unwrap_or_else(|| guard::open_files() / 4))),
         to_control: Arc::new(Guard::new(dispatch::MOST_TO_CONTROL, None)),
         started: Instant::now(),
         ending: Arc::clone(&ending),
@@ -211,15 +212,17 @@ fn begin(
     let router = Uuid::new_v4();
     let connected = Arc::new(AtomicBool::new(false));
     let log_waiting = Arc::new(AtomicUsize::new(0));
+    let older = Arc::new(Older::default());
     let admin = Arc::new(Admin {
         shared: Arc::clone(&shared),
         router,
         connected: Arc::clone(&connected),
         http: http_addrs.iter().map(ToString::to_string).collect(),
         https: Arc::clone(&https_open),
-        older: Arc::default(),
+        older: Arc::clone(&older),
         log_waiting: Arc::clone(&log_waiting),
         log_dropped: Arc::clone(&dropped),
+        estate: Arc::clone(&estate),
     });
     let limits = settings.limits.clone();
     let sync = Sync {
@@ -227,6 +230,7 @@ fn begin(
         routes: Arc::clone(&shared.routes),
         file: file.clone(),
         limits: limits.clone(),
+        older: Arc::clone(&older),
         connected,
     };
     let shipper = Shipper {
@@ -255,6 +259,7 @@ fn begin(
         Some(predecessor) => Some(predecessor.replace().map_err(|error| system("the hand-over", error))?),
         None => None,
     };
+    older.says(before.as_ref().and_then(Before::still));
     // After a hand-over there is no way back: nothing from here on keeps requests waiting.
     for done in [write_pid(&settings), socket.publish()] {
         match done {
@@ -280,6 +285,7 @@ fn begin(
         ending: Arc::clone(&ending),
         stop,
         patience: limits.handover,
+        admin: Arc::clone(&admin),
         link: Arc::new(Mutex::new(Some(link))),
     };
     let control = Control {

@@ -145,14 +145,22 @@ pub struct Limits {
     pub repeat: Duration,
     /// A client connection without a request.
     pub client_idle: Duration,
-    /// A request's head, from its first byte to its last.
+    /// The same when others need its place.
+    pub crowded_idle: Duration,
+    /// A request's head, from its first byte to its last; what a connection of HTTP/2 begins with.
     pub head: Duration,
+    /// Hearing out a client that still sends when it has its answer.
+    pub linger: Duration,
+    /// Silence of it meanwhile.
+    pub linger_idle: Duration,
     /// Header of the PROXY protocol and TLS handshake, together.
     pub handshake: Duration,
     /// Connections of one worker that are in their handshake; the oldest is given up for one more.
     pub handshakes: usize,
     /// Client connections at once. None: as many as the limit of open files allows.
     pub connections: Option<usize>,
+    /// Connections to dynos at once. None: a quarter of the files that may be open.
+    pub dyno_connections: Option<usize>,
     /// What requests in flight get at the end.
     pub drain: Duration,
     /// What requests and tunnels in flight get when another router has taken over.
@@ -225,10 +233,14 @@ impl Default for Limits {
             upstream_fresh: Duration::from_secs(1),
             repeat: Duration::from_secs(1),
             client_idle: Duration::from_secs(60),
+            crowded_idle: Duration::from_secs(5),
             head: Duration::from_secs(30),
+            linger: Duration::from_secs(30),
+            linger_idle: Duration::from_secs(5),
             handshake: Duration::from_secs(10),
             handshakes: 1024,
             connections: None,
+            dyno_connections: None,
             drain: Duration::from_secs(30),
             handover_drain: Duration::from_secs(3600),
             handover: Duration::from_secs(10),
@@ -266,7 +278,9 @@ mod tests {
         assert_eq!((limits.upstream_keepalive, limits.upstream_fresh), (seconds(90), seconds(1)));
         assert_eq!((limits.client_idle, limits.drain, limits.last_lines), (seconds(60), seconds(30), seconds(5)));
         // Stricter than Heroku, which tells no limit of its own for these.
-        assert_eq!((limits.head, limits.handshake), (seconds(30), seconds(10)));
+        assert_eq!((limits.head, limits.handshake, limits.crowded_idle), (seconds(30), seconds(10), seconds(5)));
+        // As nginx: lingering_time, lingering_timeout.
+        assert_eq!((limits.linger, limits.linger_idle), (seconds(30), seconds(5)));
         assert_eq!((limits.log_queue, limits.log_queue_bytes, limits.log_bytes), (16_384, 8 << 20, 8 << 20));
     }
 }

@@ -15,6 +15,7 @@ use hyper::{Method, StatusCode};
 use paas_domain::route::RouteTable;
 
 use crate::daemon_client::ask;
+use crate::handover::Older;
 use crate::settings::Limits;
 use crate::table::{Routes, Snapshot};
 use crate::table_file::TableFile;
@@ -39,6 +40,8 @@ fn judge(own: &Snapshot, new: &RouteTable) -> Verdict {
 
 /// How long the next question waits for the disk. One that takes longer holds up no deploy.
 const KEPT: Duration = Duration::from_secs(1);
+/// What an older router has to take a table that this one has.
+const OLDER: Duration = Duration::from_secs(1);
 
 /// The follower.
 pub(crate) struct Sync {
@@ -46,6 +49,8 @@ pub(crate) struct Sync {
     pub(crate) routes: Arc<Routes>,
     pub(crate) file: TableFile,
     pub(crate) limits: Limits,
+    /// A router that has handed over to this one.
+    pub(crate) older: Arc<Older>,
     /// Whether the daemon answers, for `/status`.
     pub(crate) connected: Arc<AtomicBool>,
 }
@@ -113,15 +118,22 @@ impl Sync {
         Ok(())
     }
 
-    /// Puts it to use at once, and has it kept.
+    /// Puts it to use at once, has it kept, and waits until it is used by all that serve: the next question tells
+    /// the daemon that dynos which have left get no more requests, and that a router that starts anew knows of it.
     async fn take(&self, table: RouteTable, text: Bytes) {
         tracing::debug!(table.generation = table.generation, table.apps = table.apps.len(), "A new table");
+        let identity = (table.instance, table.generation);
         self.routes.publish(table);
         self.file.want(text);
-        // The next question tells the daemon that it may end dynos which have left: a router that starts
-        // anew should know of that.
         if tokio::time::timeout(KEPT, self.file.kept()).await.is_err() {
             tracing::debug!("The table is in use and not kept yet");
+        }
+        // It finds the table on the disk.
+        if tokio::time::timeout(OLDER, self.older.goes_by(identity)).await.is_err() {
+            tracing::warn!(
+                table.generation = identity.1,
+                "The router that was here before has not taken the newest table within {OLDER:?}",
+            );
         }
     }
 }

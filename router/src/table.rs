@@ -212,6 +212,11 @@ impl Snapshot {
             .is_some_and(|app| app.backends.iter().any(|other| other.backend == upstream.backend))
     }
 
+    /// Which table it is: its database, and its generation.
+    pub(crate) fn identity(&self) -> (Uuid, u64) {
+        (self.instance, self.generation)
+    }
+
     pub(crate) fn apps(&self) -> &[Arc<App>] {
         &self.apps
     }

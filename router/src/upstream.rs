@@ -13,11 +13,11 @@ use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use crate::failure::Failure;
-use crate::flow::{Ahead, Dyno};
-use crate::guard;
+use crate::flow::Dyno;
 use crate::headers::Request;
 use crate::http1::Http1;
 use crate::http2::upstream::Multiplexed;
+use crate::places::{Place, Places};
 use crate::worker::Worker;
 
 /// A dyno at an address; the daemon is the nil id.
@@ -57,6 +57,7 @@ impl Reach for Http1<TcpStream> {
         if self.is_clean() {
             self.put_away();
             worker.pool.put(key, self);
+            worker.pool.give_way(&worker.shared.places);
         }
     }
 }
@@ -135,6 +136,27 @@ impl Pool {
         self.retain(|_, idle| idle.since > middle);
     }
 
+    /// Closes as many connections as others wait for places, the oldest first.
+    pub(crate) fn give_way(&self, places: &Places) {
+        while places.are_wanted() && self.oldest_gives_way(places) {}
+        self.multiplexed.give_way(places);
+    }
+
+    fn oldest_gives_way(&self, places: &Places) -> bool {
+        let mut idle = self.idle.borrow_mut();
+        // The daemon's have no places.
+        let of_dynos = idle.iter_mut().filter(|(key, idle)| !key.0.is_nil() && !idle.is_empty());
+        let Some((_, idle)) = of_dynos.min_by_key(|(_, idle)| idle.first().map(|idle| idle.since)) else {
+            return false;
+        };
+        let gone = idle.first_mut().is_some_and(|idle| idle.connection.gives_way(places));
+        if gone {
+            idle.remove(0);
+            self.count.set(self.count.get() - 1);
+        }
+        gone
+    }
+
     fn retain(&self, keep: impl Fn(&Key, &mut Idle) -> bool) {
         let mut count = 0;
         self.idle.borrow_mut().retain(|key, idle| {
@@ -158,33 +180,24 @@ fn is_open(stream: &TcpStream) -> bool {
     peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// A place among the connections to dynos, of which there may be so many at once: as long as
-/// there is none, unused ones go, and others are waited for.
-pub(crate) async fn place(worker: &Worker, limit: Duration) -> Result<Ahead, Failure> {
-    let begun = Instant::now();
-    let most = (guard::open_files() / 4).max(1);
-    let mut told = false;
-    loop {
-        if let Some(place) = Ahead::new(&worker.shared.to_dynos, 1, most) {
-            return Ok(place);
-        }
-        worker.pool.close_older_half();
-        if begun.elapsed() >= limit {
-            return Err(Failure::Platform);
-        }
-        if std::mem::replace(&mut told, true) {
-            tokio::time::sleep(WAIT).await;
-        } else {
-            worker.shared.guard.no_place(most);
-        }
+/// A place among the connections to dynos. Where there is none, unused ones go, of this worker
+/// first, and what doesn't help is waited for.
+pub(crate) async fn place(worker: &Worker, limit: Duration) -> Result<Place, Failure> {
+    let places = &worker.shared.places;
+    let turn = match places.take() {
+        Ok(place) => return Ok(place),
+        Err(turn) => turn,
+    };
+    worker.pool.give_way(places);
+    if places.are_wanted() {
+        places.call();
+        worker.shared.guard.no_place(places.most);
     }
+    tokio::time::timeout(limit, turn.place()).await.ok().flatten().ok_or(Failure::Platform)
 }
 
 /// What a connection gets that had to wait for its place.
 const LEAST: Duration = Duration::from_secs(1);
-
-/// How often it is looked whether a connection to a dyno has ended, while there are too many.
-const WAIT: Duration = Duration::from_millis(10);
 
 /// Opens a connection within `limit`.
 pub(crate) async fn connect(worker: &Worker, addr: SocketAddr, limit: Duration) -> Result<TcpStream, Failure> {

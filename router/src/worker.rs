@@ -1,7 +1,7 @@
 //! One core's share: a thread with a runtime, listeners and upstream connections of its
 //! own. Workers share the table and counters, and no lock on a request's way.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::ending::Ending;
 use crate::guard::{self, Guard};
 use crate::https_policy::HttpsPort;
+use crate::places::Places;
 use crate::settings::{Front, Limits};
 use crate::stats::{Totals, this_is_worker};
 use crate::stopping::Stopping;
@@ -38,8 +39,8 @@ pub(crate) struct Shared {
     pub(crate) ending: Arc<Ending>,
     /// Bytes of responses that may be kept, or are, for clients that read slowly.
     pub(crate) ahead: Arc<AtomicUsize>,
-    /// Connections to dynos.
-    pub(crate) to_dynos: Arc<AtomicUsize>,
+    /// Of connections to dynos.
+    pub(crate) places: Arc<Places>,
     /// Requests to the daemon, by client.
     pub(crate) to_control: Arc<Guard>,
     /// Client connections and tunnels that are open.
@@ -73,9 +74,14 @@ pub(crate) struct Worker {
     pub(crate) scratch: RefCell<Box<[u8]>>,
     pub(crate) stopping: Stopping,
     pub(crate) handshakes: Handshakes,
+    /// When it is to be looked next who has to make room.
+    next_look: Cell<tokio::time::Instant>,
     pub(crate) stop: watch::Receiver<bool>,
     alive: mpsc::Sender<()>,
 }
+
+/// How often it is looked who has to make room, which is a look at all connections.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Keeps the worker from ending, and counts as a connection.
 pub(crate) struct Alive(Arc<Shared>, #[allow(dead_code, reason = "its drop is what counts")] mpsc::Sender<()>);
@@ -87,6 +93,26 @@ impl Drop for Alive {
 }
 
 impl Worker {
+    /// For as long as client connections are scarce, those go that have been unused for longest.
+    /// To be called again for each that comes; never ready.
+    pub(crate) async fn keep_room(&self) {
+        loop {
+            let over = self.shared.guard.crowded_by();
+            if over == 0 {
+                return std::future::pending().await;
+            }
+            let now = tokio::time::Instant::now();
+            if now < self.next_look.get() {
+                tokio::time::sleep_until(self.next_look.get()).await;
+                continue;
+            }
+            self.next_look.set(now + LOOK);
+            if let Some(since) = now.checked_sub(self.shared.limits.crowded_idle) {
+                self.stopping.make_room(over.div_ceil(self.shared.workers), since);
+            }
+        }
+    }
+
     /// For as long as something goes on that the end must wait for.
     pub(crate) fn alive(&self) -> Alive {
         self.shared.connections.fetch_add(1, Ordering::Relaxed);
@@ -130,10 +156,12 @@ async fn work(
         scratch: RefCell::new(vec![0; SCRATCH].into()),
         stopping: Stopping::default(),
         handshakes: Handshakes::default(),
+        next_look: Cell::new(tokio::time::Instant::now()),
         stop: stop.clone(),
         alive,
     });
     tokio::task::spawn_local(sweep(Rc::clone(&worker.pool), Arc::clone(&worker.shared)));
+    tokio::task::spawn_local(give_way(Rc::clone(&worker.pool), Arc::clone(&worker.shared.places)));
     {
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
         let mut open = true;
@@ -160,6 +188,14 @@ async fn work(
             log.cut_off();
             tracing::warn!("Some requests did not end within {time:?}; they are cut off");
         }
+    }
+}
+
+/// Closes unused connections for requests of other workers that wait for a place.
+async fn give_way(pool: Rc<Pool>, places: Arc<Places>) {
+    let mut calls = places.calls();
+    while calls.changed().await.is_ok() {
+        pool.give_way(&places);
     }
 }
 

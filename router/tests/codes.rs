@@ -108,7 +108,7 @@ async fn h12_no_first_byte() {
     let answer = send(house.addr, &get("/a", "")).await;
     assert_eq!(status_of(&answer), 503);
     let line = house.daemon.raw_line("").await;
-    assert!((500..3000).contains(&time(&line, "service")), "{line}");
+    assert!(u128::from(time(&line, "service")) >= limits().first_byte.as_millis(), "{line}");
     assert_eq!(
         util::without_times(&line),
         dyno_line("at=error code=H12 desc=\"Request timeout\" WHERE status=503 bytes=0")
@@ -181,7 +181,7 @@ async fn h19_no_connection_in_time() {
     let house = House::new(serving(1, &[deaf.addr])).await;
     assert_eq!(status_of(&send(house.addr, &get("/a", "")).await), 503);
     let line = house.daemon.raw_line("").await;
-    assert!((300..2000).contains(&time(&line, "connect")), "{line}");
+    assert!(u128::from(time(&line, "connect")) >= limits().connect.as_millis(), "{line}");
     assert_eq!(
         util::without_times(&line),
         format!(

@@ -380,6 +380,28 @@ async fn lines_that_do_not_fit_are_counted_and_told_of() {
     assert_eq!(lost as u64, status.log_dropped);
 }
 
+/// Requests end faster than their lines are written: they don't wait for that.
+#[tokio::test]
+async fn lines_that_nobody_has_written_yet_are_bounded_too() {
+    let dyno = Dyno::text("x").await;
+    let limits = paas_router::Limits { log_queue: 1, ..patient() };
+    let house = House::with(serving(1, &[dyno.addr]), limits).await;
+    let mut client = connect(house.addr).await;
+    // All at once: the writer gathers what comes within some milliseconds.
+    let requests = "GET /a HTTP/1.1\r\nHost: demo.localhost\r\n\r\n".repeat(499) + &get("/a", "");
+    client.write_all(requests.as_bytes()).await.unwrap();
+    assert_eq!(rest(&mut client).await.matches("HTTP/1.1 200 ").count(), 500);
+    let told = |line: &str| -> Option<usize> {
+        line.strip_prefix("Error L12 (Local buffer overflow) -> ")?.strip_suffix(" router lines dropped")?.parse().ok()
+    };
+    let sum = || house.daemon.lines().iter().map(|line| told(&line.line).unwrap_or(1)).sum::<usize>();
+    let status = house.until(|status| sum() + usize::try_from(status.log_dropped).unwrap() >= 500).await;
+    assert!(status.log_dropped > 0, "{status:?}");
+    // One more gets room and brings word of those that had none.
+    send(house.addr, &get("/b", "")).await;
+    house.until(|_| sum() == 501).await;
+}
+
 #[tokio::test]
 async fn an_older_table_is_refused_and_another_installations_is_taken() {
     let mut house = House::new(table(7, vec![])).await;

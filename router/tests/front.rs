@@ -5,15 +5,17 @@
 mod util;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use paas_router::{Front, Limits, Listen, Settings};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use util::backend::Dyno;
 use util::client::{connect, get, mirrored, read_to, rest, send, status_of};
 use util::tls::{self, Trusted};
-use util::{House, patient, serving};
+use util::{House, patient, serving, table, with_control};
 
 /// A router of an app that mirrors requests.
 async fn house(front: Front, limits: Limits) -> (House, Dyno) {
@@ -207,6 +209,39 @@ async fn a_websocket_counts_for_its_client_too() {
     drop(socket);
     house.until(|status| status.connections == 0).await;
     client(house.addr, 1).await.expect("it has gone");
+}
+
+/// The daemon is one program: a client may have so many requests going on with it, and no more.
+#[tokio::test]
+async fn a_client_has_only_so_many_requests_to_the_daemon_at_once() {
+    let gate = Arc::new(Semaphore::new(0));
+    let daemon = Dyno::gated("told", &gate).await;
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings { front: introduced(), ..util::settings(dir.path(), patient()) };
+    let house = House::from(dir, with_control(table(1, vec![]), daemon.addr), settings).await;
+    let ask = async |last: u8| {
+        let mut stream = connect(house.addr).await;
+        let request = b"GET /apps HTTP/1.1\r\nHost: api.localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(&[&v2(0x21, [192, 0, 2, last], 80)[..], request].concat()).await.unwrap();
+        stream
+    };
+    let mut all = Vec::new();
+    for _ in 0..200 {
+        all.push(ask(1).await);
+    }
+    daemon.has_open(200).await;
+    let refused = rest(&mut ask(1).await).await;
+    assert_eq!(status_of(&refused), 429, "{refused}");
+    // Another client's are its own.
+    all.push(ask(2).await);
+    daemon.has_open(201).await;
+    gate.add_permits(201);
+    for stream in &mut all {
+        assert!(rest(stream).await.ends_with("told"));
+    }
+    // There is room again.
+    gate.add_permits(1);
+    assert!(rest(&mut ask(1).await).await.ends_with("told"));
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use util::backend::{Dyno, head};
 use util::client::{connect, get, read_to, rest, send};
 use util::daemon::StubDaemon;
+use util::h2::{self, Client, DATA, END_HEADERS, END_STREAM, End, GOAWAY, HEADERS, frame};
 use util::process::{PROGRAM, Router, command, signal, started};
 use util::{app, serving, table, until};
 
@@ -194,6 +195,9 @@ async fn what_the_old_one_still_does_is_told_by_the_new_one() {
     let slow = tokio::spawn(async move { send(addr, &get("/slow", "")).await });
     until(dir.path(), |status| status.backends[0].in_flight == 1).await;
     first.signal("USR2");
+    // From its first answer on.
+    let status = until(dir.path(), |status| status.pid != first.id()).await;
+    assert_eq!(status.backends[0].in_flight, 1, "{status:?}");
     other_than(dir.path(), first.id()).await;
     until(dir.path(), |status| status.backends[0].in_flight == 1).await;
     // Also when the dyno is to go: it is not to be stopped before.
@@ -205,6 +209,74 @@ async fn what_the_old_one_still_does_is_told_by_the_new_one() {
     assert!(slow.await.unwrap().ends_with("finished"));
     assert!(first.end().await.success());
     until(dir.path(), |status| status.backends.is_empty()).await;
+}
+
+/// What the daemon is told of a table holds for both: it stops dynos that have left by that.
+#[tokio::test]
+async fn a_table_is_acknowledged_when_the_old_one_goes_by_it_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = StubDaemon::start(dir.path());
+    let left = sociable_dyno().await;
+    daemon.set(serving(1, &[left.addr]));
+    let mut first = Router::start(dir.path(), "127.0.0.1:0");
+    let addr = started(dir.path()).await;
+    let ask = get("/a", "").replace("Connection: close\r\n", "");
+    let mut kept = Vec::new();
+    for _ in 0..4 {
+        let mut client = connect(addr).await;
+        client.write_all(ask.as_bytes()).await.unwrap();
+        read_to(&mut client, "hello").await;
+        kept.push(client);
+    }
+    first.signal("USR2");
+    other_than(dir.path(), first.id()).await;
+    let mut generation = 1;
+    for mut client in kept {
+        let dyno = Dyno::text("another").await;
+        generation += 1;
+        daemon.set(serving(generation, &[dyno.addr]));
+        let acknowledged = format!("after={generation}&");
+        let told = async {
+            while !daemon.asked().iter().any(|asked| asked.contains(&acknowledged)) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), told).await.unwrap();
+        client.write_all(ask.as_bytes()).await.unwrap();
+        read_to(&mut client, "another").await;
+        assert_eq!(dyno.connections(), 1);
+    }
+    assert!(first.runs());
+}
+
+/// HTTP/2 without TLS is told by GOAWAY, as with it: what is under way ends, and what the client
+/// asks for before it hears of that is answered, too.
+#[tokio::test]
+async fn a_plain_connection_of_http2_is_told_to_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = StubDaemon::start(dir.path());
+    let gate = Arc::new(Semaphore::new(0));
+    let dyno = Dyno::gated("finished", &gate).await;
+    daemon.set(serving(1, &[dyno.addr]));
+    let mut first = Router::start(dir.path(), "127.0.0.1:0");
+    let addr = started(dir.path()).await;
+    let mut client = Client::plain(addr).await;
+    client.write(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &h2::get("/slow"))).await;
+    until(dir.path(), |status| status.backends[0].in_flight == 1).await;
+    first.signal("USR2");
+    other_than(dir.path(), first.id()).await;
+    client.write(&frame(HEADERS, END_HEADERS | END_STREAM, 3, &h2::get("/late"))).await;
+    while client.read().await.expect("it is closed in the middle").kind != GOAWAY {}
+    gate.add_permits(2);
+    let mut left = 2;
+    while left > 0 {
+        let came = client.read().await.expect("it is closed before its answers");
+        left -= u32::from(came.kind == DATA && came.flags & END_STREAM != 0);
+    }
+    drop(client);
+    assert!(first.end().await.success());
+    gate.add_permits(1);
+    assert!(matches!(Client::plain(addr).await.ask(1, "/new").await, End::Answered(200, _)));
 }
 
 #[tokio::test]

@@ -194,6 +194,55 @@ async fn of_dynos_that_hang_one_gets_a_last_try() {
     assert!(second.contains(longest), "{first}\n{second}");
 }
 
+/// Neither in turn, nor by what a dyno has to do. Each bound is ten standard deviations from what
+/// is expected: chance passes them once in 10^22 runs.
+#[tokio::test]
+async fn by_chance_each_dyno_gets_its_share_whatever_it_has_to_do() {
+    let gate = Arc::new(Semaphore::new(0));
+    let wait = Arc::clone(&gate);
+    let dyno = |text: &'static str| {
+        let wait = Arc::clone(&wait);
+        Dyno::http(move |request| {
+            let wait = Arc::clone(&wait);
+            async move {
+                if request.uri().path() == "/held" {
+                    wait.acquire().await.unwrap().forget();
+                }
+                hyper::Response::new(http_body_util::Full::from(text))
+            }
+        })
+    };
+    let dynos = [dyno("one").await, dyno("two").await, dyno("six").await];
+    let addrs: Vec<SocketAddr> = dynos.iter().map(|dyno| dyno.addr).collect();
+    let house = House::with(serving(1, &addrs[..1]), patient()).await;
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        held.push(ask(&house, &get("/held", "")).await);
+    }
+    house.until(|status| busy(status) == 20).await;
+    house.set(serving(2, &addrs)).await;
+    let mut client = connect(house.addr).await;
+    let mut counts = std::collections::BTreeMap::<String, usize>::new();
+    let (mut last, mut in_a_row) = (String::new(), 0);
+    for _ in 0..900 {
+        client.write_all(b"GET / HTTP/1.1\r\nHost: demo.localhost\r\n\r\n").await.unwrap();
+        read_to(&mut client, "\r\n\r\n").await;
+        let mut name = [0; 3];
+        tokio::io::AsyncReadExt::read_exact(&mut client, &mut name).await.unwrap();
+        let name = String::from_utf8_lossy(&name).into_owned();
+        in_a_row += usize::from(name == last);
+        *counts.entry(name.clone()).or_default() += 1;
+        last = name;
+    }
+    // 900 times a chance of a third: 300, with a standard deviation of 14.1.
+    assert!(counts.len() == 3 && counts.values().all(|count| (160..440).contains(count)), "{counts:?}");
+    assert!((160..440).contains(&in_a_row), "the same dyno came twice in a row {in_a_row} times");
+    gate.add_permits(20);
+    for client in &mut held {
+        assert_eq!(status_of(&rest(client).await), 200);
+    }
+}
+
 #[tokio::test]
 async fn least_connections_goes_where_the_fewest_requests_are() {
     let gate = Arc::new(Semaphore::new(0));

@@ -5,15 +5,18 @@ mod util;
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::Response;
 use paas_domain::route::{AppRoute, Certificate, Challenge, ChallengeCertificate};
 use paas_router::{Inherited, start};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use util::backend::Dyno;
 use util::client::{connect, get, read_to, rest, send, status_of};
@@ -133,6 +136,15 @@ async fn nonsense_settings_are_explained() {
     assert!(nowhere.said().contains("nowhere to listen"));
 }
 
+/// A router that gets its socket as from systemd.
+fn with_socket(socket: &TcpListener, dir: &Path) -> Router {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_FDNAMES=http LISTEN_PID=$$ exec \"$0\"", PROGRAM]);
+    let mut command = command(shell, dir, "127.0.0.1:1");
+    command.stdin(Stdio::from(OwnedFd::from(socket.try_clone().unwrap())));
+    Router::spawn(command, dir)
+}
+
 /// As systemd does it: the socket belongs to somebody else and outlives the router, so
 /// that visitors who come between two routers wait a moment and are served.
 #[tokio::test]
@@ -143,21 +155,120 @@ async fn an_inherited_socket_outlives_the_router() {
     daemon.set(serving(1, &[dyno.addr]));
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = socket.local_addr().unwrap();
-    let start = || {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_FDNAMES=http LISTEN_PID=$$ exec \"$0\"", PROGRAM]);
-        let mut command = command(shell, dir.path(), "127.0.0.1:1");
-        command.stdin(Stdio::from(OwnedFd::from(socket.try_clone().unwrap())));
-        Router::spawn(command, dir.path())
-    };
-    let mut first = start();
+    let mut first = with_socket(&socket, dir.path());
     assert_eq!(started(dir.path()).await, addr);
     assert!(send(addr, &get("/a", "")).await.ends_with("hello"));
     first.signal("TERM");
     assert!(first.end().await.success());
     let between = tokio::spawn(async move { send(addr, &get("/b", "")).await });
-    let _second = start();
+    let _second = with_socket(&socket, dir.path());
     assert!(between.await.unwrap().ends_with("hello"));
+}
+
+/// Whether a request is answered; false where its connection breaks.
+async fn is_answered(stream: &mut TcpStream, request: &str) -> bool {
+    if stream.write_all(request.as_bytes()).await.is_err() {
+        return false;
+    }
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"hello") {
+        match tokio::time::timeout(Duration::from_secs(20), stream.read_buf(&mut answer)).await {
+            Ok(Ok(0) | Err(_)) => return false,
+            Ok(Ok(_)) => {}
+            Err(_) => panic!("it hangs after {:?}", String::from_utf8_lossy(&answer)),
+        }
+        let (begin, fine) = (String::from_utf8_lossy(&answer), "HTTP/1.1 200 ");
+        assert!(begin.starts_with(fine) || fine.starts_with(&*begin), "{begin}");
+    }
+    true
+}
+
+/// Whether every thread of a process has been stopped (proc(5)).
+fn has_stopped(pid: u32) -> bool {
+    let mut tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    tasks.all(|task| {
+        let status = std::fs::read_to_string(task.path().join("stat")).unwrap();
+        status.rsplit_once(") ").unwrap().1.starts_with('T')
+    })
+}
+
+/// Visitors without a pause while the router is killed, again and again. Its socket belongs to
+/// somebody else, so that the next router takes the connections that the killed one had not taken.
+#[tokio::test]
+async fn killed_under_load_it_loses_only_what_was_inside() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = StubDaemon::start(dir.path());
+    let dyno = Dyno::text("hello").await;
+    daemon.set(serving(1, &[dyno.addr]));
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = socket.local_addr().unwrap();
+    // Dropped, one takes with it whatever runs on its directory.
+    let mut routers = vec![with_socket(&socket, dir.path())];
+    started(dir.path()).await;
+    // Counted when a router has been stopped, just before it is killed: a connection that is made
+    // later is not inside.
+    let (kills, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let answered = Arc::new(AtomicUsize::new(0));
+    let mut visitors = Vec::new();
+    for number in 0..10 {
+        let (kills, stop, answered) = (Arc::clone(&kills), Arc::clone(&stop), Arc::clone(&answered));
+        visitors.push(tokio::spawn(async move {
+            let closes = number < 5;
+            let close = if closes { "Connection: close\r\n" } else { "" };
+            let request = format!("GET /{number} HTTP/1.1\r\nHost: demo.localhost\r\n{close}\r\n");
+            while !stop.load(Ordering::SeqCst) {
+                let made = kills.load(Ordering::SeqCst);
+                // Never refused.
+                let mut stream = connect(addr).await;
+                let mut open = true;
+                while open && !stop.load(Ordering::SeqCst) {
+                    open = is_answered(&mut stream, &request).await;
+                    assert!(open || kills.load(Ordering::SeqCst) > made, "it was not inside a killed router");
+                    answered.fetch_add(usize::from(open), Ordering::SeqCst);
+                    open &= !closes;
+                }
+            }
+        }));
+    }
+    let goes_on = async |visitors: &[tokio::task::JoinHandle<()>]| {
+        let wanted = answered.load(Ordering::SeqCst) + 200;
+        let waited = tokio::time::timeout(Duration::from_secs(20), async {
+            while answered.load(Ordering::SeqCst) < wanted {
+                assert!(!visitors.iter().any(tokio::task::JoinHandle::is_finished), "a visitor was let down");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        assert!(waited.await.is_ok(), "nothing is answered any more");
+    };
+    for _ in 0..5 {
+        goes_on(&visitors).await;
+        let router = routers.last_mut().unwrap();
+        router.signal("STOP");
+        while !has_stopped(router.id()) {
+            tokio::task::yield_now().await;
+        }
+        kills.fetch_add(1, Ordering::SeqCst);
+        // These come to a closed counter.
+        let mut waiting = Vec::new();
+        for _ in 0..10 {
+            let mut stream = connect(addr).await;
+            let request = get("/waits", "");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            waiting.push(stream);
+        }
+        router.signal("KILL");
+        router.end().await;
+        routers.push(with_socket(&socket, dir.path()));
+        for mut stream in waiting {
+            let answer = rest(&mut stream).await;
+            assert!(status_of(&answer) == 200 && answer.ends_with("hello"), "{answer}");
+        }
+    }
+    goes_on(&visitors).await;
+    stop.store(true, Ordering::SeqCst);
+    for visitor in visitors {
+        visitor.await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -13,10 +13,6 @@ use util::backend::Dyno;
 use util::client::{connect, read_to, send, status_of};
 use util::{House, patient, serving, tls};
 
-/// Whether the HTTP core counts a request's head from its first byte, apart from the time that
-/// a connection may be without a request.
-const HEAD_COUNTS_BY_ITSELF: bool = true;
-
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(60);
 
@@ -47,8 +43,7 @@ async fn house(limits: Limits) -> (House, Dyno) {
 
 #[tokio::test]
 async fn a_head_that_never_ends_is_given_up_though_bytes_keep_coming() {
-    let client_idle = if HEAD_COUNTS_BY_ITSELF { LONG } else { SHORT };
-    let (house, dyno) = house(Limits { client_idle, head: SHORT, ..patient() }).await;
+    let (house, dyno) = house(Limits { client_idle: LONG, head: SHORT, ..patient() }).await;
     for begin in ["G", "GET / HTTP/1.1\r\nHost: demo.localhost\r\nX: "] {
         dribble(&mut connect(house.addr).await, begin, "a").await;
     }

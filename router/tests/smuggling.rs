@@ -1,20 +1,18 @@
 //! Requests made to be read in two ways. Whatever the router makes of one, three things hold:
-//! what reaches the dyno is HTTP/1.1 that can be read in one way only, it is as many requests
-//! as the client got answers for, and the next client gets its own answer.
+//! what reaches the dyno is HTTP/1.1 (or HTTP/2) that can be read in one way only, it is as many
+//! requests as the client got answers for, and the next client gets its own answer.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on should stop")]
 
 mod util;
 
 use std::time::Duration;
 
+use paas_domain::route::{AppRoute, RouteState, Rules};
 use paas_router::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use util::client::{connect, send, status_of};
 use util::wire::{Message, Recorder, responses};
-use util::{House, limits, serving};
-
-/// Rows that the router's HTTP core can't pass yet.
-const NOT_YET: &[&str] = &[];
+use util::{House, app, limits, table};
 
 #[derive(Clone, Copy)]
 enum Want {
@@ -274,6 +272,8 @@ fn chunks() -> Vec<Row> {
 /// Names and values, line ends, and bytes that belong nowhere.
 fn heads() -> Vec<Row> {
     let many = "X: a\r\n".repeat(1001);
+    // With `Host`, a thousand.
+    let most = "X: a\r\n".repeat(999);
     vec![
         lines("a name of every letter that there is", "!#$%&'*+-.^_`|~: a\r\n", Passed)
             .with(&[("!#$%&'*+-.^_`|~", "a")]),
@@ -306,10 +306,15 @@ fn heads() -> Vec<Row> {
         row("a space in front", " GET /a HTTP/1.1\r\nHost: demo.localhost\r\n\r\n", BAD),
         row("a byte-order mark in front", "\u{feff}GET /a HTTP/1.1\r\nHost: demo.localhost\r\n\r\n", BAD),
         row("a head that ends with CR alone", "GET /a HTTP/1.1\r\nHost: demo.localhost\r\n\r", BAD),
+        lines("as many headers as there may be", &most, Passed),
+        lines("one more header", &format!("{most}X: a\r\n"), TOO_LONG),
         lines("too many headers", &many, TOO_LONG),
+        lines("a header as long as it may be", &format!("X: {}\r\n", "a".repeat(8192 - 3)), Passed),
+        lines("a header of one byte more", &format!("X: {}\r\n", "a".repeat(8193 - 3)), TOO_LONG),
         lines("a long header", &format!("X: {}\r\n", "a".repeat(8200)), TOO_LONG),
         lines("a header of 2 MB", &format!("X: {}\r\n", "a".repeat(2 << 20)), TOO_LONG),
-        lines("a long name", &format!("{}: a\r\n", "X".repeat(1001)), TOO_LONG),
+        lines("a name as long as it may be", &format!("{}: a\r\n", "X".repeat(1000)), Passed),
+        lines("a name of one letter more", &format!("{}: a\r\n", "X".repeat(1001)), TOO_LONG),
     ]
 }
 
@@ -360,7 +365,10 @@ fn targets() -> Vec<Row> {
         first("a method that is none", "G@T /b HTTP/1.1", BAD),
         first("a method with a null byte", "GE\0T /b HTTP/1.1", BAD),
         first("no method", " /b HTTP/1.1", BAD),
+        first("a method of 127 letters", &format!("{} /b HTTP/1.1", "M".repeat(127)), Passed).target("/b"),
         first("a method of 128 letters", &format!("{} /b HTTP/1.1", "M".repeat(128)), BAD),
+        first("a line of 8192 bytes", &format!("GET /{} HTTP/1.1", "b".repeat(8192 - 14)), Passed),
+        first("a target of 8193 bytes", &format!("GET /{} HTTP/1.1", "b".repeat(8192)), TOO_LONG),
         first("a long target", &format!("GET /{} HTTP/1.1", "b".repeat(8200)), TOO_LONG),
         first("a target of 2 MB", &format!("GET /{} HTTP/1.1", "b".repeat(2 << 20)), TOO_LONG),
         row("no host", "GET /b HTTP/1.1\r\n\r\n", BAD),
@@ -515,23 +523,30 @@ async fn play(house: &House, dyno: &Recorder, row: &Row) -> Result<(), String> {
     }
 }
 
-async fn all_hold(rows: Vec<Row>) {
-    let dyno = Recorder::new().await;
+/// By dynos of both protocols.
+async fn all_hold(rows: impl Fn() -> Vec<Row>) {
+    hold(rows(), Recorder::new().await, Rules::default()).await;
+    let mut rows = rows();
+    for row in &mut rows {
+        // HTTP/2 has no upgrades.
+        row.with = if row.with.iter().any(|(name, _)| *name == "upgrade") { &[] } else { row.with };
+    }
+    hold(rows, Recorder::http2().await, Rules { http2: true, ..Rules::default() }).await;
+}
+
+async fn hold(rows: Vec<Row>, dyno: Recorder, rules: Rules) {
     let limits = Limits {
         client_idle: Duration::from_millis(400),
         head: Duration::from_millis(400),
         upstream_fresh: Duration::from_secs(20),
         ..limits()
     };
-    let house = House::with(serving(1, &[dyno.dyno.addr]), limits).await;
+    let app = AppRoute { rules, ..app(RouteState::Serving, &[dyno.dyno.addr]) };
+    let house = House::with(table(1, vec![app]), limits).await;
     let mut wrong = Vec::new();
     for row in rows {
         match play(&house, &dyno, &row).await {
-            Ok(()) if NOT_YET.contains(&row.name) => wrong.push(format!("{}: passes, take it off NOT_YET", row.name)),
             Ok(()) => {}
-            Err(_) if NOT_YET.contains(&row.name) => {
-                let _ = dyno.heard().await;
-            }
             Err(why) => {
                 wrong.push(format!("{}: {why}", row.name));
                 let _ = dyno.heard().await;
@@ -543,25 +558,25 @@ async fn all_hold(rows: Vec<Row>) {
 
 #[tokio::test]
 async fn lengths_and_encodings() {
-    all_hold(framing()).await;
+    all_hold(framing).await;
 }
 
 #[tokio::test]
 async fn chunks_of_bodies() {
-    all_hold(chunks()).await;
+    all_hold(chunks).await;
 }
 
 #[tokio::test]
 async fn lines_and_bytes_of_heads() {
-    all_hold(heads()).await;
+    all_hold(heads).await;
 }
 
 #[tokio::test]
 async fn request_lines_and_hosts() {
-    all_hold(targets()).await;
+    all_hold(targets).await;
 }
 
 #[tokio::test]
 async fn connections_and_what_is_said_in_the_routers_name() {
-    all_hold(hops()).await;
+    all_hold(hops).await;
 }

@@ -37,7 +37,8 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
         (false, false) => warning(
             WHAT,
             format!(
-                "the router listens on {http} and {https}; authorities ask on ports {world_http} and {world_https}: have one of those lead there."
+                "the router listens on {}; authorities ask on ports {world_http} and {world_https}: have one of those lead there.",
+                [http, https].iter().filter(|port| **port != 0).map(u16::to_string).collect::<Vec<_>>().join(" and ")
             ),
         ),
     });

@@ -115,6 +115,7 @@ async fn engine(config: &Config) -> Vec<Finding> {
             }
         })
         .collect();
+    findings.extend(nodes.iter().map(|node| live_restore(node.outlived)));
     for (image, why) in [
         (config.stack_image(&config.stack, false), "apps run in it"),
         ("paas/redis:7".to_owned(), "Redis add-ons run in it"),
@@ -126,6 +127,16 @@ async fn engine(config: &Config) -> Vec<Finding> {
         });
     }
     findings
+}
+
+fn live_restore(on: bool) -> Finding {
+    if on {
+        return good("live-restore", "dynos and add-ons outlive a restart of Docker");
+    }
+    warning(
+        "live-restore",
+        "is off: when Docker is restarted, killed or upgraded, all dynos and add-ons end. Put \"live-restore\": true into /etc/docker/daemon.json, then: systemctl reload docker",
+    )
 }
 
 /// The first two numbers of an engine's version.

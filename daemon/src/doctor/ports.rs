@@ -24,6 +24,10 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
         ("HTTP", config.http_listen, "PAAS_HTTP_LISTEN", &router["http"]),
         ("HTTPS", config.https_listen, "PAAS_HTTPS_LISTEN", &router["https"]),
     ] {
+        let Some(address) = address.0 else {
+            findings.push(good("ports", format!("{what}: the router takes none ({flag} is empty)")));
+            continue;
+        };
         findings.push(match TcpListener::bind(address) {
             Ok(_) => free(what, address),
             Err(_) if holds(held, address) => good("ports", format!("{what}: {address} is held by our router")),

@@ -51,6 +51,8 @@ pub struct Node {
     pub memory_bytes: u64,
     /// The engine's version, for `paasd doctor`.
     pub version: String,
+    /// Whether containers outlive the engine's own end, for `paasd doctor`.
+    pub outlived: bool,
     /// Whether it takes dynos now.
     pub ready: bool,
 }

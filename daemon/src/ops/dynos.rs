@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use paas_domain::{
     name::{ConfigKey, DynoName},
-    plan::Request,
+    plan::{DynoKind, Request},
     size::Size,
 };
 use serde_json::json;
@@ -206,41 +206,18 @@ pub async fn run(p: &Platform, actor: &Actor, app: &App, run: Run) -> Result<(Dy
     let id = run.script.unwrap_or_else(new_id);
     let env = serde_json::to_vec(&run.env).map_err(|e| Error::internal("The environment could not be kept.", e))?;
     let dyno = Dyno {
-        id,
-        app_id: app.id,
-        kind: "oneoff".into(),
-        process_type: process_type.to_owned(),
-        number,
-        release_id: release.id,
-        release_version: release.version,
         size: size.name().to_lowercase(),
         command,
-        epoch: 0,
-        phase: "starting".into(),
-        phase_at: now,
-        created_at: now,
-        updated_at: now,
-        started_at: None,
-        stop_at: None,
-        stop_reason: None,
-        request: None,
-        crashes: 0,
-        next_start_at: None,
-        exit_code: None,
         time_to_live: run.time_to_live,
         attach: run.attach,
         tty: run.tty,
         env: Some(p.cx.sealer().seal(&format!("dyno/{id}"), &env)),
         user_id: Some(actor.user.id),
-        address: None,
-        killed_at: None,
-        kill_reason: None,
-        routed: false,
-        unrouted_at: None,
         attributes: sqlx::types::Json(match &secret {
             Some(secret) => json!({"attach": hex::encode(secret::token_hash(secret))}),
             None => json!({}),
         }),
+        ..Dyno::new(id, &release, DynoKind::Oneoff, process_type, number, now)
     };
     dynos::insert(&mut change, &dyno).await?;
     if run.script.is_some() {

@@ -8,6 +8,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use chrono::{DateTime, Utc};
+use paas_domain::plan::DynoKind;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -130,39 +131,13 @@ fn is_web(dyno: &Dyno) -> bool {
 
 impl Asleep {
     fn dyno(&self, app: &App, number: i64, command: &str) -> Dyno {
+        let id = super::stacks::stable_id("idle dyno", &format!("{}/web.{number}", app.id));
         Dyno {
-            id: super::stacks::stable_id("idle dyno", &format!("{}/web.{number}", app.id)),
-            app_id: app.id,
-            kind: "formation".into(),
-            process_type: "web".into(),
-            number,
-            release_id: self.release.id,
-            release_version: self.release.version,
             size: self.web.size.clone(),
             command: command.to_owned(),
             epoch: self.web.epoch,
             phase: "idle".into(),
-            phase_at: self.since,
-            created_at: self.since,
-            updated_at: self.since,
-            started_at: None,
-            stop_at: None,
-            stop_reason: None,
-            killed_at: None,
-            kill_reason: None,
-            request: None,
-            crashes: 0,
-            next_start_at: None,
-            exit_code: None,
-            time_to_live: None,
-            attach: false,
-            tty: false,
-            env: None,
-            user_id: None,
-            address: None,
-            routed: false,
-            unrouted_at: None,
-            attributes: sqlx::types::Json(json!({})),
+            ..Dyno::new(id, &self.release, DynoKind::Formation, "web", number, self.since)
         }
     }
 }

@@ -1,12 +1,18 @@
 //! Dynos: one row for each container, from before it starts until after it is gone.
 
 use chrono::{DateTime, Utc};
+use paas_domain::{
+    plan::{DynoKind, Phase},
+    size::Size,
+};
+use serde_json::json;
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{
     Conn, StoreResult,
     db::{execute, rows},
+    releases::Release,
 };
 
 /// A dyno. Kind, phase and the like are the planner's words in lower case.
@@ -81,6 +87,52 @@ pub struct Dyno {
 }
 
 impl Dyno {
+    /// A new one of this release, to which nothing has happened yet: starting, of the usual size, and
+    /// without a command.
+    pub fn new(
+        id: Uuid,
+        release: &Release,
+        kind: DynoKind,
+        process_type: impl Into<String>,
+        number: i64,
+        now: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            id,
+            app_id: release.app_id,
+            kind: kind.to_string(),
+            process_type: process_type.into(),
+            number,
+            release_id: release.id,
+            release_version: release.version,
+            size: Size::default().name().to_lowercase(),
+            command: String::new(),
+            epoch: 0,
+            phase: Phase::Starting.to_string(),
+            phase_at: now,
+            created_at: now,
+            updated_at: now,
+            started_at: None,
+            stop_at: None,
+            stop_reason: None,
+            killed_at: None,
+            kill_reason: None,
+            request: None,
+            crashes: 0,
+            next_start_at: None,
+            exit_code: None,
+            time_to_live: None,
+            attach: false,
+            tty: false,
+            env: None,
+            user_id: None,
+            address: None,
+            routed: false,
+            unrouted_at: None,
+            attributes: Json(json!({})),
+        }
+    }
+
     /// `web.1`.
     pub fn name(&self) -> String {
         format!("{}.{}", self.process_type, self.number)

@@ -162,6 +162,12 @@ impl Server {
         strays.next().or_else(|| halves.next())
     }
 
+    /// Waits until these apps run what was asked.
+    pub(crate) fn runs(&self, apps: &[(&str, &[(&str, usize)])]) {
+        let differs = || apps.iter().find_map(|(app, formation)| self.differs(app, formation));
+        wait_for("what was asked for", || differs().is_none().then_some(()));
+    }
+
     /// Waits until these apps run what was asked, and nothing is there that nobody asked for.
     pub(crate) fn settled(&self, apps: &[(&str, &[(&str, usize)])]) {
         let mut last = String::new();

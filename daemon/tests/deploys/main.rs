@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test reads its settings where it needs them")]
 
 mod absence;
+mod apart;
 mod builds;
 #[path = "../util/database.rs"]
 mod database;
@@ -13,6 +14,7 @@ mod git;
 mod hold;
 mod idle;
 mod independence;
+mod killed_engine;
 mod kills;
 mod load;
 mod misfortune;

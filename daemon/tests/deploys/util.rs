@@ -86,7 +86,7 @@ impl Server {
         });
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = without_settings(env!("CARGO_BIN_EXE_paasd"));
         command
             .envs(self.database.as_ref().map(|database| ("PAAS_DATABASE_URL", &database.url)))
@@ -124,6 +124,12 @@ impl Server {
             Some(rest.split_whitespace().next()?.to_owned())
         });
         self.url = format!("http://127.0.0.1:{port}");
+    }
+
+    /// Changes what it is started with.
+    pub(crate) fn setting(&mut self, name: &str, value: &str) {
+        self.settings.retain(|(set, _)| set != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
     }
 
     /// As by the power going.

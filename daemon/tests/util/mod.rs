@@ -113,8 +113,8 @@ impl TestApp {
         let mut config = Flags::parse_from(["paasd"]).config;
         config.data_dir = dir.clone();
         config.api_listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        config.http_listen = SocketAddr::from(([0, 0, 0, 0], free_port()));
-        config.https_listen = SocketAddr::from(([0, 0, 0, 0], free_port()));
+        config.http_listen = SocketAddr::from(([0, 0, 0, 0], free_port())).into();
+        config.https_listen = SocketAddr::from(([0, 0, 0, 0], free_port())).into();
         config.libexec_dir = Some(programs());
         config.router = paas_daemon::config::RouterMode::External;
         let bundle = Path::new("/etc/ssl/certs/ca-certificates.crt");

@@ -49,6 +49,8 @@ pub struct Pebble {
     pub dns_management: u16,
     looks_at: u16,
     management: String,
+    environment: Vec<(&'static str, &'static str)>,
+    /// Its DNS, itself, routers.
     children: Vec<Child>,
     http: reqwest::Client,
 }
@@ -89,7 +91,6 @@ impl Pebble {
             settings["certificateValidityPeriod"] = json!(validity);
         }
         std::fs::write(dir.join("pebble.json"), json!({"pebble": settings}).to_string()).unwrap();
-        let log = std::fs::File::create(dir.join("pebble.log")).unwrap();
         let address = if faults.no_names { "" } else { "127.0.0.1" };
         let names = Command::new("pebble-challtestsrv")
             .args(["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv6", "", "-defaultIPv4", address])
@@ -99,21 +100,7 @@ impl Pebble {
             .stderr(Stdio::null())
             .spawn();
         let names = names.expect("pebble-challtestsrv is missing: install the package of that name");
-        let mut command = Command::new("pebble");
-        command
-            .arg("-config")
-            .arg(dir.join("pebble.json"))
-            .args(["-strict", "-dnsserver", &format!("127.0.0.1:{dns_port}")])
-            .stdout(log.try_clone().unwrap())
-            .stderr(log);
-        if !faults.environment.iter().any(|(name, _)| *name == "PEBBLE_VA_SLEEPTIME") {
-            command.env("PEBBLE_VA_NOSLEEP", "1");
-        }
-        if !faults.environment.iter().any(|(name, _)| *name == "PEBBLE_WFE_NONCEREJECT") {
-            command.env("PEBBLE_WFE_NONCEREJECT", "0");
-        }
-        let server = command.envs(faults.environment.clone()).spawn();
-        let server = server.expect("pebble is missing: install the package of that name");
+        let server = serve(&dir, dns_port, &faults.environment);
         let root = reqwest::Certificate::from_pem(ca.pem().as_bytes()).unwrap();
         let http = reqwest::Client::builder().no_proxy().tls_certs_only([root]).build().unwrap();
         let this = Self {
@@ -125,13 +112,27 @@ impl Pebble {
             https_port,
             dns_management,
             looks_at,
+            environment: faults.environment,
             children: vec![names, server],
             http,
         };
-        this.until("Pebble", || async { this.http.get(&this.directory).send().await.is_ok_and(|a| a.status() == 200) })
-            .await;
+        this.until_it_answers().await;
         this.until("its DNS", || async { TcpStream::connect(("127.0.0.1", dns_management)).await.is_ok() }).await;
         this
+    }
+
+    async fn until_it_answers(&self) {
+        self.until("Pebble", || async { self.http.get(&self.directory).send().await.is_ok_and(|a| a.status() == 200) })
+            .await;
+    }
+
+    /// Ends it and starts it again: all accounts, orders and nonces are forgotten, and its own key is another.
+    pub async fn restart(&mut self) {
+        let server = &mut self.children[1];
+        server.kill().unwrap();
+        server.wait().unwrap();
+        *server = serve(&self.dir, self.dns.port(), &self.environment);
+        self.until_it_answers().await;
     }
 
     pub async fn until<F: Future<Output = bool>>(&self, what: &str, mut look: impl FnMut() -> F) {
@@ -144,8 +145,8 @@ impl Pebble {
 
     /// The settings of a daemon that asks this authority.
     pub fn settings(&self, config: &mut Config) {
-        config.http_listen = SocketAddr::from(([127, 0, 0, 1], self.http_port));
-        config.https_listen = SocketAddr::from(([127, 0, 0, 1], self.https_port));
+        config.http_listen = SocketAddr::from(([127, 0, 0, 1], self.http_port)).into();
+        config.https_listen = SocketAddr::from(([127, 0, 0, 1], self.https_port)).into();
         config.acme.email = Some("ops@example.com".into());
         config.acme.directory = self.directory.clone();
         config.acme.ca_file = Some(self.dir.join("ca.pem"));
@@ -186,6 +187,16 @@ impl Pebble {
     /// What its log says.
     pub fn said(&self) -> String {
         std::fs::read_to_string(self.dir.join("pebble.log")).unwrap_or_default()
+    }
+
+    /// How many accounts were made there.
+    pub fn accounts(&self) -> usize {
+        self.said().matches("accounts in memory").count()
+    }
+
+    /// How many orders were made there, those apart whose nonce it has refused.
+    pub fn new_orders(&self) -> usize {
+        self.said().matches("orders in the db").count()
     }
 
     /// How many orders were made there.
@@ -234,6 +245,24 @@ impl Pebble {
         let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()?;
         Some(stream.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned())
     }
+}
+
+fn serve(dir: &Path, dns_port: u16, environment: &[(&'static str, &'static str)]) -> Child {
+    let log = std::fs::File::options().create(true).append(true).open(dir.join("pebble.log")).unwrap();
+    let mut command = Command::new("pebble");
+    command
+        .arg("-config")
+        .arg(dir.join("pebble.json"))
+        .args(["-strict", "-dnsserver", &format!("127.0.0.1:{dns_port}")])
+        .stdout(log.try_clone().unwrap())
+        .stderr(log);
+    if !environment.iter().any(|(name, _)| *name == "PEBBLE_VA_SLEEPTIME") {
+        command.env("PEBBLE_VA_NOSLEEP", "1");
+    }
+    if !environment.iter().any(|(name, _)| *name == "PEBBLE_WFE_NONCEREJECT") {
+        command.env("PEBBLE_WFE_NONCEREJECT", "0");
+    }
+    command.envs(environment.iter().copied()).spawn().expect("pebble is missing: install the package of that name")
 }
 
 impl Drop for Pebble {

@@ -16,8 +16,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::{oneshot, watch};
 
 use super::link::{Link, line};
-use super::{Named, VARIABLE, Word};
-use crate::admin::BackendStatus;
+use super::{KEPT, Named, VARIABLE, Word};
+use crate::admin::Admin;
 use crate::ending::Ending;
 use crate::notify;
 use crate::table_file::TableFile;
@@ -90,11 +90,23 @@ impl Estate {
     }
 
     fn send(&self, link: &mut Link) -> Result<(), HandoverError> {
+        self.say(link, true)
+    }
+
+    /// Copies of the sockets, for who keeps them: they outlive this process there. Waits for the reader.
+    pub(crate) fn copy_to(&self, stream: UnixStream) -> Result<(), HandoverError> {
+        let patience = Some(Duration::from_secs(1));
+        let ready = stream.set_nonblocking(false).and_then(|()| stream.set_write_timeout(patience));
+        ready.map_err(HandoverError::Sockets)?;
+        self.say(&mut Link::new(stream), false)
+    }
+
+    fn say(&self, link: &mut Link, with_lock: bool) -> Result<(), HandoverError> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let Held { sockets, lock } = held.as_ref().ok_or(HandoverError::Over)?;
         let named = sockets.iter().map(|(named, _)| *named).collect();
-        let mut files: Vec<_> = sockets.iter().map(|(_, listener)| listener.as_fd()).collect();
-        files.push(lock.as_fd());
+        let files = sockets.iter().map(|(_, listener)| listener.as_fd());
+        let files: Vec<_> = files.chain(with_lock.then(|| lock.as_fd())).collect();
         link.say(&Word::Sockets(named), &files).map_err(HandoverError::Sockets)
     }
 }
@@ -107,6 +119,7 @@ pub struct Handover {
     pub(crate) ending: Arc<Ending>,
     pub(crate) stop: Arc<watch::Sender<bool>>,
     pub(crate) patience: Duration,
+    pub(crate) admin: Arc<Admin>,
     /// Where the link goes on after the hand-over.
     pub(crate) link: Arc<Mutex<Option<oneshot::Sender<UnixStream>>>>,
 }
@@ -137,6 +150,7 @@ impl Handover {
             .args(arguments)
             .env(VARIABLE, "stdin")
             // Ours, and for our process id.
+            .env_remove(KEPT)
             .env_remove("LISTEN_FDS")
             .env_remove("LISTEN_FDNAMES")
             .env_remove("LISTEN_PID")
@@ -206,7 +220,9 @@ impl Handover {
         }
         // Two writers of one file would spoil it.
         self.file.lay_down().map_err(HandoverError::Table)?;
-        link.say(&Word::Go, &[]).map_err(|_| ended(child))
+        // In this order: its first answer has what goes on here.
+        let said = link.say(&Word::Still(self.admin.still()), &[]).and_then(|()| link.say(&Word::Go, &[]));
+        said.map_err(|_| ended(child))
     }
 }
 
@@ -223,21 +239,21 @@ fn ended(child: &mut Child) -> HandoverError {
     HandoverError::Ended("it has closed its standard input".to_owned())
 }
 
-/// Tells the new router on which dynos there are requests of this one, until this one ends.
-pub(crate) async fn report(stream: UnixStream, ending: Arc<Ending>, backends: impl Fn() -> Vec<BackendStatus>) {
+/// Tells the new router what requests of this one go on, until this one ends.
+pub(crate) async fn report(stream: UnixStream, ending: Arc<Ending>, admin: Arc<Admin>) {
     let stream = stream.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(stream));
     let Ok(stream) = stream else { return };
     let (read, mut write) = stream.into_split();
     let mut heard = BufReader::new(read).lines();
     let mut last = None;
     let mut new_is_there = true;
+    let mut changes = admin.shared.routes.changes();
     loop {
-        let mut busy = backends();
-        busy.retain(|backend| backend.in_flight > 0);
-        if new_is_there && last.as_ref() != Some(&busy) {
-            let Ok(text) = line(&Word::Busy(busy.clone())) else { return };
+        let still = admin.still();
+        if new_is_there && last.as_ref() != Some(&still) {
+            let Ok(text) = line(&Word::Still(still.clone())) else { return };
             new_is_there = write.write_all(&text).await.is_ok();
-            last = Some(busy);
+            last = Some(still);
         }
         tokio::select! {
             line = heard.next_line(), if new_is_there => match line {
@@ -247,6 +263,8 @@ pub(crate) async fn report(stream: UnixStream, ending: Arc<Ending>, backends: im
                 }
                 Ok(None) | Err(_) => new_is_there = false,
             },
+            // The new one waits for that.
+            Ok(()) = changes.changed() => {}
             () = tokio::time::sleep(REPORTS) => {}
         }
     }

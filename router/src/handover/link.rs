@@ -16,18 +16,21 @@ use super::Word;
 /// Descriptors in one message; the kernel takes 253.
 const CHUNK: usize = 64;
 
+/// How long the other side may take nothing of what it is told.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 const LONGEST: usize = 16 * 1024 * 1024;
 
 /// One end, read and written by a thread that may wait.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(crate) struct Link {
     stream: UnixStream,
     unread: Vec<u8>,
     files: Vec<OwnedFd>,
 }
 
 impl Link {
-    pub(super) fn new(stream: UnixStream) -> Link {
+    pub(crate) fn new(stream: UnixStream) -> Link {
         Link { stream, unread: Vec::new(), files: Vec::new() }
     }
 
@@ -38,6 +41,7 @@ impl Link {
 
     /// Says `word`, and hands these descriptors over with it.
     pub(super) fn say(&mut self, word: &Word, files: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.stream.set_write_timeout(Some(PATIENCE))?;
         for chunk in files.chunks(CHUNK) {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(CHUNK))];
             let mut control = SendAncillaryBuffer::new(&mut space);
@@ -51,7 +55,7 @@ impl Link {
     }
 
     /// The next word; nothing when the other side is gone.
-    pub(super) fn hear(&mut self, patience: Option<Duration>) -> io::Result<Option<Word>> {
+    pub(crate) fn hear(&mut self, patience: Option<Duration>) -> io::Result<Option<Word>> {
         self.stream.set_read_timeout(patience)?;
         loop {
             if let Some(end) = self.unread.iter().position(|&byte| byte == b'\n') {
@@ -83,7 +87,7 @@ impl Link {
     }
 }
 
-pub(super) fn line(word: &Word) -> io::Result<Vec<u8>> {
+pub(crate) fn line(word: &Word) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(word)?;
     line.push(b'\n');
     Ok(line)
@@ -98,8 +102,6 @@ mod tests {
     use super::*;
     use crate::handover::Named;
 
-    const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
-
     #[test]
     fn more_sockets_than_one_message_takes_arrive_in_order() {
         let (one, other) = UnixStream::pair().unwrap();
@@ -108,19 +110,19 @@ mod tests {
         let files: Vec<_> = listeners.iter().map(|listener| listener.as_fd()).collect();
         Link::new(one).say(&Word::Sockets(named.clone()), &files).unwrap();
         let mut other = Link::new(other);
-        let Some(Word::Sockets(told)) = other.hear(PATIENCE).unwrap() else { panic!("another word") };
+        let Some(Word::Sockets(told)) = other.hear(Some(PATIENCE)).unwrap() else { panic!("another word") };
         assert_eq!(told, named);
         let came: Vec<u16> =
             other.files().into_iter().map(|file| TcpListener::from(file).local_addr().unwrap().port()).collect();
         let sent: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
         assert_eq!(came, sent);
-        assert!(other.hear(PATIENCE).unwrap().is_none(), "the one is gone");
+        assert!(other.hear(Some(PATIENCE)).unwrap().is_none(), "the one is gone");
     }
 
     #[test]
     fn nonsense_is_an_error() {
         let (mut one, other) = UnixStream::pair().unwrap();
         one.write_all(b"hello\n").unwrap();
-        Link::new(other).hear(PATIENCE).unwrap_err();
+        Link::new(other).hear(Some(PATIENCE)).unwrap_err();
     }
 }

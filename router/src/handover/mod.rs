@@ -7,29 +7,36 @@
 //! goes to the new one. Until then any failure of the new one leaves the old one serving.
 //!
 //! The pair stays open while the old one brings its requests to their end. It tells on which
-//! dynos they are, which the new one answers for it: the daemon stops no dyno under them.
+//! dynos they are, which the new one answers for it from its first answer on, and by which table
+//! they go. The new one doesn't say that it has a table before the old one has it, too: the
+//! daemon stops no dyno under them.
 
 mod giver;
-mod link;
+pub(crate) mod link;
+mod older;
 mod taker;
 
 use serde::{Deserialize, Serialize};
 
-use crate::admin::BackendStatus;
-
 pub(crate) use giver::{Estate, report};
 pub use giver::{Handover, HandoverError};
+pub(crate) use older::{Older, Still};
 pub use taker::Predecessor;
-pub(crate) use taker::{Before, listen};
+pub(crate) use taker::{Before, kept, listen};
 
 /// Set for a router that is to take over, with the socket pair as its standard input.
 const VARIABLE: &str = "PAAS_ROUTER_HANDOVER";
 
+/// Set for a router that gets sockets which a router before it had, from who has kept copies of them (the
+/// daemon), with a socket pair as its standard input. Nobody is there to take over from.
+const KEPT: &str = "PAAS_ROUTER_SOCKETS";
+
 /// What the two say to each other, each a line of JSON.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Word {
-    /// Old to new: these sockets come with this line, in this order, and then the lock.
+pub(crate) enum Word {
+    /// Old to new: these sockets come with this line, in this order, and then the lock. The daemon gets the
+    /// same without the lock, and says it as it got it.
     Sockets(Vec<Named>),
     /// New to old: everything is ready.
     Ready,
@@ -37,8 +44,8 @@ enum Word {
     Failed(String),
     /// Old to new: the sockets are yours.
     Go,
-    /// Old to new: its requests that still go on, by dyno.
-    Busy(Vec<BackendStatus>),
+    /// Old to new, before the sockets are let go and until its end: its requests that go on.
+    Still(Still),
     /// New to old: this is the end for both; no more time than that of a plain end.
     Hurry,
 }

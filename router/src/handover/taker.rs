@@ -5,14 +5,13 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
 use super::link::{Link, line};
-use super::{Named, VARIABLE, Word};
-use crate::admin::BackendStatus;
+use super::{KEPT, Named, Older, Still, VARIABLE, Word};
 use crate::ending::Ending;
 
 /// The old router has its sockets at hand; one that says nothing for so long says nothing.
@@ -26,33 +25,18 @@ pub struct Predecessor {
 }
 
 /// A predecessor with the sockets that it has sent.
-pub(crate) type Announced = (Predecessor, Vec<(Named, TcpListener)>);
+pub(crate) type Announced = (Predecessor, Sockets);
+
+/// Sockets with what is said of them.
+pub(crate) type Sockets = Vec<(Named, TcpListener)>;
 
 impl Predecessor {
     /// The one that has started this process, if one has.
     pub(crate) fn meet() -> io::Result<Option<Announced>> {
-        #[allow(clippy::disallowed_methods, reason = "said by another router, no setting; it is read here only, once")]
-        if std::env::var_os(VARIABLE).is_none() {
-            return Ok(None);
-        }
-        let stdin = io::stdin().as_fd().try_clone_to_owned()?;
-        rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
-        Predecessor::on(UnixStream::from(stdin)).map(Some)
-    }
-
-    fn on(stream: UnixStream) -> io::Result<Announced> {
-        let gone = || io::Error::new(io::ErrorKind::UnexpectedEof, "the old router is gone");
-        let mut link = Link::new(stream);
-        let Word::Sockets(named) = link.hear(Some(PATIENCE))?.ok_or_else(gone)? else {
-            return Err(io::Error::other("the old router says something else than it should"));
-        };
-        let mut files: Vec<OwnedFd> = link.files();
-        if files.len() != named.len() + 1 {
-            return Err(io::Error::other(format!("{} sockets were announced, {} came", named.len(), files.len())));
-        }
-        let lock = files.pop().map(File::from);
-        let sockets = named.into_iter().zip(files.into_iter().map(TcpListener::from)).collect();
-        Ok((Predecessor { link, lock }, sockets))
+        let Some(mut link) = announced_by(VARIABLE)? else { return Ok(None) };
+        let (sockets, mut more) = sockets(&mut link, 1)?;
+        let lock = more.pop().map(File::from);
+        Ok(Some((Predecessor { link, lock }, sockets)))
     }
 
     /// The lock of the data directory. It is the same one: there is no moment without it.
@@ -68,12 +52,17 @@ impl Predecessor {
             Ok(()) | Err(_) => {}
         }
         // The old one says so, ends this process when it has waited long enough, or is gone.
-        match self.link.hear(None) {
-            Ok(Some(Word::Go) | None) => Ok(Before(self.link)),
-            Ok(Some(other)) => Err(io::Error::other(format!("the old router said {other:?}"))),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(Before(self.link)),
-            Err(error) => Err(error),
+        let mut still = None;
+        loop {
+            match self.link.hear(None) {
+                Ok(Some(Word::Still(said))) => still = Some(said),
+                Ok(Some(Word::Go) | None) => break,
+                Ok(Some(other)) => return Err(io::Error::other(format!("the old router said {other:?}"))),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break,
+                Err(error) => return Err(error),
+            }
         }
+        Ok(Before { link: self.link, still })
     }
 
     /// Says why it will not be.
@@ -83,14 +72,55 @@ impl Predecessor {
     }
 }
 
+/// The sockets that were kept for this process, if any were.
+pub(crate) fn kept() -> io::Result<Option<Sockets>> {
+    let Some(mut link) = announced_by(KEPT)? else { return Ok(None) };
+    Ok(Some(sockets(&mut link, 0)?.0))
+}
+
+/// The pair that is standard input, if this variable says so.
+fn announced_by(variable: &str) -> io::Result<Option<Link>> {
+    #[allow(clippy::disallowed_methods, reason = "said by who starts us, no setting; each is read here only, once")]
+    if std::env::var_os(variable).is_none() {
+        return Ok(None);
+    }
+    let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    Ok(Some(Link::new(UnixStream::from(stdin))))
+}
+
+/// The sockets that are said next, and so many descriptors more.
+fn sockets(link: &mut Link, more: usize) -> io::Result<(Sockets, Vec<OwnedFd>)> {
+    let gone = || io::Error::new(io::ErrorKind::UnexpectedEof, "whoever has them is gone");
+    let Word::Sockets(named) = link.hear(Some(PATIENCE))?.ok_or_else(gone)? else {
+        return Err(io::Error::other("another word came than that of the sockets"));
+    };
+    let mut files = link.files();
+    if files.len() != named.len() + more {
+        return Err(io::Error::other(format!("{} sockets were announced, {} came", named.len(), files.len())));
+    }
+    let more = files.split_off(named.len());
+    Ok((named.into_iter().zip(files.into_iter().map(TcpListener::from)).collect(), more))
+}
+
 /// A predecessor that has let go.
 #[derive(Debug)]
-pub(crate) struct Before(Link);
+pub(crate) struct Before {
+    link: Link,
+    /// What it had going on then.
+    still: Option<Still>,
+}
 
-/// Keeps what the predecessor says of its requests in `busy`, until it is gone. Tells it to
+impl Before {
+    pub(crate) fn still(&self) -> Option<Still> {
+        self.still.clone()
+    }
+}
+
+/// Keeps what the predecessor says of its requests in `older`, until it is gone. Tells it to
 /// hurry when this router is to end.
-pub(crate) async fn listen(Before(link): Before, busy: Arc<Mutex<Vec<BackendStatus>>>, ending: Arc<Ending>) {
-    let (stream, unread) = link.into_parts();
+pub(crate) async fn listen(before: Before, older: Arc<Older>, ending: Arc<Ending>) {
+    let (stream, unread) = before.link.into_parts();
     let stream = stream.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(stream));
     if let Ok(stream) = stream {
         let (read, mut write) = stream.into_split();
@@ -99,8 +129,8 @@ pub(crate) async fn listen(Before(link): Before, busy: Arc<Mutex<Vec<BackendStat
         loop {
             tokio::select! {
                 heard = lines.next_line() => match heard {
-                    Ok(Some(text)) => if let Ok(Word::Busy(backends)) = serde_json::from_str(&text) {
-                        *busy.lock().unwrap_or_else(PoisonError::into_inner) = backends;
+                    Ok(Some(text)) => if let Ok(Word::Still(still)) = serde_json::from_str(&text) {
+                        older.says(Some(still));
                     },
                     Ok(None) | Err(_) => break,
                 },
@@ -114,5 +144,5 @@ pub(crate) async fn listen(Before(link): Before, busy: Arc<Mutex<Vec<BackendStat
         }
         tracing::info!("The router that was here before has brought its requests to their end");
     }
-    busy.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    older.says(None);
 }

@@ -51,7 +51,10 @@ pub(crate) fn has_bare_line_end(bytes: &[u8]) -> bool {
 }
 
 /// Parses a whole request head.
-pub(crate) fn request<'h, 'b>(bytes: &'b [u8], slots: &'h mut Slots<'b>) -> Result<RequestHead<'h, 'b>, Malformed> {
+pub(crate) fn request<'h, 'b>(
+    bytes: &'b [u8],
+    slots: &'h mut [MaybeUninit<Header<'b>>],
+) -> Result<RequestHead<'h, 'b>, Malformed> {
     if has_bare_line_end(bytes) {
         return Err(Malformed);
     }

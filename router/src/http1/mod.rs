@@ -21,6 +21,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::flow::{Ahead, Broken, Pulled, Sink, Source, Tunnel};
 use crate::framing::Length;
+use crate::places::{Place, Places};
 use chunked::{Chunked, Decoded};
 
 /// A stream of bytes that can tell that some have come without a buffer to take them.
@@ -98,8 +99,8 @@ pub(crate) struct Http1<S> {
     interim: u8,
     /// Room for what waits to be written.
     ahead: Option<Ahead>,
-    /// Its place among the connections to dynos.
-    _place: Option<Ahead>,
+    /// Among the connections to dynos.
+    place: Option<Place>,
 }
 
 impl<S: Stream> Http1<S> {
@@ -121,13 +122,20 @@ impl<S: Stream> Http1<S> {
             empty_lines: 0,
             interim: 0,
             ahead: None,
-            _place: None,
+            place: None,
         }
     }
 
     /// It counts among the connections to dynos.
-    pub(crate) fn counted(self, place: Ahead) -> Http1<S> {
-        Http1 { _place: Some(place), ..self }
+    pub(crate) fn counted(self, place: Place) -> Http1<S> {
+        Http1 { place: Some(place), ..self }
+    }
+
+    /// Gives its place to the first that waits for one. Where it has done so, it is to be closed.
+    pub(crate) fn gives_way(&mut self, places: &Places) -> bool {
+        let Some(place) = self.place.take() else { return false };
+        self.place = places.pass_on(place);
+        self.place.is_none()
     }
 
     /// Reads into `scratch`; `Ok(0)` is the end.

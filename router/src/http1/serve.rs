@@ -3,8 +3,8 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
@@ -12,6 +12,8 @@ use tokio::time::Instant;
 use super::{Http1, Stream, head};
 use crate::alarm::Alarm;
 use crate::flow::{Client, Sink};
+use crate::http2;
+use crate::linger::{self, GOODBYE};
 use crate::pages;
 use crate::proxy::{self, Conn, Received};
 use crate::stopping::Ear;
@@ -22,18 +24,10 @@ const LONGEST_HEAD: usize = 256 * 1024;
 /// Empty lines before a request that are passed over.
 const EMPTY_LINES: u8 = 4;
 
-/// A connection that has never asked for anything gets this long to do so once the worker is
-/// to end: its request may be on the way.
-const LAST_CHANCE: Duration = Duration::from_secs(1);
-
 /// What is left of a response when its dyno is done may take so many times the idle limit.
 const LAST_BYTES: u32 = 10;
 
-/// How long and for how many bytes a client is listened to that still sends after our last
-/// word. Closing at once would take the answer away from it (RFC 9112, 9.6).
-pub(crate) const LINGER: (Duration, usize) = (Duration::from_secs(2), 16 * 1024 * 1024);
-
-/// Serves until one side has enough.
+/// Serves until one side has enough. Who begins with HTTP/2 is served by that.
 pub(crate) async fn serve<S: Stream>(conn: Conn, io: S) {
     let mut side = Http1::new(io);
     let mut alarm = Alarm::default();
@@ -44,7 +38,7 @@ pub(crate) async fn serve<S: Stream>(conn: Conn, io: S) {
             return;
         }
         // What a request needs is there only while there is one.
-        match Box::pin(one(&conn, &mut side, &mut alarm)).await {
+        match Box::pin(one(&conn, &mut side, &mut alarm, !served)).await {
             Next::Request => {
                 served = true;
                 side.rest();
@@ -55,7 +49,12 @@ pub(crate) async fn serve<S: Stream>(conn: Conn, io: S) {
                 Box::pin(goodbye(&mut side, &mut alarm)).await;
                 return;
             }
-            Next::Linger => return Box::pin(linger(&conn, &mut side, &mut alarm)).await,
+            Next::Linger => return Box::pin(linger(&conn, &mut side, &mut alarm, &mut ear)).await,
+            Next::Http2(deadline) => {
+                drop(ear);
+                let Http1 { io, input, .. } = side;
+                return Box::pin(http2::serve::serve(Rc::new(conn), io, input, deadline)).await;
+            }
         }
     }
 }
@@ -68,27 +67,18 @@ async fn comes<S: Stream>(
     ear: &mut Ear<'_>,
     served: bool,
 ) -> bool {
-    let limits = &conn.worker.shared.limits;
-    let mut deadline = Instant::now() + conn.worker.shared.guard.idle(limits.client_idle);
-    let mut told = false;
-    poll_fn(|cx| {
-        if side.io.poll_readable(cx, !served).is_ready() {
-            return Poll::Ready(true);
-        }
-        if ear.hears(cx) && !told {
-            told = true;
-            // Where another router has taken over there is no haste: a client that sends just
-            // now is answered.
-            if !conn.worker.shared.ending.handed_over() {
-                if served {
-                    return Poll::Ready(false);
-                }
-                deadline = deadline.min(Instant::now() + LAST_CHANCE);
-            }
-        }
-        alarm.poll(cx, deadline).map(|()| false)
-    })
-    .await
+    let shared = &conn.worker.shared;
+    let now = Instant::now();
+    let deadline = now + shared.limits.client_idle;
+    let readable = |cx: &mut Context<'_>| side.io.poll_readable(cx, !served);
+    ear.unless_it_goes(&shared.ending, alarm, now, deadline, served, readable).await.is_some()
+}
+
+/// What a client begins with.
+enum Begun {
+    Request(Received),
+    /// The preface of HTTP/2, or as much of it as looks like a request.
+    Http2,
 }
 
 enum Next {
@@ -100,15 +90,17 @@ enum Next {
     Goodbye,
     /// The last answer was given while the client may still send.
     Linger,
+    /// It speaks HTTP/2, whose preface has to be whole by then.
+    Http2(Instant),
 }
 
-/// Reads a request and answers it.
-async fn one<S: Stream>(conn: &Conn, side: &mut Http1<S>, alarm: &mut Alarm) -> Next {
+/// Reads a request and answers it. `first`: nothing came before.
+async fn one<S: Stream>(conn: &Conn, side: &mut Http1<S>, alarm: &mut Alarm, first: bool) -> Next {
     let limits = &conn.worker.shared.limits;
     let mut first_byte = None;
     let mut nothing = false;
-    let received = poll_fn(|cx| match poll_request(conn, side, cx) {
-        Poll::Ready(received) => Poll::Ready(received),
+    let begun_with = poll_fn(|cx| match poll_request(conn, side, first, cx) {
+        Poll::Ready(begun_with) => Poll::Ready(begun_with),
         // An empty line, or a socket that only seemed to have something.
         Poll::Pending if side.input.is_empty() => {
             nothing = true;
@@ -120,12 +112,12 @@ async fn one<S: Stream>(conn: &Conn, side: &mut Http1<S>, alarm: &mut Alarm) -> 
         }
     })
     .await;
-    // Whether it is known where the request ends.
     let all_known;
-    match received {
+    match begun_with {
         None if nothing => return Next::Nothing,
         None => return Next::Close,
-        Some(Received::Refused(page, request)) => {
+        Some(Begun::Http2) => return Next::Http2(first_byte.unwrap_or_else(Instant::now) + limits.head),
+        Some(Begun::Request(Received::Refused(page, request))) => {
             all_known = request.as_ref().is_some_and(|request| request.refused.is_none());
             let keep = all_known && request.as_ref().is_some_and(|request| !request.length.has_body());
             if let Some(request) = &request {
@@ -133,7 +125,7 @@ async fn one<S: Stream>(conn: &Conn, side: &mut Http1<S>, alarm: &mut Alarm) -> 
             }
             side.answer(&page, request.as_deref(), keep && !conn.worker.stopping.is_set());
         }
-        Some(Received::Accepted(mut request, destination)) => {
+        Some(Begun::Request(Received::Accepted(mut request, destination))) => {
             side.takes(&request);
             all_known = request.refused.is_none();
             proxy::handle(conn, side, alarm, &mut request, destination).await;
@@ -142,6 +134,7 @@ async fn one<S: Stream>(conn: &Conn, side: &mut Http1<S>, alarm: &mut Alarm) -> 
     if side.dead || !flushed(conn, side, alarm).await {
         return Next::Close;
     }
+    // Where a head was none, or says in two ways how long its body is, nobody knows what follows.
     match (side.lasts, side.is_read() && all_known) {
         (true, true) => Next::Request,
         (false, true) if side.input.is_empty() => {
@@ -156,14 +149,15 @@ async fn one<S: Stream>(conn: &Conn, side: &mut Http1<S>, alarm: &mut Alarm) -> 
 }
 
 /// A whole request, or nothing if the connection ends before.
-fn poll_request<S: Stream>(conn: &Conn, side: &mut Http1<S>, cx: &mut Context<'_>) -> Poll<Option<Received>> {
+fn poll_request<S: Stream>(conn: &Conn, side: &mut Http1<S>, first: bool, cx: &mut Context<'_>) -> Poll<Option<Begun>> {
+    let refused = || Poll::Ready(Some(Begun::Request(Received::Refused(pages::bad_request(), None))));
     let mut scratch = conn.worker.scratch.borrow_mut();
     loop {
         let mut input = std::mem::take(&mut side.input);
         // Some clients send an empty line behind a body; it is passed over (RFC 9112, 2.2).
         while input.starts_with(b"\r\n") {
             if side.empty_lines >= EMPTY_LINES {
-                return Poll::Ready(Some(Received::Refused(pages::bad_request(), None)));
+                return refused();
             }
             side.empty_lines += 1;
             input.drain(..2);
@@ -190,7 +184,7 @@ fn poll_request<S: Stream>(conn: &Conn, side: &mut Http1<S>, cx: &mut Context<'_
         let Some(end) = head::end(bytes, side.known) else {
             let token = |byte: &u8| byte.is_ascii_graphic() || *byte == b'\r';
             if bytes.len() > LONGEST_HEAD || !bytes.first().is_some_and(token) {
-                return Poll::Ready(Some(Received::Refused(pages::bad_request(), None)));
+                return refused();
             }
             side.known = bytes.len();
             side.input = if input.is_empty() { bytes.to_vec() } else { input };
@@ -202,10 +196,16 @@ fn poll_request<S: Stream>(conn: &Conn, side: &mut Http1<S>, cx: &mut Context<'_
             continue;
         }
         side.known = 0;
-        side.empty_lines = 0;
+        let first = first & (std::mem::take(&mut side.empty_lines) == 0);
         let received = proxy::receive(conn, &bytes[..end]);
+        // With TLS it has to be agreed on by ALPN (RFC 9113, 3.2).
+        let prior_knowledge = || first && conn.tls.is_none() && &bytes[..end] == http2::PREFACE_HEAD;
+        if matches!(received, Received::Refused(_, None)) && prior_knowledge() {
+            side.input = if input.is_empty() { bytes.to_vec() } else { input };
+            return Poll::Ready(Some(Begun::Http2));
+        }
         side.input = bytes[end..].to_vec();
-        return Poll::Ready(Some(received));
+        return Poll::Ready(Some(Begun::Request(received)));
     }
 }
 
@@ -233,7 +233,7 @@ async fn flushed<S: Stream>(conn: &Conn, side: &mut Http1<S>, alarm: &mut Alarm)
 
 /// Closes our direction; whether that went well in time.
 async fn goodbye<S: Stream>(side: &mut Http1<S>, alarm: &mut Alarm) -> bool {
-    let deadline = Instant::now() + LINGER.0;
+    let deadline = Instant::now() + GOODBYE;
     let mut closing = pin!(side.io.shutdown());
     poll_fn(|cx| match closing.as_mut().poll(cx) {
         Poll::Ready(result) => Poll::Ready(result.is_ok()),
@@ -243,22 +243,13 @@ async fn goodbye<S: Stream>(side: &mut Http1<S>, alarm: &mut Alarm) -> bool {
 }
 
 /// Says that it is over, and hears the client out for a while.
-async fn linger<S: Stream>(conn: &Conn, side: &mut Http1<S>, alarm: &mut Alarm) {
+async fn linger<S: Stream>(conn: &Conn, side: &mut Http1<S>, alarm: &mut Alarm, ear: &mut Ear<'_>) {
     if !goodbye(side, alarm).await {
         return;
     }
-    let deadline = Instant::now() + LINGER.0;
-    let mut heard = 0;
-    poll_fn(|cx| {
-        let mut scratch = conn.worker.scratch.borrow_mut();
-        while heard < LINGER.1 {
-            match side.poll_read(cx, &mut scratch) {
-                Poll::Ready(Ok(count)) if count > 0 => heard += count,
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return alarm.poll(cx, deadline),
-            }
-        }
-        Poll::Ready(())
-    })
-    .await;
+    let heard = |cx: &mut Context<'_>| {
+        let read = side.poll_read(cx, &mut conn.worker.scratch.borrow_mut());
+        read.map(|read| read.ok().filter(|count| *count > 0))
+    };
+    linger::hear_out(conn, ear, alarm, Some(Instant::now()), heard).await;
 }

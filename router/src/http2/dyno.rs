@@ -1,6 +1,7 @@
 //! A stream to a dyno that speaks HTTP/2, as an exchange sees it.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -20,7 +21,7 @@ use crate::failure::Failure;
 use crate::flow::{Broken, Dyno, Pulled, Silence, Sink, Source, Tunnel};
 use crate::framing::Length;
 use crate::headers::Request;
-use crate::http1::head;
+use crate::http1::head::{self, MOST_HEADERS};
 use crate::responses::{Reply, StatusLine, reply};
 use crate::upstream::{Key, Reach};
 use crate::worker::Worker;
@@ -152,9 +153,12 @@ impl Dyno for Http2Dyno {
     }
 }
 
+/// Headers that a request has got here; fewer than so many.
+const OURS: usize = 16;
+
 /// The request's head as HTTP/2 has it; nothing if it can't be put so.
-fn converted(request: &Request) -> Option<HttpRequest<()>> {
-    let mut slots = head::slots();
+pub(crate) fn converted(request: &Request) -> Option<HttpRequest<()>> {
+    let mut slots = [const { MaybeUninit::uninit() }; MOST_HEADERS + OURS];
     let head = head::request(&request.head, &mut slots).ok()?;
     let host = head.headers.iter().find(|header| header.name == "host")?;
     let uri = Uri::builder().scheme("http").authority(host.value).path_and_query(head.target).build().ok()?;

@@ -11,6 +11,10 @@ mod watched;
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
+/// What a client begins with that knows by itself that HTTP/2 is spoken, as far as it looks like
+/// the head of a request (RFC 9113, 3.4).
+pub(crate) const PREFACE_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+
 /// What one stream may have under way unread, bytes.
 const STREAM_WINDOW: u32 = 256 * 1024;
 
@@ -36,6 +40,6 @@ fn fields(headers: &[httparse::Header<'_>], skipped: &[&str]) -> HeaderMap {
 }
 
 /// Headers as the rules read them.
-fn pairs(headers: &HeaderMap) -> Vec<(&[u8], &[u8])> {
+pub(crate) fn pairs(headers: &HeaderMap) -> Vec<(&[u8], &[u8])> {
     headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect()
 }

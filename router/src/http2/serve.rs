@@ -2,11 +2,12 @@
 //! ends when it has had none for long, when the client answers no ping, or when the client
 //! asks for more than a visitor would.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,10 +25,10 @@ use super::{CONNECTION_WINDOW, SEND_BUFFER, STREAM_WINDOW, pairs};
 use crate::alarm::Alarm;
 use crate::flow::{Client, Pulled, Sink, Source};
 use crate::headers::{self, Line};
-use crate::http1::serve::LINGER;
-use crate::pages;
+use crate::linger::{self, GOODBYE};
+use crate::pages::{self, Page};
 use crate::proxy::{self, Conn, Received};
-use crate::stopping::Ear;
+use crate::stopping::{Ear, Word};
 
 /// Streams at once on one connection.
 const MOST_STREAMS: u32 = 250;
@@ -46,6 +47,8 @@ struct Streams {
     /// When the last one ended.
     ended: Cell<Instant>,
     resets: Cell<u32>,
+    /// The connection's own task.
+    task: RefCell<Option<Waker>>,
 }
 
 /// Counts a stream for as long as it lives.
@@ -60,16 +63,29 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.set(self.0.open.get() - 1);
+        let left = self.0.open.get() - 1;
+        self.0.open.set(left);
         self.0.ended.set(Instant::now());
+        if left == 0
+            && let Some(task) = &*self.0.task.borrow()
+        {
+            task.wake_by_ref();
+        }
     }
 }
 
-/// Serves until one side has enough.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(conn: Rc<Conn>, io: S) {
-    let time = conn.worker.shared.limits.client_idle;
+/// Serves until one side has enough. Of what the client sent, `before` was read; its preface is
+/// there by `deadline`, or nobody waits for more.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    conn: Rc<Conn>,
+    io: S,
+    before: Vec<u8>,
+    deadline: Instant,
+) {
+    let shared = &conn.worker.shared;
+    let time = shared.limits.client_idle;
     let moved = Rc::new(Cell::new(false));
-    let io = Watched { io, moved: Rc::clone(&moved) };
+    let io = Watched { io, before, moved: Rc::clone(&moved) };
     let handshake = Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -80,10 +96,21 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(conn: Rc<Conn>, io:
         .max_concurrent_reset_streams(50)
         .max_local_error_reset_streams(Some(100))
         .handshake::<_, Bytes>(io);
-    let Ok(Ok(mut connection)) = tokio::time::timeout(time, handshake).await else { return };
-    let streams = Rc::new(Streams { open: Cell::new(0), ended: Cell::new(Instant::now()), resets: Cell::new(0) });
     let mut ear = Ear::new(&conn.worker.stopping);
-    let mut watch = Watch::new(time, moved);
+    let mut alarm = Alarm::default();
+    let made = {
+        let mut handshake = pin!(handshake);
+        let made = |cx: &mut Context<'_>| handshake.as_mut().poll(cx);
+        ear.unless_it_goes(&shared.ending, &mut alarm, Instant::now(), deadline, false, made).await
+    };
+    let Some(Ok(mut connection)) = made else { return };
+    let streams = Rc::new(Streams {
+        open: Cell::new(0),
+        ended: Cell::new(Instant::now()),
+        resets: Cell::new(0),
+        task: RefCell::new(None),
+    });
+    let mut watch = Watch::new(time, moved, alarm);
     let mut ping = connection.ping_pong();
     poll_fn(|cx| {
         loop {
@@ -104,12 +131,20 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(conn: Rc<Conn>, io:
             }
             break;
         }
+        streams.task.borrow_mut().get_or_insert_with(|| cx.waker().clone());
+        let leaves = match ear.hears(cx, watch.unused(&streams)) {
+            Word::GoOn => false,
+            Word::MakeRoom => {
+                watch.patience = GOODBYE.min(time);
+                watch.leave()
+            }
+            Word::End => watch.leave(),
+        };
         // Streams that the client opens before it hears of this are served, too.
-        if ear.hears(cx) && watch.leave() {
+        if leaves {
             connection.graceful_shutdown();
             cx.waker().wake_by_ref();
         }
-        watch.patience = conn.worker.shared.guard.idle(time);
         watch.poll(cx, &streams, &mut connection, ping.as_mut())
     })
     .await;
@@ -131,19 +166,9 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(time: Duration, moved: Rc<Cell<bool>>) -> Watch {
+    fn new(time: Duration, moved: Rc<Cell<bool>>, alarm: Alarm) -> Watch {
         let now = Instant::now();
-        Watch {
-            time,
-            patience: time,
-            moved,
-            begun: now,
-            alarm: Alarm::default(),
-            leaving: None,
-            pinged: None,
-            ponged: now,
-            calm: now,
-        }
+        Watch { time, patience: time, moved, begun: now, alarm, leaving: None, pinged: None, ponged: now, calm: now }
     }
 
     /// What a client gave up long ago doesn't count any more.
@@ -152,6 +177,11 @@ impl Watch {
             self.calm = Instant::now();
             streams.resets.set(0);
         }
+    }
+
+    /// Since when the connection has had no streams, if it has none.
+    fn unused(&self, streams: &Streams) -> Option<Instant> {
+        (streams.open.get() == 0).then(|| streams.ended.get().max(self.begun))
     }
 
     /// Whether the client is to be told just now that this is the end.
@@ -179,8 +209,8 @@ impl Watch {
             self.ponged = Instant::now();
         }
         loop {
-            let used = streams.ended.get().max(self.begun).max(self.leaving.unwrap_or(self.begun));
-            let unused_at = (streams.open.get() == 0).then(|| used + self.patience);
+            // Who was told to leave has time from then on.
+            let unused_at = self.unused(streams).map(|since| since.max(self.leaving.unwrap_or(since)) + self.patience);
             let ping_at = self.pinged.unwrap_or(self.ponged) + half;
             let deadline = unused_at.map_or(ping_at, |at| at.min(ping_at));
             if self.alarm.poll(cx, deadline).is_pending() {
@@ -228,7 +258,7 @@ fn begin(conn: &Rc<Conn>, streams: &Rc<Streams>, request: HttpRequest<RecvStream
         // Who hangs up after the whole answer gives nothing up.
         let given_up = client.was_reset;
         if client.goes_on() {
-            hear_out(&mut client, &mut alarm).await;
+            hear_out(&conn, &mut client, &mut alarm).await;
         }
         if given_up {
             open.0.resets.set(open.0.resets.get() + 1);
@@ -238,8 +268,20 @@ fn begin(conn: &Rc<Conn>, streams: &Rc<Streams>, request: HttpRequest<RecvStream
 }
 
 fn receive(conn: &Conn, parts: &hyper::http::request::Parts, streams: bool) -> Received {
+    match line(parts) {
+        Ok(line) => {
+            let fields = pairs(&parts.headers);
+            let request = headers::request(&line, fields.iter().copied(), streams, &conn.admitted.peer);
+            proxy::route(conn, Box::new(request), line.host)
+        }
+        Err(page) => Received::Refused(page(), None),
+    }
+}
+
+/// A request's first line as HTTP/1 has it, and its host; else what it is answered with.
+pub(crate) fn line(parts: &hyper::http::request::Parts) -> Result<Line<'_>, fn() -> Page> {
     if parts.method == Method::CONNECT {
-        return Received::Refused(proxy::no_forward_proxy(), None);
+        return Err(proxy::no_forward_proxy);
     }
     let mut hosts = parts.headers.get_all(HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
@@ -249,44 +291,34 @@ fn receive(conn: &Conn, parts: &hyper::http::request::Parts, streams: bool) -> R
         (None, Some(host)) => host.to_str().ok(),
         (None, None) => None,
     };
-    let Some(host) = host.filter(|host| headers::is_host(host)) else {
-        return Received::Refused(proxy::no_host(), None);
-    };
+    let host = host.filter(|host| headers::is_host(host)).ok_or(proxy::no_host as fn() -> Page)?;
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let asterisk = target == "*" && parts.method == Method::OPTIONS;
     if !target.starts_with('/') && !target.starts_with('?') && !asterisk {
-        return Received::Refused(pages::bad_request(), None);
+        return Err(pages::bad_request);
     }
-    let line = Line { method: parts.method.as_str(), target, host, version: Version::HTTP_2 };
-    let fields = pairs(&parts.headers);
-    proxy::route(conn, Box::new(headers::request(&line, fields.iter().copied(), streams, &conn.admitted.peer)), host)
+    Ok(Line { method: parts.method.as_str(), target, host, version: Version::HTTP_2 })
 }
 
 /// Takes a body to its end for a while whose answer is given. A stream is reset where it ends before,
 /// and some clients throw the answer away then (curl 7.88).
-async fn hear_out(client: &mut Http2Client, alarm: &mut Alarm) {
-    let deadline = Instant::now() + LINGER.0;
-    let mut heard = Nowhere(0);
-    poll_fn(|cx| {
-        while heard.0 < LINGER.1 {
-            match client.poll_pull(cx, &mut [], &mut heard) {
-                Poll::Ready(Ok(Pulled::More(_))) => {}
-                Poll::Ready(Ok(Pulled::End(_)) | Err(_)) => return Poll::Ready(()),
-                Poll::Pending => return alarm.poll(cx, deadline),
-            }
-        }
-        Poll::Ready(())
-    })
-    .await;
+async fn hear_out(conn: &Conn, client: &mut Http2Client, alarm: &mut Alarm) {
+    let mut ear = Ear::new(&conn.worker.stopping);
+    let heard = |cx: &mut Context<'_>| {
+        client.poll_pull(cx, &mut [], &mut Nowhere).map(|pulled| match pulled {
+            Ok(Pulled::More(count)) => Some(usize::try_from(count).unwrap_or(usize::MAX)),
+            Ok(Pulled::End(_)) | Err(_) => None,
+        })
+    };
+    // The place is its connection's.
+    linger::hear_out(conn, &mut ear, alarm, None, heard).await;
 }
 
-/// Counts what is put and keeps none of it.
-struct Nowhere(usize);
+/// Keeps nothing of what is put.
+struct Nowhere;
 
 impl Sink for Nowhere {
-    fn put(&mut self, _: &mut Context<'_>, data: &[u8]) {
-        self.0 += data.len();
-    }
+    fn put(&mut self, _: &mut Context<'_>, _: &[u8]) {}
 
     fn end(&mut self, _: &mut Context<'_>, _: &[u8]) {}
 

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use tokio::sync::Mutex;
 use super::SEND_BUFFER;
 use super::dyno::Http2Dyno;
 use crate::failure::Failure;
+use crate::places::{Place, Places};
 use crate::upstream::{Key, connect, place};
 use crate::worker::Worker;
 
@@ -24,12 +26,13 @@ const MOST_STREAMS: usize = 100;
 const WINDOW: u32 = 64 * 1024;
 
 /// What the streams of one connection know of each other.
-#[derive(Debug)]
 pub(super) struct Shared {
     open: Cell<usize>,
     /// When the last one began or ended.
     used: Cell<Instant>,
     closed: Cell<bool>,
+    place: Cell<Option<Place>>,
+    places: Arc<Places>,
 }
 
 impl Shared {
@@ -41,6 +44,18 @@ impl Shared {
     pub(super) fn end(&self) {
         self.open.set(self.open.get() - 1);
         self.used.set(Instant::now());
+        if self.open.get() == 0 && self.places.are_wanted() {
+            self.places.call();
+        }
+    }
+
+    /// The same as that of a connection of HTTP/1.
+    fn gives_way(&self, places: &Places) -> bool {
+        let Some(place) = self.place.take() else { return false };
+        let place = places.pass_on(place);
+        let given = place.is_none();
+        self.place.set(place);
+        given
     }
 }
 
@@ -95,17 +110,36 @@ impl Multiplexed {
             Ok(Err(_)) => return Err(Failure::ConnectRefused),
             Err(_) => return Err(Failure::ConnectTimeout),
         };
-        let shared = Rc::new(Shared { open: Cell::new(0), used: Cell::new(Instant::now()), closed: Cell::new(false) });
+        let shared = Rc::new(Shared {
+            open: Cell::new(0),
+            used: Cell::new(Instant::now()),
+            closed: Cell::new(false),
+            place: Cell::new(Some(place)),
+            places: Arc::clone(&worker.shared.places),
+        });
         let of_task = Rc::clone(&shared);
         tokio::task::spawn_local(async move {
             // What breaks here reaches the requests that are on the connection.
             let _ = connection.await;
-            drop(place);
+            drop(of_task.place.take());
             of_task.closed.set(true);
         });
         let dyno = Http2Dyno::new(sender.clone(), Rc::clone(&shared));
         self.connections.borrow_mut().entry(key).or_default().push(Connection { sender, shared });
         Ok(dyno)
+    }
+
+    /// Closes unused ones, as many as others wait for places.
+    pub(crate) fn give_way(&self, places: &Places) {
+        if !places.are_wanted() {
+            return;
+        }
+        for connections in self.connections.borrow_mut().values_mut() {
+            connections.retain(|Connection { shared, .. }| {
+                let unused = shared.open.get() == 0 && places.are_wanted();
+                !(unused && shared.gives_way(places))
+            });
+        }
     }
 
     /// Closes what has been unused for long, or leads to a dyno that `keep` doesn't know, once

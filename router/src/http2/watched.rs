@@ -1,4 +1,5 @@
-//! A client's stream of bytes that tells whether something moves on it.
+//! A client's stream of bytes, of which some may have been read already, that tells whether
+//! something moves on it.
 
 use std::cell::Cell;
 use std::io;
@@ -11,12 +12,21 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Sets `moved` with every byte that goes either way.
 pub(super) struct Watched<S> {
     pub(super) io: S,
+    /// What was read before.
+    pub(super) before: Vec<u8>,
     pub(super) moved: Rc<Cell<bool>>,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.before.is_empty() {
+            let length = this.before.len().min(buf.remaining());
+            buf.put_slice(&this.before[..length]);
+            this.before = this.before.split_off(length);
+            this.moved.set(true);
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.io).poll_read(cx, buf);
         if buf.filled().len() > before {

@@ -1,4 +1,4 @@
-"""gRPC from end to end: a client over TLS and HTTP/2, the router, and a server that speaks HTTP/2 without TLS as the dyno.
+"""gRPC from end to end: a client over HTTP/2, with TLS and without, the router, and a server that speaks HTTP/2 without TLS as the dyno.
 
 Messages are plain bytes: what is tried is the way there and back, and no schema is needed for it.
 """
@@ -190,8 +190,9 @@ def main():
             try:
                 with open(router.cert, "rb") as file:
                     credentials = grpc.ssl_channel_credentials(file.read())
-                own = [*OPTIONS, ("grpc.ssl_target_name_override", "localhost")]
-                count, wrong = serve_and_try(port, grpc.secure_channel(f"127.0.0.1:{router.https}", credentials, own))
+                secure = grpc.secure_channel(f"127.0.0.1:{router.https}", credentials, [*OPTIONS, ("grpc.ssl_target_name_override", "localhost")])
+                plain = grpc.insecure_channel(f"127.0.0.1:{router.http}", [*OPTIONS, ("grpc.default_authority", "localhost")])
+                count, wrong = serve_and_try(port, secure, plain)
             finally:
                 router.end()
     else:
@@ -200,14 +201,18 @@ def main():
     sys.exit(1 if wrong else 0)
 
 
-def serve_and_try(port, channel):
+def serve_and_try(port, *channels):
     service = Service()
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(64), handlers=[service], options=OPTIONS)
     server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
+    count = wrong = 0
     try:
-        with channel:
-            return try_all(channel, service)
+        for channel in channels:
+            with channel:
+                tried, failed = try_all(channel, service)
+            count, wrong = count + tried, wrong + failed
+        return count, wrong
     finally:
         server.stop(None).wait()
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -101,6 +101,11 @@ impl Frame {
         self.number(if self.kind == GOAWAY { 4 } else { 0 })
     }
 
+    /// The last stream that was looked at, for GOAWAY: those behind it may be sent again.
+    pub fn last_stream(&self) -> u32 {
+        self.number(0) & 0x7fff_ffff
+    }
+
     /// `:status` of a response's head, where it is the first header, as it has to be.
     pub fn status(&self) -> u16 {
         match self.payload[0] & 0xe0 {
@@ -155,18 +160,32 @@ pub enum End {
     Closed,
 }
 
-pub struct Client(pub TlsStream<TcpStream>);
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+pub struct Client<S = TlsStream<TcpStream>>(pub S);
 
 impl Client {
     /// A connection that has said hello, with these settings (number and value).
     pub async fn new(addr: SocketAddr, trusted: &Trusted, settings: &[(u16, u32)]) -> Client {
-        let mut stream = tls::over(connect(addr).await, trusted, b"h2").await.unwrap();
+        Client::over(tls::over(connect(addr).await, trusted, b"h2").await.unwrap(), settings).await
+    }
+}
+
+impl Client<TcpStream> {
+    /// The same without TLS, by prior knowledge.
+    pub async fn plain(addr: SocketAddr) -> Client<TcpStream> {
+        Client::over(connect(addr).await, &[]).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    async fn over(mut stream: S, settings: &[(u16, u32)]) -> Client<S> {
         let mut payload = Vec::new();
         for (name, value) in settings {
             payload.extend(name.to_be_bytes());
             payload.extend(value.to_be_bytes());
         }
-        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        stream.write_all(PREFACE).await.unwrap();
         stream.write_all(&frame(SETTINGS, 0, 0, &payload)).await.unwrap();
         Client(stream)
     }
@@ -207,6 +226,10 @@ impl Client {
                     self.write(&self::frame(SETTINGS, ACK, 0, &[])).await;
                     continue;
                 }
+                PING if frame.flags & ACK == 0 => {
+                    self.write(&self::frame(PING, ACK, 0, &frame.payload)).await;
+                    continue;
+                }
                 _ => continue,
             }
             if frame.flags & END_STREAM != 0 {
@@ -214,6 +237,12 @@ impl Client {
             }
         }
         End::Closed
+    }
+
+    /// A request without a body.
+    pub async fn ask(&mut self, stream: u32, path: &str) -> End {
+        self.write(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &get(path))).await;
+        self.end(stream).await
     }
 
     /// How the connection ends: the error of its GOAWAY, or none.

@@ -237,7 +237,7 @@ pub struct Heard {
     pub closed: bool,
 }
 
-/// A dyno that keeps every byte, and answers each whole request with its target.
+/// A dyno that keeps what it gets, and answers each whole request with its target.
 pub struct Recorder {
     pub dyno: Dyno,
     heard: Arc<Mutex<Vec<Heard>>>,
@@ -292,6 +292,46 @@ impl Recorder {
         Recorder { dyno, heard, changed }
     }
 
+    /// One that speaks HTTP/2: each of its streams stands as a connection of HTTP/1 would.
+    pub async fn http2() -> Recorder {
+        let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();
+        let changed = watch::Sender::new(());
+        let (all, tell) = (Arc::clone(&heard), changed.clone());
+        let dyno = Dyno::raw(move |stream| {
+            let (all, tell) = (Arc::clone(&all), tell.clone());
+            async move {
+                let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    let (all, tell) = (Arc::clone(&all), tell.clone());
+                    let number = {
+                        let mut all = all.lock().unwrap();
+                        all.push(Heard { rest: b"a stream".to_vec(), ..Heard::default() });
+                        all.len() - 1
+                    };
+                    tokio::spawn(async move {
+                        let taken = whole(request).await;
+                        let answer = taken.as_ref().map(|message| format!("seen {}", message.target()));
+                        {
+                            let heard = &mut all.lock().unwrap()[number];
+                            heard.rest.clear();
+                            heard.closed = taken.is_none();
+                            heard.requests.extend(taken);
+                        }
+                        tell.send_replace(());
+                        // The router may have given the stream up meanwhile.
+                        let Some(answer) = answer else { return };
+                        let head = hyper::Response::builder().header("content-length", answer.len()).body(()).unwrap();
+                        if let Ok(mut body) = respond.send_response(head, false) {
+                            let _ = body.send_data(answer.into(), true);
+                        }
+                    });
+                }
+            }
+        })
+        .await;
+        Recorder { dyno, heard, changed }
+    }
+
     /// What was heard since the last time, when no request is under way any more. Pooled
     /// connections stay known.
     pub async fn heard(&self) -> Result<Vec<Heard>, String> {
@@ -317,6 +357,31 @@ impl Recorder {
         }
         Ok(heard)
     }
+}
+
+/// A request of HTTP/2 to its end; nothing where it is broken off.
+async fn whole(request: hyper::Request<h2::RecvStream>) -> Option<Message> {
+    let (parts, mut body) = request.into_parts();
+    let listed = |headers: &hyper::HeaderMap| -> Lines {
+        let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
+    };
+    let mut headers = listed(&parts.headers);
+    headers.extend(parts.uri.authority().map(|host| ("host".to_owned(), host.to_string())));
+    let mut taken = Vec::new();
+    while let Some(data) = body.data().await {
+        let data = data.ok()?;
+        body.flow_control().release_capacity(data.len()).ok()?;
+        taken.extend(data);
+    }
+    let trailers = body.trailers().await.ok()?.as_ref().map(listed).unwrap_or_default();
+    let target = parts.uri.path_and_query().map_or("*", |target| target.as_str());
+    Some(Message {
+        start: format!("{} {target} HTTP/2", parts.method),
+        headers,
+        body: String::from_utf8_lossy(&taken).into_owned(),
+        trailers,
+    })
 }
 
 fn answer(request: &Message) -> String {

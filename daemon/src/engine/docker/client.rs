@@ -17,6 +17,13 @@ impl DockerEngine {
     pub(super) async fn docker(&self) -> Result<Docker> {
         self.inner.docker.get_or_try_init(|| connect(self.config().docker_host.as_deref())).await.cloned()
     }
+
+    /// The same, of an engine that answers now.
+    pub(super) async fn answering(&self) -> Result<Docker> {
+        let docker = self.docker().await?;
+        docker.ping().await.map_err(|error| failed("answer", error))?;
+        Ok(docker)
+    }
 }
 
 async fn connect(host: Option<&str>) -> Result<Docker> {

@@ -136,6 +136,7 @@ impl Engine for DockerEngine {
             cpus: info.ncpu.and_then(|count| u32::try_from(count).ok()).unwrap_or(1),
             memory_bytes: info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
             version: info.server_version.unwrap_or_default(),
+            outlived: info.live_restore_enabled.unwrap_or(false),
             ready: true,
         }])
     }

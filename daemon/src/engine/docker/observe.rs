@@ -84,11 +84,14 @@ impl DockerEngine {
 
     async fn send_changes(&self, hints: &tokio::sync::mpsc::Sender<Option<Uuid>>) {
         // An engine that is away is told of once, not with every try.
-        let mut told = false;
+        let (mut away, mut broken) = (false, false);
         loop {
-            match self.docker().await {
+            match self.answering().await {
                 Ok(docker) => {
-                    told = false;
+                    if away || broken {
+                        tracing::info!("the Docker engine answers again");
+                    }
+                    away = false;
                     let mut filters = names::labelled([(names::INSTANCE, self.config().instance.as_str())]);
                     filters.insert("type".to_owned(), vec!["container".to_owned()]);
                     let actions = ["start", "die", "destroy", "oom", "kill"].map(str::to_owned).to_vec();
@@ -106,11 +109,12 @@ impl DockerEngine {
                         }
                     }
                     tracing::warn!("The Docker engine's events broke off; connecting again.");
+                    broken = true;
                 }
-                Err(error) if told => tracing::debug!("{error}"),
+                Err(error) if away => tracing::debug!("{error}"),
                 Err(error) => {
                     tracing::warn!("{error}");
-                    told = true;
+                    away = true;
                 }
             }
             tokio::time::sleep(RECONNECT).await;

@@ -62,9 +62,16 @@ impl DockerEngine {
         Ok(DynoFiles { tmp: directory.join("tmp"), note: directory.join(NOTE) })
     }
 
-    /// Removes volume and directories. Gone is success.
+    /// Removes volume and directories. Gone is success, and so is a volume that Docker has
+    /// miscounted: the search for orphans comes back to it.
     pub(super) async fn remove_overlay(&self, dyno: Uuid) -> Result<()> {
-        self.remove_volume(&names::dyno_volume(dyno)).await?;
+        let volume = names::dyno_volume(dyno);
+        match self.remove_volume(&volume).await {
+            Err(error) if miscounted(&error) => tracing::warn!(
+                "Docker still counts a mount of the volume {volume}, which has ended: it does so, before 24.0.6, of containers that have outlived a restart of the engine. The volume goes after the engine's next start."
+            ),
+            other => other?,
+        }
         let directory = self.dyno_dir(dyno);
         blocking(move || remove_tree(&directory)).await
     }
@@ -95,6 +102,12 @@ impl DockerEngine {
     pub(super) fn dyno_dir(&self, dyno: Uuid) -> PathBuf {
         self.config().data_dir.join("dynos").join(dyno.to_string())
     }
+}
+
+/// Whether a volume that no container has any more is refused as if one had it mounted: Docker
+/// forgot its count at a restart with `live-restore`, and counted below zero from there.
+fn miscounted(error: &EngineError) -> bool {
+    matches!(error, EngineError::Other { why, .. } if why.contains("volume has active mounts"))
 }
 
 /// Runs file work off the async threads.

@@ -174,7 +174,7 @@ impl Engine for FakeEngine {
     async fn nodes(&self) -> Result<Vec<Node>> {
         self.look(|_| {
             let (name, version) = ("fake".to_owned(), "0".to_owned());
-            vec![Node { name, cpus: 2, memory_bytes: 8 << 30, version, ready: true }]
+            vec![Node { name, cpus: 2, memory_bytes: 8 << 30, version, outlived: true, ready: true }]
         })
     }
 

@@ -163,22 +163,18 @@ async fn try_name(acm: &Acm, row: &mut Certificate, domain: &Domain) -> Result<(
 }
 
 async fn order(acm: &Acm, authority: &Authority, row: &mut Certificate, domain: &Domain) -> Result<String, Stop> {
-    let by = match account(acm, authority).await {
-        Ok(by) => by,
-        // No name is to blame.
-        Err(Stop::Name(reason)) => return Err(Stop::Authority { reason, until: None }),
-        Err(stop) => return Err(stop),
-    };
+    let mut by = registered(acm, authority).await?;
     let limit = (authority.directory().to_owned(), domain.id);
     let until = acm.limited.lock().unwrap_or_else(PoisonError::into_inner).get(&limit).copied();
     if let Some(until) = until.filter(|until| *until > acm.p.cx.now()) {
         return Err(no_more(authority, until));
     }
     let replaces = replaced(acm, row, domain, authority).await?;
-    let mut ordered = authority.order(&by, &domain.hostname, replaces.as_deref()).await;
-    if let (Err(AcmeError::Refused { .. }), true) = (&ordered, replaces.is_some()) {
-        // It knows nothing of that one, or has replaced it already.
-        ordered = authority.order(&by, &domain.hostname, None).await;
+    let mut ordered = begun(authority, &by, domain, replaces.as_deref()).await;
+    if ordered.as_ref().is_err_and(has_forgotten_us) {
+        forget_account(acm, authority).await?;
+        by = registered(acm, authority).await?;
+        ordered = begun(authority, &by, domain, None).await;
     }
     let url = match ordered {
         Ok(url) => url,
@@ -193,6 +189,28 @@ async fn order(acm: &Acm, authority: &Authority, row: &mut Certificate, domain: 
     }
     save(acm, row).await?;
     through(acm, authority, &by, row, domain, &url).await
+}
+
+/// Our account there; that there is none is the fault of no name.
+async fn registered(acm: &Acm, authority: &Authority) -> Result<Account, Stop> {
+    match account(acm, authority).await {
+        Err(Stop::Name(reason)) => Err(Stop::Authority { reason, until: None }),
+        other => other,
+    }
+}
+
+/// A new order's address.
+async fn begun(
+    authority: &Authority,
+    by: &Account,
+    domain: &Domain,
+    replaces: Option<&str>,
+) -> Result<String, AcmeError> {
+    match authority.order(by, &domain.hostname, replaces).await {
+        // It knows nothing of that one, or has replaced it already.
+        Err(AcmeError::Refused { .. }) if replaces.is_some() => authority.order(by, &domain.hostname, None).await,
+        other => other,
+    }
 }
 
 /// Brings an order to its end.
@@ -298,16 +316,22 @@ async fn refused(acm: &Acm, authority: &Authority, domain: &Domain, error: AcmeE
         limited.insert((authority.directory().to_owned(), domain.id), until);
         return Ok(Stop::Authority { reason: format!("{error}."), until: Some(until) });
     }
-    if let AcmeError::Refused { problem, .. } = &error
-        && problem.name() == "accountDoesNotExist"
-    {
-        // The key is registered anew.
-        let (mut row, _) = acm::account(&acm.p, authority.directory()).await?;
-        row.url = None;
-        acm::save_account(&acm.p, &row).await?;
+    if has_forgotten_us(&error) {
+        forget_account(acm, authority).await?;
         return Ok(Stop::Authority { reason: format!("{error}."), until: None });
     }
     Ok(error.into())
+}
+
+fn has_forgotten_us(error: &AcmeError) -> bool {
+    matches!(error, AcmeError::Refused { problem, .. } if problem.name() == "accountDoesNotExist")
+}
+
+/// Its key is registered anew then.
+async fn forget_account(acm: &Acm, authority: &Authority) -> Result<(), Error> {
+    let (mut row, _) = acm::account(&acm.p, authority.directory()).await?;
+    row.url = None;
+    acm::save_account(&acm.p, &row).await
 }
 
 /// Until when it wants no more, if that is what it says.

@@ -1,7 +1,6 @@
 //! Release phases: a release whose slug has a `release` process waits until that has run.
 
-use paas_domain::plan::{ExitReason, Phase, StopReason};
-use serde_json::json;
+use paas_domain::plan::{DynoKind, ExitReason, Phase, StopReason};
 
 use crate::{
     context::new_id,
@@ -33,41 +32,12 @@ pub async fn ensure(p: &Platform, app: &App, rows: &[Dyno]) -> Result<Option<Dyn
         ops::releases::end_phase(p, release.id, None).await?;
         return Ok(None);
     };
-    let now = p.cx.now();
     let dyno = Dyno {
-        id: new_id(),
-        app_id: app.id,
-        kind: "release".into(),
-        process_type: "release".into(),
-        // As ops::releases::phase_dyno says it.
-        number: release.version,
-        release_id: release.id,
-        release_version: release.version,
-        size: paas_domain::size::Size::default().name().to_lowercase(),
         command,
-        epoch: 0,
-        phase: "starting".into(),
-        phase_at: now,
-        created_at: now,
-        updated_at: now,
-        started_at: None,
-        stop_at: None,
-        stop_reason: None,
-        request: None,
-        crashes: 0,
-        next_start_at: None,
-        exit_code: None,
         time_to_live: Some(i64::try_from(p.cx.config().release_timeout_s).unwrap_or(3600)),
-        attach: false,
-        tty: false,
-        env: None,
         user_id: Some(release.user_id),
-        address: None,
-        killed_at: None,
-        kill_reason: None,
-        routed: false,
-        unrouted_at: None,
-        attributes: sqlx::types::Json(json!({})),
+        // Its number as ops::releases::phase_dyno says it.
+        ..Dyno::new(new_id(), &release, DynoKind::Release, "release", release.version, p.cx.now())
     };
     let mut change = p.change(app.id).await?;
     dynos::insert(&mut change, &dyno).await?;

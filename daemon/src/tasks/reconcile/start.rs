@@ -42,38 +42,10 @@ impl AtWork<'_> {
         })?;
         let row = plan::DynoRow::new(new_id(), create, now);
         let mut dyno = Dyno {
-            id: row.id,
-            app_id: self.app.id,
-            kind: row.kind.to_string(),
-            process_type: row.process_type.clone(),
-            number: i64::from(row.number),
-            release_id: release.id,
-            release_version: row.release_version,
             size: row.size.clone(),
             command: row.command.clone(),
             epoch: row.epoch,
-            phase: row.phase.to_string(),
-            phase_at: now,
-            created_at: now,
-            updated_at: now,
-            started_at: None,
-            stop_at: None,
-            stop_reason: None,
-            killed_at: None,
-            kill_reason: None,
-            request: None,
-            crashes: 0,
-            next_start_at: None,
-            exit_code: None,
-            time_to_live: None,
-            attach: false,
-            tty: false,
-            env: None,
-            user_id: None,
-            address: None,
-            routed: false,
-            unrouted_at: None,
-            attributes: sqlx::types::Json(json!({})),
+            ..Dyno::new(row.id, &release, row.kind, &row.process_type, i64::from(row.number), now)
         };
         view::write_back(&mut dyno, &row, now);
         dynos::insert(&mut change, &dyno).await?;

@@ -1,6 +1,8 @@
 //! Automatic certificates, with a true authority (Pebble), true DNS questions and the true router.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod faults;
+#[path = "../util/mod.rs"]
 mod util;
 
 use std::{

@@ -3,12 +3,17 @@
 //!
 //! One that was started from a program that has been replaced since (an upgrade) is asked to
 //! hand over to the new one. That one is no child of ours then: it is adopted like any other.
+//!
+//! Its end is heard of at once, and what visitors begin until the next one runs waits in
+//! [`sockets`], of which there are copies here.
+
+mod process;
+mod sockets;
 
 use std::{
     collections::HashSet,
     os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
-    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -16,12 +21,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use self::{process::program, sockets::Sockets};
 use crate::{context::Context, ops::router};
 
 /// How often it looks whether the router answers.
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// How long a router may take to answer after its start.
+/// How long a router may take to answer after its start. One that ends sooner is not replaced at once.
 const BOOT: Duration = Duration::from_secs(10);
 
 /// Where the router answers for its state.
@@ -56,33 +62,80 @@ pub async fn run(cx: Context, mut stop: watch::Receiver<bool>) {
     let mut failures = 0u32;
     let mut adopted = false;
     let mut asked: Option<(u64, Instant)> = None;
+    let mut kept = Kept::default();
+    let mut started: Option<Instant> = None;
     loop {
+        let mut pid = None;
         match status(&socket).await {
             Some(state) => {
-                let pid = state["pid"].as_u64().unwrap_or_default();
+                let its = state["pid"].as_u64().unwrap_or_default();
+                pid = Some(its);
                 if !adopted {
-                    tracing::info!(router.pid = pid, "a router answers");
-                    if ask_to_hand_over(&cx, pid) {
-                        asked = Some((pid, Instant::now()));
+                    tracing::info!(router.pid = its, "a router answers");
+                    if ask_to_hand_over(&cx, its) {
+                        asked = Some((its, Instant::now()));
                     }
                 }
-                asked = handed_over(asked, pid);
+                asked = handed_over(asked, its);
                 adopted = true;
                 failures = 0;
+                kept.follow(&state, &socket).await;
             }
             None => {
                 adopted = false;
-                if let Err(why) = start(&cx, &socket).await {
-                    failures += 1;
-                    tracing::error!(%why, "the router could not be started; apps are not reachable");
+                let sockets = kept.take(&cx);
+                let with_sockets = sockets.is_some();
+                match process::start(&cx, &socket, sockets).await {
+                    Ok(()) => {
+                        started = Some(Instant::now());
+                        continue;
+                    }
+                    Err(why) if with_sockets => {
+                        tracing::warn!(%why, "the router could not go on with the sockets of the one before; it is tried without them");
+                        continue;
+                    }
+                    Err(why) => {
+                        failures += 1;
+                        tracing::error!(%why, "the router could not be started; apps are not reachable");
+                    }
                 }
             }
         }
+        // One that ends again and again is not started without a pause.
+        let at_once = started.is_none_or(|at| at.elapsed() > BOOT);
         let wait = PERIOD * (1 << failures.min(4));
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
+            () = process::end_of(pid), if at_once => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
+    }
+}
+
+/// Copies of the sockets of the router that answered last.
+#[derive(Default)]
+struct Kept {
+    /// Which router, and where it listens.
+    of: Option<[serde_json::Value; 3]>,
+    sockets: Option<Sockets>,
+}
+
+impl Kept {
+    /// Gets them anew when another one answers, or it listens elsewhere.
+    async fn follow(&mut self, state: &serde_json::Value, socket: &Path) {
+        let of = ["router", "http", "https"].map(|part| state[part].clone());
+        if self.of.as_ref() != Some(&of) {
+            self.sockets = Sockets::of(socket).await;
+            self.of = self.sockets.is_some().then_some(of);
+        }
+    }
+
+    /// For a router that is to be started; there are none here after that.
+    fn take(&mut self, cx: &Context) -> Option<Sockets> {
+        self.of = None;
+        let addresses: Vec<_> =
+            [cx.config().http_listen, cx.config().https_listen].iter().filter_map(|one| one.0).collect();
+        self.sockets.take().filter(|sockets| sockets.are_at(&addresses))
     }
 }
 
@@ -142,75 +195,6 @@ fn handed_over(asked: Option<(u64, Instant)>, pid: u64) -> Option<(u64, Instant)
         return None;
     }
     asked
-}
-
-/// Where the router's program is, whatever directory anybody is in.
-fn program(cx: &Context) -> PathBuf {
-    let program = cx.config().program("paas-router");
-    std::path::absolute(&program).unwrap_or(program)
-}
-
-async fn start(cx: &Context, socket: &Path) -> Result<(), String> {
-    let config = cx.config();
-    let program = program(cx);
-    let dir = cx.path("router");
-    std::fs::create_dir_all(&dir).map_err(|e| format!("{} can't be made: {e}", dir.display()))?;
-    let log_path = dir.join("router.log");
-    let log = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&log_path)
-        .map_err(|e| format!("{} can't be opened: {e}", log_path.display()))?;
-    let errors = log.try_clone().map_err(|e| e.to_string())?;
-    let mut command = std::process::Command::new(&program);
-    command
-        .arg("--data-dir")
-        .arg(&config.data_dir)
-        .arg("--http-listen")
-        .arg(config.http_listen.to_string())
-        .arg("--https-listen")
-        .arg(config.https_listen.to_string())
-        .arg("--tls-cert")
-        .arg(cx.path("tls/cert.pem"))
-        .arg("--tls-key")
-        .arg(cx.path("tls/key.pem"))
-        .stdin(Stdio::null())
-        .stdout(log)
-        .stderr(errors);
-    // A group of its own: Ctrl-C at the daemon's terminal is not meant for it.
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    let mut child = command.spawn().map_err(|e| {
-        format!("{} can't be started ({e}); put paas-router beside paasd or set PAAS_LIBEXEC_DIR", program.display())
-    })?;
-    let pid = child.id();
-    let started = Instant::now();
-    loop {
-        if status(socket).await.is_some() {
-            let _ = std::fs::write(cx.path("run/router.pid"), format!("{pid}\n"));
-            tracing::info!(router.pid = pid, "router started");
-            // Reaped by whoever ends it; a thread waits so that it leaves no zombie.
-            std::thread::spawn(move || {
-                let _ = child.wait();
-            });
-            return Ok(());
-        }
-        match child.try_wait() {
-            Ok(Some(status)) => {
-                let said = std::fs::read_to_string(&log_path).unwrap_or_default();
-                let last =
-                    said.lines().rev().take(3).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join(" / ");
-                return Err(format!("it ended at once ({status}): {last}"));
-            }
-            Ok(None) => {}
-            Err(e) => return Err(e.to_string()),
-        }
-        if started.elapsed() > BOOT {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(format!("it did not answer within {} s; see {}", BOOT.as_secs(), log_path.display()));
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
 }
 
 #[cfg(test)]
