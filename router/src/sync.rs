@@ -100,7 +100,11 @@ impl Sync {
                 let table: RouteTable = serde_json::from_slice(&body)
                     .map_err(|error| format!("its table can't be understood ({error}); are the versions the same?"))?;
                 match judge(&own, &table) {
-                    Verdict::Take => self.take(table, body).await,
+                    Verdict::Take => {
+                        // It has answered, however long the disk takes now.
+                        self.connected.store(true, Ordering::Relaxed);
+                        self.take(table, body).await;
+                    }
                     Verdict::Same if after == 0 => {}
                     Verdict::Same => return Err("it repeats a table that was to be newer".to_owned()),
                     Verdict::Older => {

@@ -423,6 +423,7 @@ async fn an_older_table_is_refused_and_another_installations_is_taken() {
     house.daemon.set(anew);
     house.until(|status| status.generation == 1 && status.instance == Uuid::from_u128(2)).await;
     house.until(|status| status.daemon_connected).await;
+    house.daemon.was_asked_after(1).await;
     let question = house.daemon.asked().pop().unwrap();
     assert!(question.contains("?after=1&have=1&"), "{question}");
 }
