@@ -18,6 +18,12 @@ fn processes(server: &Server) -> BTreeSet<String> {
     docker(&[&["inspect", "--format", format][..], &ids].concat()).lines().map(str::to_owned).collect()
 }
 
+/// The containers of web dynos, whether they run or not.
+fn web(server: &Server) -> BTreeSet<String> {
+    let containers = server.containers("dyno").into_iter().filter(|container| container.name.starts_with("web."));
+    containers.map(|container| container.id).collect()
+}
+
 /// An app whose dyno counts aloud.
 fn counting(server: &Server) -> String {
     let app = server.app("counting");
@@ -96,8 +102,10 @@ fn requests_go_on_while_the_engine_is_killed_and_replaced() {
         load.goes_on(100);
         engine.up();
         server.runs(as_before);
+        let old = web(&server);
         let (status, said) = server.request("DELETE", &format!("/apps/{app}/dynos"), &[]);
         assert!(status < 300, "{said}");
+        wait_for("other dynos", || web(&server).is_disjoint(&old).then_some(()));
         server.runs(as_before);
         load.goes_on(100);
         assert_eq!(load.failures(), Vec::<String>::new());
