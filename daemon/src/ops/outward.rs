@@ -53,7 +53,7 @@ pub fn closed(config: &Config, ip: IpAddr, port: u16) -> Option<&'static str> {
 
 /// Whether the router listens there.
 pub fn is_router(config: &Config, port: u16) -> bool {
-    port == config.http_listen.port() || port == config.https_listen.port()
+    port != 0 && [config.http_listen, config.https_listen].iter().any(|listen| listen.port() == port)
 }
 
 #[cfg(test)]

@@ -45,7 +45,9 @@ impl Guard {
     pub fn refusal(&self, address: SocketAddr) -> Option<&'static str> {
         let ip = address.ip().to_canonical();
         if is_own(ip) {
-            let allowed = self.open || self.router_ports.contains(&address.port());
+            // 0 is where the router doesn't listen, and whoever asks before the port is known.
+            let of_router = address.port() != 0 && self.router_ports.contains(&address.port());
+            let allowed = self.open || of_router;
             return (!allowed)
                 .then_some("is this server itself, which is reached only where PAAS_ALLOW_LOOPBACK is set");
         }
@@ -103,7 +105,7 @@ mod tests {
 
     #[test]
     fn own_sockets_are_no_receivers_but_the_router_and_private_networks_are() {
-        let guard = Guard { open: false, router_ports: [80, 443], apps: "10.208.0.0/12".into() };
+        let mut guard = Guard { open: false, router_ports: [80, 443], apps: "10.208.0.0/12".into() };
         let allows = |address: &str| guard.allows(address.parse().unwrap());
         for own in ["127.0.0.1:5000", "127.9.9.9:2375", "[::1]:514", "[::ffff:127.0.0.1]:514", "0.0.0.0:514", "[::]:1"]
         {
@@ -128,6 +130,10 @@ mod tests {
         for good in ["10.250.250.250:514", "192.0.2.7:6514", "203.0.113.9:443", "127.0.0.1:80", "[::1]:443"] {
             assert!(allows(good), "{good}");
         }
+        // A router without HTTPS.
+        guard.router_ports = [80, 0];
+        assert!(!guard.allows("127.0.0.1:0".parse().unwrap()));
+        assert!(!guard.allows("127.0.0.1:443".parse().unwrap()));
         let open = Guard { open: true, ..guard };
         assert!(open.allows("127.0.0.1:514".parse().unwrap()));
         assert!(!open.allows("169.254.169.254:80".parse().unwrap()));

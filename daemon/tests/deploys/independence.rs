@@ -158,6 +158,12 @@ fn signal(pid: u64, name: &str) {
     assert!(Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap().success());
 }
 
+/// Waits until the daemon has said, behind `told` bytes of its log, that it could go on with this router's sockets.
+fn keeps_sockets(server: &Server, told: usize, pid: u64) {
+    let word = format!("kept for the next one router.pid={pid}");
+    wait_for("the router's sockets to be kept", || server.log()[told..].contains(&word).then_some(()));
+}
+
 #[test]
 fn the_daemon_and_the_router_die_and_are_replaced_under_load() {
     let (mut server, addr, app) = stage("independence", &[]);
@@ -191,8 +197,9 @@ fn the_daemon_and_the_router_die_and_are_replaced_under_load() {
     assert_eq!(load.failures(), Vec::<String>::new());
     // Once more with the daemon only: the router is the right one now.
     server.terminate();
+    let told = server.log().len();
     server.up();
-    wait_for("its adoption", || server.log().contains(&format!("a router answers router.pid={second}")).then_some(()));
+    keeps_sockets(&server, told, second);
     load.goes_on(100);
     assert_eq!(router_pid(&server), Some(second));
     assert_eq!(load.failures(), Vec::<String>::new());
@@ -201,8 +208,10 @@ fn the_daemon_and_the_router_die_and_are_replaced_under_load() {
     // for the next one, also where that one follows on another that has just begun.
     let mut last = second;
     for _ in 0..2 {
+        let told = server.log().len();
         signal(last, "KILL");
         last = wait_for("another router", || router_pid(&server).filter(|pid| *pid != last));
+        keeps_sockets(&server, told, last);
         load.goes_on(100);
         let lost = load.failures();
         let broken_off = |why: &String| !why.starts_with(REFUSED) && !why.contains("HTTP/1.1 5");
@@ -268,8 +277,9 @@ fn a_killed_router_is_followed_by_one_at_the_address_that_is_set() {
     wait_for("its answer", || listens(&addresses[0]).then_some(()));
     server.terminate();
     server.setting("PAAS_HTTP_LISTEN", &addresses[1]);
+    let told = server.log().len();
     server.up();
-    wait_for("its adoption", || server.log().contains(&format!("a router answers router.pid={first}")).then_some(()));
+    keeps_sockets(&server, told, first);
     assert!(listens(&addresses[0]) && !listens(&addresses[1]), "it stays as it is");
     signal(first, "KILL");
     wait_for("another router", || router_pid(&server).filter(|pid| *pid != first));

@@ -127,6 +127,12 @@ impl Kept {
         if self.of.as_ref() != Some(&of) {
             self.sockets = Sockets::of(socket).await;
             self.of = self.sockets.is_some().then_some(of);
+            if self.of.is_some() {
+                tracing::info!(
+                    router.pid = state["pid"].as_u64(),
+                    "the router's listening sockets are kept for the next one"
+                );
+            }
         }
     }
 

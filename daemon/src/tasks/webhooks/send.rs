@@ -341,7 +341,9 @@ fn clients(cx: &Context) -> std::result::Result<Clients, String> {
             .map_err(|e| e.to_string())
     };
     // 0 is no port of the router's.
-    Ok(Clients { router: client(config.http_listen.port())?, other: client(0)? })
+    let ports = [config.http_listen.port(), config.https_listen.port()];
+    let of_router = ports.into_iter().find(|port| *port != 0).unwrap_or_default();
+    Ok(Clients { router: client(of_router)?, other: client(0)? })
 }
 
 #[cfg(test)]
