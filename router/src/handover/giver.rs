@@ -220,8 +220,10 @@ impl Handover {
         }
         // Two writers of one file would spoil it.
         self.file.lay_down().map_err(HandoverError::Table)?;
-        // In this order: its first answer has what goes on here.
-        let said = link.say(&Word::Still(self.admin.still()), &[]).and_then(|()| link.say(&Word::Go, &[]));
+        let still = self.admin.still();
+        // An older one hears nothing but this to go by; another waits for what goes on here, which its first
+        // answer has.
+        let said = link.say(&Word::Go, &[]).and_then(|()| link.say(&Word::Still(still), &[]));
         said.map_err(|_| ended(child))
     }
 }

@@ -44,7 +44,7 @@ pub(crate) enum Word {
     Failed(String),
     /// Old to new: the sockets are yours.
     Go,
-    /// Old to new, before the sockets are let go and until its end: its requests that go on.
+    /// Old to new, right after that and until its end: its requests that go on.
     Still(Still),
     /// New to old: this is the end for both; no more time than that of a plain end.
     Hurry,
