@@ -231,21 +231,22 @@ async fn an_older_router_may_take_over() {
     ));
     first.signal("USR2");
     first.says("takes the requests now", 1).await;
-    gate.add_permits(1);
-    assert!(slow.await.unwrap().ends_with("finished"));
-    assert!(first.end().await.success());
+    // Its own word for what goes on, later than another's.
     let heard = async {
         loop {
             match fs::read_to_string(&said) {
-                Ok(text) if text.ends_with('\n') && text.lines().count() > 1 => return text,
+                Ok(text) if text.contains("\n{\"busy\":[{") && text.ends_with('\n') => return text,
                 Ok(_) | Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
             }
         }
     };
     let said = tokio::time::timeout(Duration::from_secs(20), heard).await.unwrap();
+    gate.add_permits(1);
+    assert!(slow.await.unwrap().ends_with("finished"));
+    assert!(first.end().await.success());
     let mut lines = said.lines();
     assert_eq!(lines.next(), Some("\"go\""), "{said}");
-    // Another hears at once what goes on.
+    // Another one hears at once what goes on.
     let still = lines.next().unwrap();
     assert!(still.starts_with("{\"still\":") && still.contains("\"in_flight\":1"), "{said}");
 }
@@ -556,6 +557,8 @@ async fn an_old_router_that_is_killed_in_the_middle_has_a_successor() {
     daemon.set(serving(1, &[dyno.addr]));
     let mut first = Router::spawn(command(Command::new(&installed.path), dir.path(), "127.0.0.1:0"), dir.path());
     let addr = started(dir.path()).await;
+    // The table is on the disk.
+    daemon.was_asked_after(1).await;
     let file = dir.path().join("go");
     // The new one has the sockets in its queue, and is held up until the old one is dead.
     let arrived = dir.path().join("arrived");

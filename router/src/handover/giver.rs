@@ -253,8 +253,10 @@ pub(crate) async fn report(stream: UnixStream, ending: Arc<Ending>, admin: Arc<A
     loop {
         let still = admin.still();
         if new_is_there && last.as_ref() != Some(&still) {
-            let Ok(text) = line(&Word::Still(still.clone())) else { return };
-            new_is_there = write.write_all(&text).await.is_ok();
+            // In this order: what is said last counts, for who hears both.
+            let said = [line(&Word::Busy(still.busy.clone())), line(&Word::Still(still.clone()))];
+            let [Ok(busy), Ok(text)] = said else { return };
+            new_is_there = write.write_all(&[busy, text].concat()).await.is_ok();
             last = Some(still);
         }
         tokio::select! {

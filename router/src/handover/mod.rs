@@ -24,6 +24,8 @@ pub(crate) use older::{Older, Still};
 pub use taker::Predecessor;
 pub(crate) use taker::{Before, kept, listen};
 
+use crate::admin::BackendStatus;
+
 /// Set for a router that is to take over, with the socket pair as its standard input.
 const VARIABLE: &str = "PAAS_ROUTER_HANDOVER";
 
@@ -46,6 +48,8 @@ pub(crate) enum Word {
     Go,
     /// Old to new, right after that and until its end: its requests that go on.
     Still(Still),
+    /// The same as routers say and hear it that are from before `Still`: by dyno, and by no table.
+    Busy(Vec<BackendStatus>),
     /// New to old: this is the end for both; no more time than that of a plain end.
     Hurry,
 }

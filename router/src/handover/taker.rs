@@ -62,10 +62,7 @@ impl Predecessor {
             Err(error) => return Err(error),
         }
         // There is no way back any more: whatever comes, or doesn't, is no reason to fail.
-        let still = match self.link.hear(Some(STILL)) {
-            Ok(Some(Word::Still(still))) => Some(still),
-            Ok(_) | Err(_) => None,
-        };
+        let still = self.link.hear(Some(STILL)).ok().flatten().and_then(still);
         Ok(Before { link: self.link, still })
     }
 
@@ -121,6 +118,15 @@ impl Before {
     }
 }
 
+/// What a word tells of its requests, if it is of them.
+fn still(word: Word) -> Option<Still> {
+    match word {
+        Word::Still(still) => Some(still),
+        Word::Busy(busy) => Some(Still { table: None, busy }),
+        Word::Sockets(_) | Word::Ready | Word::Failed(_) | Word::Go | Word::Hurry => None,
+    }
+}
+
 /// Keeps what the predecessor says of its requests in `older`, until it is gone. Tells it to
 /// hurry when this router is to end.
 pub(crate) async fn listen(before: Before, older: Arc<Older>, ending: Arc<Ending>) {
@@ -133,7 +139,8 @@ pub(crate) async fn listen(before: Before, older: Arc<Older>, ending: Arc<Ending
         loop {
             tokio::select! {
                 heard = lines.next_line() => match heard {
-                    Ok(Some(text)) => if let Ok(Word::Still(still)) = serde_json::from_str(&text) {
+                    // Words of a later one are none that are needed.
+                    Ok(Some(text)) => if let Some(still) = serde_json::from_str(&text).ok().and_then(still) {
                         older.says(Some(still));
                     },
                     Ok(None) | Err(_) => break,
@@ -154,7 +161,9 @@ pub(crate) async fn listen(before: Before, older: Arc<Older>, ending: Arc<Ending
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that can't go on should stop")]
+    use std::future::poll_fn;
     use std::io::Write as _;
+    use std::task::Poll;
 
     use uuid::Uuid;
 
@@ -185,7 +194,7 @@ mod tests {
 
     #[test]
     fn what_the_old_one_says_when_it_lets_go_is_known_from_then_on() {
-        let still = Still { table: (Uuid::from_u128(3), 4), busy: busy() };
+        let still = Still { table: Some((Uuid::from_u128(3), 4)), busy: busy() };
         let lines = [line(&Word::Go).unwrap(), line(&Word::Still(still.clone())).unwrap()].concat();
         let (before, old) = replaced(&lines, false);
         assert_eq!(before.still(), Some(still));
@@ -204,5 +213,31 @@ mod tests {
         ] {
             assert_eq!(replaced(lines, gone).0.still(), None, "{}", String::from_utf8_lossy(lines));
         }
+    }
+
+    /// One from before `Still`: its requests are known, its table isn't.
+    #[tokio::test]
+    async fn an_older_one_tells_of_its_requests_too() {
+        let go = [line(&Word::Go).unwrap(), line(&Word::Busy(busy())).unwrap()].concat();
+        let (before, mut old) = replaced(&go, false);
+        assert_eq!(before.still(), Some(Still { table: None, busy: busy() }));
+        let older = Arc::new(Older::default());
+        older.says(before.still());
+        let (own, table) = ((Uuid::from_u128(3), 4), (Uuid::from_u128(3), 5));
+        assert_eq!((older.busy(), older.table(own)), (busy(), None));
+        let ending = Arc::new(Ending::new(&Arc::new(tokio::sync::watch::Sender::new(false))));
+        let listening = tokio::spawn(listen(before, Arc::clone(&older), ending));
+        old.write_all(&line(&Word::Busy(Vec::new())).unwrap()).unwrap();
+        let mut said = older.0.subscribe();
+        said.wait_for(|still| still.as_ref().is_some_and(|still| still.busy.is_empty())).await.unwrap();
+        // That it goes by the newest isn't taken for granted as long as it is there.
+        {
+            let mut known = std::pin::pin!(older.goes_by(table));
+            assert!(poll_fn(|cx| Poll::Ready(known.as_mut().poll(cx))).await.is_pending());
+            drop(old);
+            known.await;
+        }
+        listening.await.unwrap();
+        assert_eq!(older.table(own), Some(own));
     }
 }
