@@ -17,7 +17,7 @@ use crate::framing::Length;
 use crate::headers::Request;
 use crate::proxy::Conn;
 use crate::responses::Reply;
-use crate::settings::AppLimits;
+use crate::settings::{AppLimits, Limits};
 use crate::worker::SCRATCH;
 
 /// What is kept of a response for a client that reads slowly, bytes: as on Heroku, a dyno is
@@ -220,7 +220,7 @@ pub(crate) async fn relay<C: Client, D: Dyno>(
     let mut last: Option<Instant> = None;
     let mut blocked: Option<Instant> = None;
     let mut ended = false;
-    let mut owed: Option<Instant> = None;
+    let mut owed: Option<Owed> = None;
     poll_fn(|cx| {
         let mut scratch = conn.worker.scratch.borrow_mut();
         if !upload.is_done() {
@@ -280,8 +280,9 @@ pub(crate) async fn relay<C: Client, D: Dyno>(
             if !upload.is_owed() {
                 return Poll::Ready(Ok(()));
             }
-            let since = owed.get_or_insert_with(Instant::now);
-            return alarm.poll(cx, *since + client_idle).map(Ok);
+            let left = dyno.waiting();
+            let owed = owed.get_or_insert_with(|| Owed::new(left));
+            return alarm.poll(cx, owed.ends(left, &conn.worker.shared.limits)).map(Ok);
         }
         if upload.is_read() && client.poll_gone(cx, &mut scratch).is_ready() {
             return Poll::Ready(Err(Failure::ClientInterrupted));
@@ -292,6 +293,31 @@ pub(crate) async fn relay<C: Client, D: Dyno>(
         alarm.poll(cx, upload.last.max(*moved) + idle).map(|()| Err(failure))
     })
     .await
+}
+
+/// What a dyno has still to take of a request whose response has ended. The client may be gone meanwhile: many
+/// close when they have their answer.
+struct Owed {
+    since: Instant,
+    left: usize,
+    /// When it last took some.
+    took: Instant,
+}
+
+impl Owed {
+    fn new(left: usize) -> Owed {
+        let now = Instant::now();
+        Owed { since: now, left, took: now }
+    }
+
+    /// Until when it is waited, as long for the dyno as for a client that is heard out.
+    fn ends(&mut self, left: usize, limits: &Limits) -> Instant {
+        if left < self.left {
+            self.left = left;
+            self.took = Instant::now();
+        }
+        (self.since + limits.linger).min(self.took + limits.linger_idle)
+    }
 }
 
 /// Whether the response is so small that it may be kept for the client, and there is room.
@@ -323,4 +349,21 @@ pub(crate) async fn unless_gone<C: Client, T>(
         client.poll_gone(cx, &mut scratch).map(|()| Err(Failure::ClientInterrupted))
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_owed_is_waited_for_while_it_is_taken() {
+        let limits = Limits::default();
+        let mut owed = Owed::new(10);
+        let first = owed.ends(10, &limits);
+        std::thread::sleep(Duration::from_millis(1));
+        assert_eq!(owed.ends(10, &limits), first);
+        assert!(owed.ends(9, &limits) > first);
+        owed.since -= limits.linger;
+        assert_eq!(owed.ends(8, &limits), owed.since + limits.linger);
+    }
 }

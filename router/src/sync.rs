@@ -136,7 +136,7 @@ impl Sync {
         if tokio::time::timeout(OLDER, self.older.goes_by(identity)).await.is_err() {
             tracing::warn!(
                 table.generation = identity.1,
-                "The router that was here before has not taken the newest table within {OLDER:?}",
+                "The router that was here before has not said within {OLDER:?} that it goes by the newest table",
             );
         }
     }

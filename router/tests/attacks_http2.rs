@@ -156,6 +156,44 @@ async fn resets_of_answers_that_have_begun() {
     place.serves().await;
 }
 
+/// What visitors of a trusted proxy give up is no fault of those who share its connection.
+#[tokio::test]
+async fn a_proxys_other_visitors_are_served_whatever_one_gives_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let dyno = Dyno::text("fine").await;
+    let mut settings = util::settings(dir.path(), patient());
+    settings.front.trusted_proxies = "127.0.0.1".parse().unwrap();
+    let house = House::from(dir, serving(1, &[dyno.addr]), settings).await;
+    // No byte of a body may be sent before it is allowed.
+    let mut client = Client::plain(house.addr).await;
+    client.write(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])).await;
+    for stream in (1..700).step_by(2) {
+        client.write(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &h2::get("/"))).await;
+        loop {
+            let frame = client.read().await.expect("the connection is cut off");
+            assert_ne!(frame.kind, h2::GOAWAY);
+            if frame.kind == HEADERS && frame.stream == stream {
+                break;
+            }
+        }
+        // The first is another's.
+        if stream > 1 {
+            client.write(&frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())).await;
+        }
+    }
+    house.until(|status| status.backends[0].in_flight == 1).await;
+    client.write(&frame(WINDOW_UPDATE, 0, 1, &100_u32.to_be_bytes())).await;
+    let (mut body, mut ended) = (Vec::new(), false);
+    while !ended {
+        let frame = client.read().await.expect("the connection is cut off");
+        if frame.kind == DATA && frame.stream == 1 {
+            body.extend(frame.payload);
+            ended = frame.flags & END_STREAM != 0;
+        }
+    }
+    assert_eq!(body, b"fine");
+}
+
 #[tokio::test]
 async fn rapid_reset_by_the_routers_own_hand() {
     // The client makes the router reset its streams, by a window that overflows.

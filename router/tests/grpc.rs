@@ -4,6 +4,7 @@
 mod util;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -12,6 +13,7 @@ use h2::{RecvStream, SendStream};
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::http::{Request, Response};
 use paas_domain::route::{RouteState, RouteTable};
+use paas_router::Limits;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -431,6 +433,63 @@ async fn a_dyno_that_answers_at_once_still_gets_the_whole_request() {
         assert_eq!(counted.recv().await, Some(100_000), "ends_first: {ends_first}");
         assert_eq!(read_to(&mut client, "0\r\n\r\n").await, "0\r\n\r\n");
         assert!(house.line("").await.contains(" status=200 "));
+    }
+}
+
+/// Answers at once, takes of the request what it allows by itself, 64 KB, and the rest when `gate` lets it; then it
+/// tells how much came.
+async fn quick_dyno(gate: &Arc<Semaphore>, told: &tokio::sync::mpsc::Sender<usize>) -> Dyno {
+    let (gate, told) = (Arc::clone(gate), told.clone());
+    dyno(move |request, mut respond| {
+        let (gate, told) = (Arc::clone(&gate), told.clone());
+        async move {
+            let mut stream = respond.send_response(Response::new(()), false).unwrap();
+            stream.send_data(Bytes::from_static(b"yes"), true).unwrap();
+            gate.acquire().await.unwrap().forget();
+            let count = rest(&mut request.into_body()).await.map(|body| body.len());
+            let _ = told.send(count.unwrap_or_default()).await;
+        }
+    })
+    .await
+}
+
+/// A request whose answer comes before its end was taken.
+async fn early(house: &House) -> TcpStream {
+    let mut client = util::client::connect(house.addr).await;
+    let head = "POST / HTTP/1.1\r\nHost: demo.localhost\r\nConnection: close\r\nContent-Length: 100000\r\n\r\n";
+    client.write_all(&[head.as_bytes(), &[b'x'; 100_000]].concat()).await.unwrap();
+    read_to(&mut client, "yes\r\n").await;
+    client
+}
+
+/// Many close when they have their answer.
+#[tokio::test]
+async fn a_request_reaches_a_quick_dyno_whole_also_when_its_client_has_gone() {
+    let gate = Arc::new(Semaphore::new(0));
+    let (tell, mut told) = tokio::sync::mpsc::channel(1);
+    let dyno = quick_dyno(&gate, &tell).await;
+    let (house, _) = house(grpc(&[&dyno])).await;
+    drop(early(&house).await);
+    gate.add_permits(1);
+    assert_eq!(told.recv().await, Some(100_000));
+    assert!(house.line("").await.contains(" status=200 "));
+    house.until(|status| status.backends[0].in_flight == 0).await;
+}
+
+/// What it doesn't take is not kept for it for ever.
+#[tokio::test]
+async fn a_quick_dyno_that_takes_nothing_more_is_not_waited_for_long() {
+    let (short, long) = (Duration::from_millis(300), Duration::from_secs(60));
+    for (linger, linger_idle) in [(long, short), (short, long)] {
+        let (tell, _told) = tokio::sync::mpsc::channel(1);
+        let dyno = quick_dyno(&Arc::new(Semaphore::new(0)), &tell).await;
+        let limits = Limits { idle: long, client_idle: long, linger, linger_idle, ..patient() };
+        let house = House::with(grpc(&[&dyno]), limits).await;
+        let mut client = early(&house).await;
+        // A client that reads until the end gets it.
+        assert_eq!(util::client::rest(&mut client).await, "0\r\n\r\n");
+        assert!(house.line("").await.contains(" status=200 "));
+        house.until(|status| status.backends[0].in_flight == 0).await;
     }
 }
 

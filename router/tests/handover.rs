@@ -211,6 +211,46 @@ async fn what_the_old_one_still_does_is_told_by_the_new_one() {
     until(dir.path(), |status| status.backends.is_empty()).await;
 }
 
+/// A router from before `Still` takes over: of the words after its own it hears one, and that has to be `Go`.
+#[tokio::test]
+async fn an_older_router_may_take_over() {
+    let (dir, bin) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let installed = Installed::new(bin.path());
+    let daemon = StubDaemon::start(dir.path());
+    let gate = Arc::new(Semaphore::new(0));
+    let dyno = Dyno::gated("finished", &gate).await;
+    daemon.set(serving(1, &[dyno.addr]));
+    let mut first = Router::spawn(command(Command::new(&installed.path), dir.path(), "127.0.0.1:0"), dir.path());
+    let addr = started(dir.path()).await;
+    let slow = tokio::spawn(async move { send(addr, &get("/slow", "")).await });
+    until(dir.path(), |status| status.backends[0].in_flight == 1).await;
+    let said = dir.path().join("said");
+    installed.script(&format!(
+        "read -r sockets; echo '\"ready\"' >&0; while read -r line; do echo \"$line\" >>{}; done",
+        said.display()
+    ));
+    first.signal("USR2");
+    first.says("takes the requests now", 1).await;
+    // Its own word for what goes on, later than another's.
+    let heard = async {
+        loop {
+            match fs::read_to_string(&said) {
+                Ok(text) if text.contains("\n{\"busy\":[{") && text.ends_with('\n') => return text,
+                Ok(_) | Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+            }
+        }
+    };
+    let said = tokio::time::timeout(Duration::from_secs(20), heard).await.unwrap();
+    gate.add_permits(1);
+    assert!(slow.await.unwrap().ends_with("finished"));
+    assert!(first.end().await.success());
+    let mut lines = said.lines();
+    assert_eq!(lines.next(), Some("\"go\""), "{said}");
+    // Another one hears at once what goes on.
+    let still = lines.next().unwrap();
+    assert!(still.starts_with("{\"still\":") && still.contains("\"in_flight\":1"), "{said}");
+}
+
 /// What the daemon is told of a table holds for both: it stops dynos that have left by that.
 #[tokio::test]
 async fn a_table_is_acknowledged_when_the_old_one_goes_by_it_too() {
@@ -517,6 +557,8 @@ async fn an_old_router_that_is_killed_in_the_middle_has_a_successor() {
     daemon.set(serving(1, &[dyno.addr]));
     let mut first = Router::spawn(command(Command::new(&installed.path), dir.path(), "127.0.0.1:0"), dir.path());
     let addr = started(dir.path()).await;
+    // The table is on the disk.
+    daemon.was_asked_after(1).await;
     let file = dir.path().join("go");
     // The new one has the sockets in its queue, and is held up until the old one is dead.
     let arrived = dir.path().join("arrived");

@@ -6,16 +6,18 @@ mod util;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::http::Response;
 use paas_domain::route::{AppRoute, RouteState, RouteTable};
 use paas_router::Limits;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use util::backend::Dyno;
 use util::client::{connect, get, rest, send};
+use util::h2::{END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame};
 use util::{House, app, patient, table};
 use uuid::Uuid;
 
@@ -130,4 +132,61 @@ async fn an_unused_connection_of_http2_gives_way_too() {
         assert!(answer.contains("one"), "{answer}");
         assert!(send(house.addr, &of("b")).await.ends_with("two"));
     }
+}
+
+/// Its place is another's then: it can't stay open for as long as its dyno likes.
+#[tokio::test]
+async fn a_connection_of_http2_that_gave_way_ends_though_its_dyno_reads_nothing() {
+    let (tell, mut ended) = tokio::sync::mpsc::channel(1);
+    let grpc = Dyno::raw(move |mut stream| {
+        let tell = tell.clone();
+        async move {
+            // All of an upload may come at once.
+            let window = 0x7fff_0000_u32.to_be_bytes();
+            let settings = frame(SETTINGS, 0, 0, &[&[0, 4][..], &window].concat());
+            stream.write_all(&[settings, frame(WINDOW_UPDATE, 0, 0, &window)].concat()).await.unwrap();
+            // The preface, and the beginning of the upload.
+            let mut start = vec![0; 32 * 1024];
+            stream.read_exact(&mut start).await.unwrap();
+            // The rest fills the kernel and stands in the router when the stream ends here; else this would show nothing.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            // `:status: 200`, and then NO_ERROR.
+            let answer = frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0x88]);
+            stream.write_all(&[answer, frame(RST_STREAM, 0, 1, &[0; 4])].concat()).await.unwrap();
+            // A socket that is closed answers by a reset.
+            while stream.write_all(&frame(PING, 0, 0, &[0; 8])).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let _ = tell.send(()).await;
+        }
+    })
+    .await;
+    let dyno = Dyno::text("two").await;
+    let mut apps = apps(&[grpc.addr, dyno.addr]);
+    apps[0].rules.http2 = true;
+    let house = house(table(1, apps), 1).await;
+    let mut client = connect(house.addr).await;
+    client.write_all(b"POST / HTTP/1.1\r\nHost: a.localhost\r\nContent-Length: 100000000\r\n\r\n").await.unwrap();
+    let (mut reading, mut writing) = client.split();
+    let piece = vec![b'x'; 1 << 20];
+    let upload = async {
+        for _ in 0..100 {
+            if writing.write_all(&piece).await.is_err() {
+                break;
+            }
+        }
+    };
+    let answer = async {
+        let mut head = [0; 12];
+        reading.read_exact(&mut head).await.unwrap();
+        head
+    };
+    tokio::select! {
+        () = async { upload.await; std::future::pending().await } => {}
+        head = answer => assert_eq!(&head, b"HTTP/1.1 200"),
+    }
+    drop(client);
+    house.line("path=\"/\"").await;
+    assert!(send(house.addr, &of("b")).await.ends_with("two"));
+    tokio::time::timeout(Duration::from_secs(20), ended.recv()).await.expect("it is open still").unwrap();
 }

@@ -220,8 +220,10 @@ impl Handover {
         }
         // Two writers of one file would spoil it.
         self.file.lay_down().map_err(HandoverError::Table)?;
-        // In this order: its first answer has what goes on here.
-        let said = link.say(&Word::Still(self.admin.still()), &[]).and_then(|()| link.say(&Word::Go, &[]));
+        let still = self.admin.still();
+        // An older one hears nothing but this to go by; another waits for what goes on here, which its first
+        // answer has.
+        let said = link.say(&Word::Go, &[]).and_then(|()| link.say(&Word::Still(still), &[]));
         said.map_err(|_| ended(child))
     }
 }
@@ -251,8 +253,10 @@ pub(crate) async fn report(stream: UnixStream, ending: Arc<Ending>, admin: Arc<A
     loop {
         let still = admin.still();
         if new_is_there && last.as_ref() != Some(&still) {
-            let Ok(text) = line(&Word::Still(still.clone())) else { return };
-            new_is_there = write.write_all(&text).await.is_ok();
+            // In this order: what is said last counts, for who hears both.
+            let said = [line(&Word::Busy(still.busy.clone())), line(&Word::Still(still.clone()))];
+            let [Ok(busy), Ok(text)] = said else { return };
+            new_is_there = write.write_all(&[busy, text].concat()).await.is_ok();
             last = Some(still);
         }
         tokio::select! {

@@ -24,6 +24,8 @@ pub(crate) use older::{Older, Still};
 pub use taker::Predecessor;
 pub(crate) use taker::{Before, kept, listen};
 
+use crate::admin::BackendStatus;
+
 /// Set for a router that is to take over, with the socket pair as its standard input.
 const VARIABLE: &str = "PAAS_ROUTER_HANDOVER";
 
@@ -44,8 +46,10 @@ pub(crate) enum Word {
     Failed(String),
     /// Old to new: the sockets are yours.
     Go,
-    /// Old to new, before the sockets are let go and until its end: its requests that go on.
+    /// Old to new, right after that and until its end: its requests that go on.
     Still(Still),
+    /// The same as routers say and hear it that are from before `Still`: by dyno, and by no table.
+    Busy(Vec<BackendStatus>),
     /// New to old: this is the end for both; no more time than that of a plain end.
     Hurry,
 }

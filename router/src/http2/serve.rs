@@ -89,8 +89,10 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let time = shared.limits.client_idle;
     let moved = Rc::new(Cell::new(false));
     let io = Watched { io, before, moved: Rc::clone(&moved) };
-    // The streams of a proxy are of many visitors: one whose upload nobody takes must not hold up the others.
-    let window = if conn.admitted.peer.trusted { STREAM_WINDOW * MOST_STREAMS } else { CONNECTION_WINDOW };
+    // The streams of a proxy are of many visitors: one whose upload nobody takes must not hold up the others,
+    // nor one who gives up much end their requests.
+    let of_many = conn.admitted.peer.trusted;
+    let window = if of_many { STREAM_WINDOW * MOST_STREAMS } else { CONNECTION_WINDOW };
     let handshake = Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(window)
@@ -130,7 +132,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 Poll::Pending => {}
             }
             watch.forget_resets(&streams);
-            if streams.resets.get() > MOST_RESETS {
+            if streams.resets.get() > MOST_RESETS && !of_many {
                 connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                 streams.resets.set(0);
                 continue;

@@ -1,7 +1,7 @@
 //! Connections to dynos that speak HTTP/2 by prior knowledge: one for each worker and dyno,
 //! and another only when its streams are used up.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 use tokio::sync::Mutex;
+use tokio::task::AbortHandle;
 
 use super::SEND_BUFFER;
 use super::dyno::Http2Dyno;
 use crate::failure::Failure;
+use crate::linger::GOODBYE;
 use crate::places::{Place, Places};
 use crate::upstream::{Key, connect, place};
 use crate::worker::Worker;
@@ -33,6 +35,7 @@ pub(super) struct Shared {
     closed: Cell<bool>,
     place: Cell<Option<Place>>,
     places: Arc<Places>,
+    task: OnceCell<AbortHandle>,
 }
 
 impl Shared {
@@ -55,6 +58,13 @@ impl Shared {
         let place = places.pass_on(place);
         let given = place.is_none();
         self.place.set(place);
+        if given && let Some(task) = self.task.get().cloned() {
+            // From here on it is one too many: a dyno that reads nothing must not hold it open.
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(GOODBYE).await;
+                task.abort();
+            });
+        }
         given
     }
 }
@@ -116,14 +126,16 @@ impl Multiplexed {
             closed: Cell::new(false),
             place: Cell::new(Some(place)),
             places: Arc::clone(&worker.shared.places),
+            task: OnceCell::new(),
         });
         let of_task = Rc::clone(&shared);
-        tokio::task::spawn_local(async move {
+        let task = tokio::task::spawn_local(async move {
             // What breaks here reaches the requests that are on the connection.
             let _ = connection.await;
             drop(of_task.place.take());
             of_task.closed.set(true);
         });
+        let _ = shared.task.set(task.abort_handle());
         let dyno = Http2Dyno::new(sender.clone(), Rc::clone(&shared));
         self.connections.borrow_mut().entry(key).or_default().push(Connection { sender, shared });
         Ok(dyno)
