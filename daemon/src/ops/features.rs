@@ -140,7 +140,7 @@ pub struct Feature {
     pub of: Uuid,
     /// Whether it is on.
     pub enabled: bool,
-    /// When first switched, else when its app or account was made.
+    /// When its app or account was made.
     pub created_at: DateTime<Utc>,
     /// When last switched.
     pub updated_at: DateTime<Utc>,
@@ -155,7 +155,7 @@ fn shown(known: &'static Known, app: &App, rows: &[AppFeature]) -> Feature {
         known,
         of: app.id,
         enabled: row.map_or(known.default, |row| row.enabled),
-        created_at: row.map_or(app.created_at, |row| row.created_at),
+        created_at: app.created_at,
         updated_at: row.map_or(app.created_at, |row| row.updated_at),
     }
 }
