@@ -93,11 +93,10 @@ impl Estate {
         self.say(link, true)
     }
 
-    /// Copies of the sockets, for who keeps them: they outlive this process there. Waits for the reader.
+    /// Copies of the sockets, for who keeps them: they outlive this process there. Waits for the reader, as long
+    /// as the link does.
     pub(crate) fn copy_to(&self, stream: UnixStream) -> Result<(), HandoverError> {
-        let patience = Some(Duration::from_secs(1));
-        let ready = stream.set_nonblocking(false).and_then(|()| stream.set_write_timeout(patience));
-        ready.map_err(HandoverError::Sockets)?;
+        stream.set_nonblocking(false).map_err(HandoverError::Sockets)?;
         self.say(&mut Link::new(stream), false)
     }
 
